@@ -1,0 +1,314 @@
+//! The node's settings as they are used; [`written`] reads them from the file.
+//!
+//! What belongs to the machine stands here: listeners, media ports, carriers, limits, the API listener
+//! and its access keys, the store. Voice connectors and numbers come from the store.
+
+pub mod written;
+
+use std::fmt;
+use std::net::{IpAddr, SocketAddr};
+use std::ops::RangeInclusive;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use ipnetwork::IpNetwork;
+
+/// Everything a node needs to start.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// `[node]`
+    pub node: Node,
+    /// `[sip]`
+    pub sip: Sip,
+    /// `[media]`
+    pub media: Media,
+    /// `[[carrier]]`, in the file's order.
+    pub carriers: Vec<Carrier>,
+    /// `[numbers]`: the inventory that may be searched and ordered.
+    pub number_pools: Vec<NumberPool>,
+    /// `[api]`
+    pub api: Api,
+    /// `[store]`
+    pub store: Store,
+    /// `[limits]`
+    pub limits: Limits,
+}
+
+/// `[node]`
+#[derive(Clone, Debug)]
+pub struct Node {
+    /// Where the node keeps what it writes.
+    pub data_dir: PathBuf,
+    /// Data plane threads; at least 1, at most 64.
+    pub shards: u8,
+}
+
+/// `[sip]`
+#[derive(Clone, Debug)]
+pub struct Sip {
+    /// A connector's outbound host name is `{id}.{domain}`; lower case.
+    pub domain: String,
+    /// Other host names and addresses by which peers may call this node; lower case.
+    pub aliases: Vec<String>,
+    /// At least one.
+    pub listeners: Vec<SipListener>,
+    /// RFC 3261 timer values and the gateway's own.
+    pub timers: SipTimers,
+}
+
+/// A transport that SIP runs over.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, PartialOrd, Ord)]
+pub enum Transport {
+    /// RFC 3261 §18, datagrams.
+    Udp,
+    /// RFC 3261 §18, streams.
+    Tcp,
+    /// RFC 3261 §26.2.1, TLS over TCP.
+    Tls,
+}
+
+impl Transport {
+    /// The transport token of a Via header (RFC 3261 §20.42).
+    pub const fn via_token(self) -> &'static str {
+        match self {
+            Self::Udp => "UDP",
+            Self::Tcp => "TCP",
+            Self::Tls => "TLS",
+        }
+    }
+
+    /// The value of a URI's `transport` parameter (RFC 3261 §19.1.1).
+    pub const fn uri_token(self) -> &'static str {
+        match self {
+            Self::Udp => "udp",
+            Self::Tcp => "tcp",
+            Self::Tls => "tls",
+        }
+    }
+
+    /// Whether the transport itself repairs loss (RFC 3261 §17: no retransmissions of ours then).
+    pub const fn is_reliable(self) -> bool {
+        match self {
+            Self::Udp => false,
+            Self::Tcp | Self::Tls => true,
+        }
+    }
+}
+
+impl fmt::Display for Transport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.uri_token())
+    }
+}
+
+/// `[[sip.listener]]`
+#[derive(Clone, Debug)]
+pub struct SipListener {
+    /// udp, tcp or tls.
+    pub transport: Transport,
+    /// The address to bind.
+    pub bind: SocketAddr,
+    /// The address that peers are told (Via, Contact).
+    pub advertise: SocketAddr,
+}
+
+/// `[sip.timers]`, RFC 3261 §17 table 4 and the gateway's own.
+#[derive(Clone, Copy, Debug)]
+pub struct SipTimers {
+    /// Round-trip estimate; 500 ms.
+    pub t1: Duration,
+    /// Longest interval between retransmissions; 4 s.
+    pub t2: Duration,
+    /// How long a message stays in the network; 5 s.
+    pub t4: Duration,
+    /// Timer C: how long an INVITE may ring after the last provisional response; over 3 minutes.
+    pub timer_c: Duration,
+    /// How long a route may stay silent (no response at all to the INVITE) before the next is tried.
+    pub route_timeout: Duration,
+}
+
+impl Default for SipTimers {
+    fn default() -> Self {
+        Self {
+            t1: Duration::from_millis(500),
+            t2: Duration::from_secs(4),
+            t4: Duration::from_secs(5),
+            timer_c: Duration::from_secs(185),
+            route_timeout: Duration::from_secs(5),
+        }
+    }
+}
+
+/// `[media]`
+#[derive(Clone, Debug)]
+pub struct Media {
+    /// One or two addresses, at most one of a family.
+    pub addresses: Vec<MediaAddress>,
+    /// UDP ports for RTP (even) and RTCP (odd), shared out among the shards.
+    pub ports: RangeInclusive<u16>,
+    /// A call that is not on hold and carries no media for this long is ended.
+    pub timeout: Duration,
+}
+
+/// An address media is relayed on.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct MediaAddress {
+    /// The address to bind.
+    pub bind: IpAddr,
+    /// The address that SDP shows.
+    pub advertise: IpAddr,
+}
+
+/// `[[carrier]]`: an upstream SIP trunk to the PSTN.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Carrier {
+    /// Unique in the file.
+    pub name: String,
+    /// Calls from these addresses are this carrier's.
+    pub sources: Vec<IpNetwork>,
+    /// Where calls to this carrier are sent.
+    pub routes: Vec<CarrierRoute>,
+}
+
+/// `[[carrier.route]]`
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct CarrierRoute {
+    /// Where to send.
+    pub target: Target,
+    /// E.164 digits without `+` that a destination must begin with; empty for every destination.
+    pub prefix: String,
+    /// 1 is tried first.
+    pub priority: u8,
+    /// Share within a priority.
+    pub weight: u8,
+}
+
+/// Where a request is sent: a host, a port, a transport.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub struct Target {
+    /// Host name (lower case) or address.
+    pub host: Host,
+    /// Port.
+    pub port: u16,
+    /// udp, tcp or tls.
+    pub transport: Transport,
+}
+
+/// A host name or an address.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub enum Host {
+    /// A DNS name, lower case.
+    Name(String),
+    /// An IPv4 or IPv6 address.
+    Address(IpAddr),
+}
+
+impl From<&str> for Host {
+    /// An address where the text is one (IPv6 with or without brackets), otherwise a name.
+    fn from(text: &str) -> Self {
+        let bare = text.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(text);
+        match bare.parse() {
+            Ok(address) => Self::Address(address),
+            Err(_) => Self::Name(text.to_ascii_lowercase()),
+        }
+    }
+}
+
+impl fmt::Display for Host {
+    /// As in a URI: an IPv6 address in brackets.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Name(name) => f.write_str(name),
+            Self::Address(IpAddr::V4(address)) => address.fmt(f),
+            Self::Address(IpAddr::V6(address)) => write!(f, "[{address}]"),
+        }
+    }
+}
+
+/// `[[numbers.pool]]`: numbers that `SearchAvailablePhoneNumbers` finds and orders take from.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct NumberPool {
+    /// First and last number, inclusive.
+    pub numbers: RangeInclusive<u64>,
+    /// ISO 3166-1 alpha-2.
+    pub country: String,
+    /// Search key of the API; may be empty.
+    pub state: String,
+    /// Search key of the API; may be empty.
+    pub city: String,
+    /// Local or toll-free.
+    pub toll_free: bool,
+}
+
+/// `[api]`
+#[derive(Clone, Debug)]
+pub struct Api {
+    /// Where HTTP is served.
+    pub bind: SocketAddr,
+    /// Who may call.
+    pub access_keys: Vec<AccessKey>,
+}
+
+/// `[[api.access_key]]`
+#[derive(Clone)]
+pub struct AccessKey {
+    /// AWS access key id.
+    pub id: String,
+    /// AWS secret access key.
+    pub secret: Secret,
+    /// The AWS account id that its calls act for; 12 digits.
+    pub account: String,
+}
+
+impl fmt::Debug for AccessKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AccessKey").field("id", &self.id).field("account", &self.account).finish_non_exhaustive()
+    }
+}
+
+/// A text that never reaches a log or an error.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(pub String);
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("***")
+    }
+}
+
+/// `[store]`
+#[derive(Clone, Debug)]
+pub struct Store {
+    /// `sqlite://path`.
+    pub url: String,
+}
+
+/// `[limits]`: every bound of the data plane in one place.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Calls one shard carries at once.
+    pub calls_max: usize,
+    /// Transactions one shard holds at once.
+    pub transactions_max: usize,
+    /// Bytes of one SIP message, headers and body.
+    pub sip_message_bytes_max: usize,
+    /// Header fields of one SIP message.
+    pub sip_headers_max: usize,
+    /// SIP connections one shard holds at once.
+    pub connections_max: usize,
+    /// Messages waiting in a shard's mailbox.
+    pub mailbox_max: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            calls_max: 20_000,
+            transactions_max: 200_000,
+            sip_message_bytes_max: 65_535,
+            sip_headers_max: 128,
+            connections_max: 10_000,
+            mailbox_max: 8_192,
+        }
+    }
+}

@@ -1,0 +1,194 @@
+//! What a shard knows of the configuration: an immutable value that the control plane swaps in.
+//!
+//! The maps are persistent (a changed copy shares all that did not change), so publishing one
+//! connector costs the same with ten connectors and ten thousand.
+
+use std::fmt;
+use std::net::IpAddr;
+use std::str::FromStr;
+use std::sync::Arc;
+
+use ipnetwork::IpNetwork;
+
+use crate::config::{Carrier, Target};
+use crate::numbering::E164;
+
+/// The routing data of a node at one moment.
+#[derive(Clone, Default, Debug)]
+pub struct Snapshot {
+    /// Every voice connector by id.
+    pub connectors: imbl::HashMap<VoiceConnectorId, Arc<VoiceConnector>>,
+    /// Outbound host name (lower case) to connector.
+    pub hosts: imbl::HashMap<Arc<str>, VoiceConnectorId>,
+    /// Numbers associated with a connector.
+    pub numbers: imbl::HashMap<E164, VoiceConnectorId>,
+    /// The carriers of the config file, in its order.
+    pub carriers: Arc<[Carrier]>,
+    /// What the host names of routes and carriers resolve to. A name that is missing, or has no
+    /// address, cannot be reached now.
+    pub addresses: imbl::HashMap<Arc<str>, Arc<[IpAddr]>>,
+    /// Names and addresses of this node itself (listeners, aliases), lower case, without port.
+    pub own_hosts: imbl::HashSet<Arc<str>>,
+}
+
+impl Snapshot {
+    /// The connector whose outbound host name this is; `host` in lower case.
+    pub fn connector_by_host(&self, host: &str) -> Option<&Arc<VoiceConnector>> {
+        self.connectors.get(self.hosts.get(host)?)
+    }
+
+    /// The connector that a number is associated with.
+    pub fn connector_by_number(&self, number: E164) -> Option<&Arc<VoiceConnector>> {
+        self.connectors.get(self.numbers.get(&number)?)
+    }
+
+    /// The carrier that calls from this address belong to.
+    pub fn carrier_by_source(&self, source: IpAddr) -> Option<&Carrier> {
+        self.carriers.iter().find(|carrier| carrier.sources.iter().any(|network| network.contains(source)))
+    }
+
+    /// Puts a connector in, or its new version in the place of the old one.
+    pub fn put_connector(&mut self, connector: VoiceConnector) {
+        self.hosts.insert(connector.outbound_host_name.clone(), connector.id);
+        self.connectors.insert(connector.id, Arc::new(connector));
+    }
+
+    /// Takes a connector out; its numbers must have been taken out before.
+    pub fn remove_connector(&mut self, id: VoiceConnectorId) {
+        if let Some(connector) = self.connectors.remove(&id) {
+            self.hosts.remove(&connector.outbound_host_name);
+        }
+    }
+}
+
+/// The id of a voice connector: 22 characters of `[0-9a-z]`.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct VoiceConnectorId([u8; Self::LENGTH]);
+
+/// The text is not 22 characters of `[0-9a-z]`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct InvalidVoiceConnectorId;
+
+impl VoiceConnectorId {
+    /// Characters of an id.
+    pub const LENGTH: usize = 22;
+
+    /// An id from random bytes, every character from one byte.
+    pub fn from_random(random: [u8; Self::LENGTH]) -> Self {
+        const ALPHABET: &[u8; 36] = b"0123456789abcdefghijklmnopqrstuvwxyz";
+        Self(random.map(|byte| ALPHABET[usize::from(byte) % ALPHABET.len()]))
+    }
+
+    /// The id as text.
+    pub fn as_str(&self) -> &str {
+        std::str::from_utf8(&self.0).unwrap_or_default()
+    }
+}
+
+impl FromStr for VoiceConnectorId {
+    type Err = InvalidVoiceConnectorId;
+
+    fn from_str(text: &str) -> Result<Self, InvalidVoiceConnectorId> {
+        let bytes: [u8; Self::LENGTH] = text.as_bytes().try_into().map_err(|_| InvalidVoiceConnectorId)?;
+        match bytes.iter().all(|byte| byte.is_ascii_digit() || byte.is_ascii_lowercase()) {
+            true => Ok(Self(bytes)),
+            false => Err(InvalidVoiceConnectorId),
+        }
+    }
+}
+
+impl fmt::Display for VoiceConnectorId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl fmt::Debug for VoiceConnectorId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// A voice connector as calls see it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct VoiceConnector {
+    /// The id.
+    pub id: VoiceConnectorId,
+    /// `{id}.{sip.domain}`, lower case; also the realm of its digest challenges.
+    pub outbound_host_name: Arc<str>,
+    /// TLS and SRTP on the customer's side.
+    pub require_encryption: bool,
+    /// Calls from the customer's hosts to the PSTN; `None` where it was never put.
+    pub termination: Option<Termination>,
+    /// Calls from the PSTN to the customer's hosts; `None` where it was never put.
+    pub origination: Option<Origination>,
+    /// Digest credentials for termination; empty for none needed.
+    pub credentials: Vec<Credential>,
+}
+
+/// `PutVoiceConnectorTermination`.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Termination {
+    /// No outbound calls.
+    pub disabled: bool,
+    /// The customer's hosts.
+    pub cidr_allowed_list: Vec<IpNetwork>,
+    /// ISO 3166-1 alpha-2 codes that may be called.
+    pub calling_regions: Vec<String>,
+    /// New calls a second, at least 1.
+    pub cps_limit: u32,
+    /// Caller ID that replaces an invalid one.
+    pub default_phone_number: Option<E164>,
+}
+
+/// `PutVoiceConnectorOrigination`.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Origination {
+    /// No inbound calls.
+    pub disabled: bool,
+    /// The customer's hosts.
+    pub routes: Vec<OriginationRoute>,
+}
+
+/// One of a connector's origination routes.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct OriginationRoute {
+    /// Where to send.
+    pub target: Target,
+    /// 1 is tried first.
+    pub priority: u8,
+    /// Share within a priority.
+    pub weight: u8,
+}
+
+/// A digest credential as it is kept: never the password, only `H(username:realm:password)`
+/// (RFC 7616 §3.4.2) for both algorithms, as lower-case hex.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Credential {
+    /// The user name.
+    pub username: String,
+    /// `MD5(username:realm:password)`, 32 characters.
+    pub ha1_md5: String,
+    /// `SHA-256(username:realm:password)`, 64 characters.
+    pub ha1_sha256: String,
+}
+
+impl fmt::Debug for Credential {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Credential").field("username", &self.username).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn connector_ids_are_22_lower_case_characters() {
+        assert_eq!("abcdefghij0123456789ab".parse::<VoiceConnectorId>().unwrap().as_str(), "abcdefghij0123456789ab");
+        assert!("ABCDEFGHIJ0123456789ab".parse::<VoiceConnectorId>().is_err());
+        assert!("short".parse::<VoiceConnectorId>().is_err());
+        let random = VoiceConnectorId::from_random(*b"\x00\xffabcdefghijklmnopqrst");
+        assert_eq!(random.as_str().parse::<VoiceConnectorId>(), Ok(random));
+    }
+}

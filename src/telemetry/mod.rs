@@ -1,0 +1,17 @@
+//! One typed event per fact. An event makes the log line, the counter, the record.
+
+use std::net::SocketAddr;
+
+use crate::shard::snapshot::VoiceConnectorId;
+
+/// Something that happened in the data plane.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Event {
+    /// A customer's host sent OPTIONS to a connector's host name (TerminationHealth).
+    OptionsReceived {
+        /// The connector.
+        connector: VoiceConnectorId,
+        /// Who sent it.
+        source: SocketAddr,
+    },
+}
