@@ -6,13 +6,15 @@
 //!
 //! The modules in layer order; a module uses its own layer and those above it in this list:
 //!
-//! - layer 0, facts used by all: [`instant`], [`numbering`], [`config`], [`telemetry`]
+//! - layer 0, facts used by all: [`instant`], [`numbering`], [`connector_id`],
+//!   [`config`], [`telemetry`]
 //! - layer 1, protocols, pure (no clock, socket, lock, task): [`sip`], [`sdp`], [`media`]
 //! - layer 2, call control and the tables of one shard, pure: [`gateway`], [`shard`]
 //! - layer 3, the only code that touches sockets and the clock: [`net`]
 //! - beside them the control plane on tokio: [`store`], [`api`], [`control`]
 
 pub mod config;
+pub mod connector_id;
 pub mod instant;
 pub mod numbering;
 pub mod telemetry;

@@ -48,7 +48,9 @@ impl FromStr for E164 {
         if text.starts_with('0') {
             return Err(NumberError::LeadingZero);
         }
-        text.parse().map(|digits| Self { digits }).map_err(|_| NumberError::NotADigit)
+        text.parse()
+            .map(|digits| Self { digits })
+            .map_err(|_| NumberError::NotADigit)
     }
 }
 
@@ -56,7 +58,8 @@ impl E164 {
     /// Whether the number begins with these digits; `prefix` may have a leading `+`.
     pub fn starts_with(self, prefix: &str) -> bool {
         let mut text = [0u8; 20];
-        self.write_digits(&mut text).starts_with(prefix.strip_prefix('+').unwrap_or(prefix).as_bytes())
+        self.write_digits(&mut text)
+            .starts_with(prefix.strip_prefix('+').unwrap_or(prefix).as_bytes())
     }
 
     /// The digits, most significant first, without the `+`, in the front of `buffer`.

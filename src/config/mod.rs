@@ -206,7 +206,10 @@ pub enum Host {
 impl From<&str> for Host {
     /// An address where the text is one (IPv6 with or without brackets), otherwise a name.
     fn from(text: &str) -> Self {
-        let bare = text.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(text);
+        let bare = text
+            .strip_prefix('[')
+            .and_then(|rest| rest.strip_suffix(']'))
+            .unwrap_or(text);
         match bare.parse() {
             Ok(address) => Self::Address(address),
             Err(_) => Self::Name(text.to_ascii_lowercase()),
@@ -262,7 +265,10 @@ pub struct AccessKey {
 
 impl fmt::Debug for AccessKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("AccessKey").field("id", &self.id).field("account", &self.account).finish_non_exhaustive()
+        f.debug_struct("AccessKey")
+            .field("id", &self.id)
+            .field("account", &self.account)
+            .finish_non_exhaustive()
     }
 }
 

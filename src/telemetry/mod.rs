@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use crate::shard::snapshot::VoiceConnectorId;
+use crate::connector_id::VoiceConnectorId;
 
 /// Something that happened in the data plane.
 #[derive(Clone, PartialEq, Eq, Debug)]
