@@ -1,1 +1,69 @@
-//! gateway
+//! Call control: which call is it, may it pass, where does it go, and the call itself.
+//!
+//! An INVITE outside a dialog goes through [`classify`](mod@classify), then [`termination`] or
+//! [`origination`], which give an [`Admission`] or a [`Refusal`]; an admission becomes a
+//! [`call::Call`]: two dialogs back to back. Nothing here touches a socket or a clock.
+
+pub mod call;
+pub mod classify;
+pub mod headers;
+pub mod limiter;
+pub mod origination;
+pub mod routing;
+pub mod termination;
+
+use std::sync::Arc;
+
+use crate::shard::snapshot::VoiceConnector;
+use crate::telemetry::Direction;
+use routing::Candidate;
+
+/// Why a request is not served, as the response that says so.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Refusal {
+    /// SIP status code.
+    pub status: u16,
+    /// Reason phrase; each cause has its own.
+    pub reason: String,
+    /// Retry-After, in seconds.
+    pub retry_after: Option<u32>,
+    /// Proxy-Authenticate values.
+    pub challenges: Vec<String>,
+}
+
+impl Refusal {
+    /// A refusal without further headers.
+    pub fn new(status: u16, reason: impl Into<String>) -> Self {
+        Self {
+            status,
+            reason: reason.into(),
+            retry_after: None,
+            challenges: Vec::new(),
+        }
+    }
+
+    /// 503 for now, with the seconds after which another try is welcome.
+    pub fn unavailable(reason: &str, retry_after: u32) -> Self {
+        Self {
+            retry_after: Some(retry_after),
+            ..Self::new(503, reason)
+        }
+    }
+}
+
+/// A call that may pass, and where it may go.
+#[derive(Clone, Debug)]
+pub struct Admission {
+    /// Termination or origination.
+    pub direction: Direction,
+    /// Whose call it is.
+    pub connector: Arc<VoiceConnector>,
+    /// User part of leg B's From: a number in `+` form, or what the caller is otherwise called.
+    pub caller: String,
+    /// User part of leg B's Request-URI and To.
+    pub called: String,
+    /// Where to send it, in the order to be tried; at least one.
+    pub candidates: Vec<Candidate>,
+    /// The digest user name, where one was asked for.
+    pub authenticated_as: Option<String>,
+}

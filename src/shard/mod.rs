@@ -1,5 +1,522 @@
 //! One shard: a share of the calls with everything that belongs to them, as a sans-IO machine.
+//!
+//! Call [`Shard::handle`] for each input, [`Shard::handle_timeout`] when [`Shard::next_timeout`] has
+//! come, and after either [`Shard::poll_output`] until `None`. [`Shard::relay`] is the packet path: it
+//! queues nothing, it answers where the packet goes. Time is an argument and must not run backwards.
+//! A shard shares nothing but the immutable [`snapshot::Snapshot`] and the call limiter.
 
+pub mod core;
+pub mod identifiers;
 pub mod io;
+pub mod random;
 pub mod snapshot;
+pub(crate) mod transactions;
 pub mod wheel;
+
+use std::hash::Hasher;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use siphasher::sip::SipHasher13;
+use slab::Slab;
+
+use self::core::Core;
+pub use self::core::Settings;
+use self::identifiers::{CallId, Minted};
+use self::io::{Flow, Input, Output, TransactionId};
+use self::snapshot::Snapshot;
+use self::transactions::{Report, User};
+use crate::gateway::call::{Call, CallTimer, Outcome};
+use crate::gateway::classify::{Classified, classify};
+use crate::gateway::limiter::CallLimiter;
+use crate::gateway::{Admission, Refusal, origination, termination};
+use crate::instant::Instant;
+use crate::media::{Forward, MediaSocket};
+use crate::sip::message::{
+    Fields, HeaderName, Message, Method, ParseError, Rejected, Request, Response,
+};
+use crate::sip::transaction::Timer;
+use crate::sip::uri::{Scheme, Uri};
+use crate::sip::writer::reason_phrase;
+use crate::telemetry::Event;
+
+/// Free media ports below which a shard asks for more.
+const MEDIA_PORTS_LOW: usize = 32;
+
+/// What the timers of a shard are for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum ShardTimer {
+    Transaction(TransactionId, Timer),
+    Call(CallId, CallTimer),
+}
+
+/// One shard.
+pub struct Shard {
+    core: Core,
+    calls: Slab<Held>,
+    generation: u32,
+    counters: Counters,
+}
+
+struct Held {
+    generation: u32,
+    /// Taken out while the call is at work.
+    call: Option<Box<Call>>,
+}
+
+/// What a shard counts; only ever up.
+#[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
+pub struct Counters {
+    /// Messages received.
+    pub messages: u64,
+    /// Messages that could not be parsed.
+    pub malformed: u64,
+    /// Messages that belonged to nothing (late responses, stray ACKs).
+    pub stray: u64,
+    /// INVITEs that were refused before they became a call.
+    pub refused: u64,
+    /// Calls begun.
+    pub calls: u64,
+}
+
+/// How full the tables of a shard are.
+#[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
+pub struct Occupancy {
+    /// Calls, including those that only wait for a last response.
+    pub calls: usize,
+    /// Dialogs that are alive.
+    pub dialogs: usize,
+    /// Transactions.
+    pub transactions: usize,
+    /// Timers.
+    pub timers: usize,
+    /// Media port pairs that calls hold.
+    pub media_ports: usize,
+}
+
+impl Shard {
+    /// A shard without calls.
+    pub fn new(
+        settings: Settings,
+        snapshot: Arc<Snapshot>,
+        limiter: Arc<dyn CallLimiter>,
+        now: Instant,
+    ) -> Self {
+        Self {
+            core: Core::new(settings, snapshot, limiter, now),
+            calls: Slab::new(),
+            generation: 0,
+            counters: Counters::default(),
+        }
+    }
+
+    /// Routing data for everything that begins from now on.
+    pub fn set_snapshot(&mut self, snapshot: Arc<Snapshot>) {
+        self.core.snapshot = snapshot;
+    }
+
+    /// Takes an input.
+    pub fn handle(&mut self, input: Input, now: Instant) {
+        self.core.now = now;
+        match input {
+            Input::Message { flow, bytes } => self.on_message(flow, bytes),
+            Input::TransportError { transaction } => {
+                let report = self.core.with_transactions(|all, around| {
+                    let user = all.user(transaction);
+                    Some((user, all.transport_error(transaction, around)?))
+                });
+                if let Some((user, report)) = report {
+                    self.on_report(transaction, user, report);
+                }
+            }
+            Input::MediaPort(port) => self.core.media.add_port(port),
+        }
+    }
+
+    /// Runs the timers whose time has come.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        self.core.now = now;
+        while let Some(timer) = self.core.wheel.expire(now) {
+            match timer {
+                ShardTimer::Transaction(id, timer) => {
+                    let user = self.core.transactions.user(id);
+                    if let Some(report) = self
+                        .core
+                        .with_transactions(|all, around| all.fire(id, timer, around))
+                    {
+                        self.on_report(id, user, report);
+                    }
+                }
+                ShardTimer::Call(id, timer) => {
+                    self.with_call(id, |call, core| call.on_timer(core, timer))
+                }
+            }
+        }
+    }
+
+    /// When [`Self::handle_timeout`] wants to be called next.
+    pub fn next_timeout(&self) -> Option<Instant> {
+        self.core.wheel.next_deadline()
+    }
+
+    /// The next output; call until `None`.
+    pub fn poll_output(&mut self) -> Option<Output> {
+        self.core.outputs.pop_front()
+    }
+
+    /// Where a media packet goes; `None` where it is dropped (and counted).
+    pub fn relay(
+        &mut self,
+        socket: MediaSocket,
+        from: SocketAddr,
+        packet: &[u8],
+    ) -> Option<Forward> {
+        self.core.media.relay(socket, from, packet)
+    }
+
+    /// Whether free media ports are low.
+    pub fn media_ports_wanted(&self) -> bool {
+        self.core.media.ports_free() < MEDIA_PORTS_LOW
+    }
+
+    /// What was counted so far.
+    pub fn counters(&self) -> Counters {
+        self.counters
+    }
+
+    /// How full the tables are.
+    pub fn occupancy(&self) -> Occupancy {
+        Occupancy {
+            calls: self.calls.len(),
+            dialogs: self
+                .calls
+                .iter()
+                .filter_map(|(_, held)| held.call.as_ref())
+                .map(|call| call.dialogs())
+                .sum(),
+            transactions: self.core.transactions.len(),
+            timers: self.core.wheel.len(),
+            media_ports: self.core.media.ports_in_use(),
+        }
+    }
+
+    /// The shard that a message belongs to: what we minted says so, anything else goes by Call-ID.
+    pub fn owner(&self, message: &[u8]) -> u8 {
+        owner_of(message, &self.core.settings)
+    }
+
+    /// Ends every call after a panic in the middle of one; the tables stay consistent.
+    pub fn abort_interrupted(&mut self) {
+        // The call at work was lost in the unwinding: its place is empty, its media with it.
+        let lost: Vec<usize> = self
+            .calls
+            .iter()
+            .filter(|(_, held)| held.call.is_none())
+            .map(|(slot, _)| slot)
+            .collect();
+        for slot in lost {
+            self.calls.remove(slot);
+        }
+    }
+
+    fn on_message(&mut self, flow: Flow, bytes: Bytes) {
+        self.counters.messages += 1;
+        match Message::parse(bytes, &self.core.settings.limits) {
+            Ok(Message::Request(request)) => self.on_request(flow, request),
+            Ok(Message::Response(response)) => self.on_response(&response),
+            Err(rejected) => self.on_rejected(flow, &rejected),
+        }
+    }
+
+    /// A request that cannot be read is answered where that is possible (RFC 3261 §21.4.1), a response
+    /// never.
+    fn on_rejected(&mut self, flow: Flow, rejected: &Rejected) {
+        self.counters.malformed += 1;
+        let Rejected { error, request } = rejected;
+        if let Some(request) = request {
+            self.core
+                .reply_stateless(request, &flow, &refusal_of(error));
+        }
+    }
+
+    fn on_response(&mut self, response: &Response) {
+        let Some(id) = self.core.transactions.find_client(response) else {
+            self.counters.stray += 1;
+            return;
+        };
+        let user = self.core.transactions.user(id);
+        let report = self
+            .core
+            .with_transactions(|all, around| all.receive_response(id, response, around));
+        match (report, user) {
+            (Some(Report::Deliver), User::Leg(call, leg)) => {
+                self.with_call(call, |call, core| {
+                    call.on_outcome(core, id, leg, Outcome::Response(response))
+                });
+            }
+            (Some(report), user) => self.on_report(id, user, report),
+            (None, _) => {}
+        }
+    }
+
+    fn on_report(&mut self, id: TransactionId, user: User, report: Report) {
+        let User::Leg(call, leg) = user else { return };
+        self.with_call(call, |call, core| match report {
+            Report::Timeout => call.on_outcome(core, id, leg, Outcome::Timeout),
+            Report::TransportError => call.on_transport_error(core, id, leg),
+            Report::Deliver => {}
+        });
+    }
+
+    fn on_request(&mut self, flow: Flow, request: Request) {
+        if let Some(id) = self.core.transactions.find_server(&request, request.method) {
+            let report = self
+                .core
+                .with_transactions(|all, around| all.receive_again(id, request.method, around));
+            // An ACK with the INVITE's branch, after a 2xx: some agents do that.
+            if report == Some(Report::Deliver) {
+                self.on_request_in_dialog(flow, request);
+            }
+            return;
+        }
+        if request.method == Method::Cancel {
+            self.on_cancel(flow, &request);
+            return;
+        }
+        match request.to().is_ok_and(|to| to.tag().is_some()) {
+            true => self.on_request_in_dialog(flow, request),
+            false => self.on_request_outside_dialog(flow, request),
+        }
+    }
+
+    /// RFC 3261 §9.2
+    fn on_cancel(&mut self, flow: Flow, request: &Request) {
+        let invite = self.core.transactions.find_server(request, Method::Invite);
+        let Some(invite) = invite else {
+            self.core
+                .reply_stateless(request, &flow, &Refusal::new(481, reason_phrase(481)));
+            return;
+        };
+        self.core.reply(request, &flow, &Refusal::new(200, "OK"));
+        if let (User::Leg(call, _), true) = (
+            self.core.transactions.user(invite),
+            self.core.transactions.awaits_final_response(invite),
+        ) {
+            self.with_call(call, |call, core| call.on_cancel(core));
+        }
+    }
+
+    fn on_request_in_dialog(&mut self, flow: Flow, request: Request) {
+        let tag = request.to().ok().and_then(|to| Minted::from_tag(to.tag()?));
+        let id = tag.and_then(|tag| self.call_id(tag.slot));
+        let place = tag.zip(id).and_then(|(tag, id)| {
+            let call = self.calls.get(id.slot as usize)?.call.as_ref()?;
+            let side = call.side_of(&tag)?;
+            call.is_in_dialog(side, &request).then_some((id, side))
+        });
+        match place {
+            Some((id, side)) => {
+                self.with_call(id, |call, core| call.on_request(core, side, request, flow))
+            }
+            // No response to an ACK, ever.
+            None if request.method == Method::Ack => self.counters.stray += 1,
+            None => {
+                self.core
+                    .reply_stateless(&request, &flow, &Refusal::new(481, reason_phrase(481)))
+            }
+        }
+    }
+
+    fn on_request_outside_dialog(&mut self, flow: Flow, request: Request) {
+        let outcome = match request.method {
+            Method::Ack => {
+                self.counters.stray += 1;
+                return;
+            }
+            Method::Invite => self.begin_call(flow, request.clone()),
+            Method::Options => self.answer_options(flow, &request),
+            Method::Bye
+            | Method::Cancel
+            | Method::Prack
+            | Method::Update
+            | Method::Info
+            | Method::Notify => Err(Refusal::new(481, reason_phrase(481))),
+            Method::Register
+            | Method::Refer
+            | Method::Subscribe
+            | Method::Message
+            | Method::Publish => Err(Refusal::new(405, reason_phrase(405))),
+            Method::Unknown => Err(Refusal::new(501, reason_phrase(501))),
+        };
+        if let Err(refusal) = outcome {
+            if request.method == Method::Invite {
+                self.counters.refused += 1;
+                let (status, reason) = (refusal.status, refusal.reason.clone());
+                // A challenge is a step on the way, not a refusal worth a line in a log.
+                if status != 407 {
+                    self.core.event(Event::CallRefused {
+                        source: flow.remote,
+                        status,
+                        reason,
+                    });
+                }
+            }
+            self.core.reply_stateless(&request, &flow, &refusal);
+        }
+    }
+
+    fn begin_call(&mut self, flow: Flow, request: Request) -> Result<(), Refusal> {
+        check_request(&request)?;
+        if self.calls.len() >= self.core.settings.limits.calls_max {
+            return Err(Refusal::unavailable("Too Many Calls", 5));
+        }
+        let admission = self.admit(&flow, &request)?;
+        self.generation = self.generation.wrapping_add(1);
+        let generation = self.generation;
+        let slot = self.calls.insert(Held {
+            generation,
+            call: None,
+        });
+        let id = CallId {
+            slot: slot as u32,
+            generation,
+        };
+        match Call::begin(&mut self.core, id, request, flow, admission) {
+            Ok(call) => {
+                self.counters.calls += 1;
+                self.put_back(id, Box::new(call));
+                Ok(())
+            }
+            Err(refusal) => {
+                self.calls.remove(slot);
+                Err(refusal)
+            }
+        }
+    }
+
+    fn admit(&mut self, flow: &Flow, request: &Request) -> Result<Admission, Refusal> {
+        let uri = request_uri(request)?;
+        let snapshot = self.core.snapshot.clone();
+        match classify(&uri, flow.remote, &snapshot)? {
+            Classified::Termination(connector) => {
+                let mut context = termination::Context {
+                    snapshot: &snapshot,
+                    nonces: &mut self.core.nonces,
+                    random: &mut self.core.random,
+                    limiter: &*self.core.limiter,
+                    now: self.core.now,
+                };
+                termination::admit(&connector, request, &uri, flow, &mut context)
+            }
+            Classified::Origination(_) => {
+                origination::admit(request, &uri, &snapshot, &mut self.core.random)
+            }
+        }
+    }
+
+    /// OPTIONS to a connector's host name is health; to one of ours a ping; answered without a challenge.
+    fn answer_options(&mut self, flow: Flow, request: &Request) -> Result<(), Refusal> {
+        check_request(request)?;
+        let uri = request_uri(request)?;
+        let host = uri.host.to_ascii_lowercase();
+        let connector = self
+            .core
+            .snapshot
+            .connector_by_host(&host)
+            .map(|connector| connector.id);
+        if let Some(connector) = connector {
+            self.core.event(Event::OptionsReceived {
+                connector,
+                source: flow.remote,
+            });
+        } else if !self.core.snapshot.own_hosts.contains(host.as_str()) {
+            return Err(Refusal::new(404, "No Voice Connector At This Host"));
+        }
+        self.core.reply(request, &flow, &Refusal::new(200, "OK"));
+        Ok(())
+    }
+
+    fn call_id(&self, slot: u32) -> Option<CallId> {
+        let generation = self.calls.get(slot as usize)?.generation;
+        Some(CallId { slot, generation })
+    }
+
+    /// Lets a call work, if it is still there, and lets go of it when it is finished.
+    fn with_call(&mut self, id: CallId, work: impl FnOnce(&mut Call, &mut Core)) {
+        let held = self
+            .calls
+            .get_mut(id.slot as usize)
+            .filter(|held| held.generation == id.generation);
+        let Some(mut call) = held.and_then(|held| held.call.take()) else {
+            return;
+        };
+        work(&mut call, &mut self.core);
+        self.put_back(id, call);
+    }
+
+    fn put_back(&mut self, id: CallId, call: Box<Call>) {
+        if call.is_finished() {
+            self.calls.remove(id.slot as usize);
+        } else if let Some(held) = self.calls.get_mut(id.slot as usize) {
+            held.call = Some(call);
+        }
+    }
+}
+
+/// The shard that a message belongs to (see [`Shard::owner`]).
+fn owner_of(message: &[u8], settings: &Settings) -> u8 {
+    let parsed = Message::parse(Bytes::copy_from_slice(message), &settings.limits);
+    let minted = |text: Option<&str>, read: fn(&str) -> Option<Minted>| {
+        text.and_then(read)
+            .map(|minted| minted.shard)
+            .filter(|shard| *shard < settings.shards)
+    };
+    let owner = match &parsed {
+        Ok(Message::Request(request)) => {
+            minted(request.to().ok().and_then(|to| to.tag()), Minted::from_tag)
+                .or_else(|| Some(owner_by_call_id(request, settings)))
+        }
+        Ok(Message::Response(response)) => minted(
+            response.via().ok().and_then(|via| via.branch()),
+            Minted::from_branch,
+        ),
+        Err(_) => None,
+    };
+    owner.unwrap_or(settings.shard)
+}
+
+fn owner_by_call_id(fields: &Fields, settings: &Settings) -> u8 {
+    let mut hasher = SipHasher13::new_with_key(&settings.secret);
+    hasher.write(fields.call_id().as_bytes());
+    // Below 256: the modulus is.
+    (hasher.finish() % u64::from(settings.shards.max(1))) as u8
+}
+
+fn refusal_of(error: &ParseError) -> Refusal {
+    Refusal::new(error.status(), error.reason())
+}
+
+/// RFC 3261 §8.2.2.3 and §16.3: hops left, nothing demanded that is not served.
+fn check_request(request: &Request) -> Result<(), Refusal> {
+    if request.max_forwards().ok().flatten() == Some(0) {
+        return Err(Refusal::new(483, reason_phrase(483)));
+    }
+    let demands = [HeaderName::Require, HeaderName::ProxyRequire];
+    match demands
+        .into_iter()
+        .any(|name| request.header(name).is_some())
+    {
+        true => Err(Refusal::new(420, reason_phrase(420))),
+        false => Ok(()),
+    }
+}
+
+/// The Request-URI; 416 for a scheme that is not served (RFC 3261 §8.2.2.1).
+fn request_uri(request: &Request) -> Result<Uri<'_>, Refusal> {
+    let uri = Uri::parse(request.uri()).map_err(|error| refusal_of(&error))?;
+    match uri.scheme {
+        Scheme::Sip | Scheme::Sips => Ok(uri),
+        Scheme::Tel | Scheme::Other => Err(Refusal::new(416, reason_phrase(416))),
+    }
+}

@@ -84,6 +84,17 @@ pub struct VoiceConnector {
     pub credentials: Vec<Credential>,
 }
 
+impl VoiceConnector {
+    /// Whether termination's list of the customer's hosts holds this address.
+    pub fn allows_source(&self, source: IpAddr) -> bool {
+        let networks = self
+            .termination
+            .iter()
+            .flat_map(|termination| &termination.cidr_allowed_list);
+        networks.into_iter().any(|network| network.contains(source))
+    }
+}
+
 /// `PutVoiceConnectorTermination`.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Termination {

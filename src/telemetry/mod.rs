@@ -1,8 +1,40 @@
 //! One typed event per fact. An event makes the log line, the counter, the record.
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use crate::connector_id::VoiceConnectorId;
+use crate::media::StreamCounters;
+
+/// Which way a call goes; the words are the API's.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Direction {
+    /// From a customer's host to the PSTN.
+    Termination,
+    /// From the PSTN to a customer's host.
+    Origination,
+}
+
+/// Why a call ended.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum EndCause {
+    /// Leg A hung up.
+    CallerHungUp,
+    /// Leg B hung up.
+    CalledHungUp,
+    /// Leg A gave up before an answer.
+    Cancelled,
+    /// No place took the call; the status that leg A was answered.
+    Failed(u16),
+    /// A 2xx of ours was never acknowledged.
+    NoAck,
+    /// No packet came from either side for too long.
+    MediaTimeout,
+    /// A mid-call request showed that a leg is gone, or a leg broke the protocol.
+    LegLost,
+    /// A fault of ours.
+    Internal,
+}
 
 /// Something that happened in the data plane.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -14,4 +46,45 @@ pub enum Event {
         /// Who sent it.
         source: SocketAddr,
     },
+    /// An INVITE was refused before it became a call.
+    CallRefused {
+        /// Who sent it.
+        source: SocketAddr,
+        /// SIP status.
+        status: u16,
+        /// Reason phrase.
+        reason: String,
+    },
+    /// A call began.
+    CallStarted(Box<CallFacts>),
+    /// A call was answered.
+    CallAnswered(Box<CallFacts>),
+    /// A call is over.
+    CallEnded {
+        /// Which call.
+        facts: Box<CallFacts>,
+        /// Why.
+        cause: EndCause,
+        /// From answer to end; `None` where it was never answered.
+        talked: Option<Duration>,
+        /// What leg A sent.
+        from_a: StreamCounters,
+        /// What leg B sent.
+        from_b: StreamCounters,
+    },
+}
+
+/// What identifies a call in logs and records.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct CallFacts {
+    /// Call-ID of leg A.
+    pub call_id: String,
+    /// Termination or origination.
+    pub direction: Direction,
+    /// Whose call.
+    pub connector: VoiceConnectorId,
+    /// User part of the caller.
+    pub caller: String,
+    /// User part of the called.
+    pub called: String,
 }

@@ -1,0 +1,155 @@
+//! What a call does with its media: two endpoints of the shard, joined; addresses from both sides'
+//! descriptions; an eye on whether anything flows.
+
+use super::{Call, CallTimer, Side, State};
+use crate::gateway::Refusal;
+use crate::instant::Instant;
+use crate::media::{Endpoint, StreamCounters};
+use crate::sdp::SessionDescription;
+use crate::shard::core::Core;
+use crate::shard::wheel::TimerId;
+use crate::sip::message::{Fields, HeaderName};
+use crate::telemetry::EndCause;
+
+/// Looks at whether media flows are taken this often within the media timeout.
+const LOOKS_PER_TIMEOUT: u32 = 4;
+
+/// The call's endpoints.
+#[derive(Default)]
+pub(super) struct Anchor {
+    a: Option<Endpoint>,
+    b: Option<Endpoint>,
+    packets_seen: u64,
+    last_flow: Instant,
+    timer: Option<TimerId>,
+}
+
+impl Anchor {
+    pub(super) fn endpoint(&self, side: Side) -> Option<&Endpoint> {
+        match side {
+            Side::A => self.a.as_ref(),
+            Side::B => self.b.as_ref(),
+        }
+    }
+
+    /// Gives a side an endpoint of the address family (another one where it has one of the other
+    /// family), joined with the other side's.
+    pub(super) fn allocate(
+        &mut self,
+        core: &mut Core,
+        side: Side,
+        ipv6: bool,
+    ) -> Result<(), Refusal> {
+        if self
+            .endpoint(side)
+            .is_some_and(|endpoint| endpoint.advertise.is_ipv6() == ipv6)
+        {
+            return Ok(());
+        }
+        let now = core.now;
+        // A node with media addresses of one family only serves both with it.
+        let allocated = core
+            .media
+            .allocate(ipv6, now)
+            .or_else(|| core.media.allocate(!ipv6, now));
+        let endpoint = allocated.ok_or_else(|| Refusal::unavailable("No Media Port Free", 5))?;
+        let place = match side {
+            Side::A => &mut self.a,
+            Side::B => &mut self.b,
+        };
+        if let Some(before) = place.replace(endpoint) {
+            core.media.release(before.id, now);
+        }
+        if let (Some(a), Some(b)) = (&self.a, &self.b) {
+            core.media.connect(a.id, b.id);
+        }
+        Ok(())
+    }
+
+    /// Gives the endpoints back; what each side sent.
+    pub(super) fn release(&mut self, core: &mut Core) -> (StreamCounters, StreamCounters) {
+        core.cancel_timer(&mut self.timer);
+        let now = core.now;
+        let mut release = |endpoint: Option<Endpoint>| {
+            endpoint
+                .map(|endpoint| core.media.release(endpoint.id, now))
+                .unwrap_or_default()
+        };
+        (release(self.a.take()), release(self.b.take()))
+    }
+}
+
+/// The description in a message's body: `None` without a body, a refusal where it is something else or
+/// has no audio stream that can be relayed.
+pub(super) fn description_in(message: &Fields) -> Result<Option<SessionDescription>, Refusal> {
+    if message.body().is_empty() {
+        return Ok(None);
+    }
+    let content_type = message.header(HeaderName::ContentType).unwrap_or_default();
+    let media_type = content_type.split(';').next().unwrap_or_default().trim();
+    if !media_type.eq_ignore_ascii_case("application/sdp") {
+        return Err(Refusal::new(415, "Unsupported Media Type"));
+    }
+    let description = SessionDescription::parse(message.body())
+        .map_err(|_| Refusal::new(400, "Malformed SDP"))?;
+    match description.audio() {
+        Some(_) => Ok(Some(description)),
+        None => Err(Refusal::new(488, "No Audio Stream That Can Be Relayed")),
+    }
+}
+
+impl Call {
+    /// A side's description holds from now on.
+    pub(super) fn apply_description(
+        &mut self,
+        core: &mut Core,
+        side: Side,
+        description: &SessionDescription,
+    ) {
+        let Some(audio) = description.audio() else {
+            return;
+        };
+        if let Some(endpoint) = self.endpoint(side) {
+            core.media.expect(endpoint.id, audio.rtp, audio.rtcp);
+        }
+        if let Some(leg) = self.leg_mut(side) {
+            leg.on_hold = audio.direction.is_hold();
+        }
+    }
+
+    /// Begins to watch whether media flows.
+    pub(super) fn watch_media(&mut self, core: &mut Core) {
+        self.media.last_flow = core.now;
+        self.start_media_timer(core);
+    }
+
+    fn start_media_timer(&mut self, core: &mut Core) {
+        let after = core.settings.media_timeout / LOOKS_PER_TIMEOUT;
+        self.media.timer = Some(core.start_call_timer(after, self.id, CallTimer::Media));
+    }
+
+    pub(super) fn on_media_timer(&mut self, core: &mut Core) {
+        self.media.timer = None;
+        if self.state != State::Established {
+            return;
+        }
+        let received = |side| {
+            let endpoint = self
+                .endpoint(side)
+                .map(|endpoint| core.media.counters(endpoint.id));
+            endpoint.map_or(0, |counters| counters.rtp_packets + counters.rtcp_packets)
+        };
+        let packets = received(Side::A) + received(Side::B);
+        let held = [Side::A, Side::B]
+            .into_iter()
+            .any(|side| self.leg(side).is_some_and(|leg| leg.on_hold));
+        if packets != self.media.packets_seen || held {
+            self.media.packets_seen = packets;
+            self.media.last_flow = core.now;
+        }
+        match core.now.since(self.media.last_flow) >= core.settings.media_timeout {
+            true => self.end_established(core, EndCause::MediaTimeout, None),
+            false => self.start_media_timer(core),
+        }
+    }
+}

@@ -1,0 +1,287 @@
+//! Answers on their way back, and their ACKs.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use super::anchor::description_in;
+use super::{Answered, Call, CallTimer, Leg, Side, State};
+use crate::sdp::SessionDescription;
+use crate::shard::core::{ALLOW, Core, message_buffer};
+use crate::sip::message::{HeaderName, Method, Request, Response};
+use crate::sip::response::write_response;
+use crate::telemetry::EndCause;
+
+/// A 2xx from which no answer can be made for the other side.
+pub(super) struct Unanswerable;
+
+impl Call {
+    /// A 2xx came from the side that is not `exchange.from`: acknowledges it unless its ACK has to wait
+    /// for an answer, and passes it on.
+    pub(super) fn pass_success(
+        &mut self,
+        core: &mut Core,
+        response: &Response,
+    ) -> Result<(), Unanswerable> {
+        let Some(exchange) = &self.exchange else {
+            return Err(Unanswerable);
+        };
+        let (from, other) = (exchange.from, exchange.from.other());
+        let offer = exchange.offer.clone();
+        let other_cseq = response.cseq().map_or(0, |cseq| cseq.number);
+        let description = description_in(response).unwrap_or_default();
+        let early = self
+            .attempts
+            .last()
+            .and_then(|attempt| attempt.early_answer.clone());
+        let early = early.filter(|_| self.state == State::Setup);
+
+        let (body, late_offer) = match (offer, description, early) {
+            (Some(offer), Some(answer), _) | (Some(offer), None, Some(answer)) => {
+                self.acknowledge(core, other, other_cseq, None);
+                (self.answer_for(core, from, &offer, &answer), None)
+            }
+            (None, Some(offer), _) => (self.offer_for(core, from, &offer), Some(offer)),
+            (Some(_) | None, None, _) => {
+                self.acknowledge(core, other, other_cseq, None);
+                return Err(Unanswerable);
+            }
+        };
+        self.answer_success(core, &body.unwrap_or_default(), late_offer, other_cseq);
+        Ok(())
+    }
+
+    /// The answer that `to` gets for its offer, and both descriptions take effect.
+    pub(super) fn answer_for(
+        &mut self,
+        core: &mut Core,
+        to: Side,
+        offer: &SessionDescription,
+        answer: &SessionDescription,
+    ) -> Option<Bytes> {
+        self.apply_description(core, to, offer);
+        self.apply_description(core, to.other(), answer);
+        let ours = self.endpoint(to)?.advertise;
+        Some(self.leg_mut(to)?.local.answer(offer, answer, ours))
+    }
+
+    /// The offer that `to` gets for the other side's.
+    fn offer_for(
+        &mut self,
+        core: &mut Core,
+        to: Side,
+        offer: &SessionDescription,
+    ) -> Option<Bytes> {
+        self.apply_description(core, to.other(), offer);
+        let ours = self.endpoint(to)?.advertise;
+        Some(self.leg_mut(to)?.local.offer(offer, ours))
+    }
+
+    /// Sends our 2xx, and again until its ACK comes.
+    fn answer_success(
+        &mut self,
+        core: &mut Core,
+        body: &Bytes,
+        late_offer: Option<SessionDescription>,
+        other_cseq: u32,
+    ) {
+        let Some(from) = self.exchange.as_ref().map(|exchange| exchange.from) else {
+            return;
+        };
+        let success = self.write_answer(core, from, 200, "OK", body);
+        let t1 = core.settings.timers.t1;
+        let timer = Some(core.start_call_timer(t1, self.id, CallTimer::Success));
+        let deadline = core.now + t1 * 64;
+        let Some(exchange) = &mut self.exchange else {
+            return;
+        };
+        exchange.client = None;
+        core.respond(exchange.server, 200, &success);
+        exchange.answered = Some(Answered {
+            success,
+            interval: t1,
+            deadline,
+            timer,
+            late_offer,
+            other_cseq,
+        });
+    }
+
+    /// A response of leg `side` to the exchange's INVITE: with our Contact, and a body where there is one.
+    pub(super) fn write_answer(
+        &self,
+        core: &Core,
+        side: Side,
+        status: u16,
+        reason: &str,
+        body: &Bytes,
+    ) -> Bytes {
+        let (Some(exchange), Some(leg)) = (&self.exchange, self.leg(side)) else {
+            return Bytes::new();
+        };
+        let mut out = message_buffer();
+        let tag = leg.tag(self.id, core.settings.shard);
+        let (request, source) = (&exchange.request, exchange.flow.remote);
+        let mut writer = write_response(&mut out, request, source, status, reason, Some(&tag));
+        if status < 300 {
+            for value in request.headers(HeaderName::RecordRoute) {
+                writer.field(HeaderName::RecordRoute, &[value]);
+            }
+            core.write_contact(&mut writer, &exchange.flow);
+            writer.field(HeaderName::Allow, &[ALLOW]);
+        }
+        match body.is_empty() {
+            true => writer.end(),
+            false => writer.body("application/sdp", body),
+        }
+        out.into()
+    }
+
+    pub(super) fn on_success_timer(&mut self, core: &mut Core) {
+        let Some(exchange) = &mut self.exchange else {
+            return;
+        };
+        let Some(answered) = &mut exchange.answered else {
+            return;
+        };
+        if core.now < answered.deadline {
+            answered.interval = (answered.interval * 2).min(core.settings.timers.t2);
+            let wait = answered
+                .interval
+                .min(answered.deadline.since(core.now))
+                .max(Duration::from_millis(1));
+            answered.timer = Some(core.start_call_timer(wait, self.id, CallTimer::Success));
+            core.respond(exchange.server, 200, &answered.success);
+            return;
+        }
+        answered.timer = None;
+        self.give_up_on_ack(core);
+    }
+
+    /// Our 2xx was not acknowledged in time: RFC 3261 §13.3.1.4 says BYE.
+    fn give_up_on_ack(&mut self, core: &mut Core) {
+        let Some(exchange) = self.exchange.take() else {
+            return;
+        };
+        if let Some(Answered {
+            late_offer: Some(_),
+            other_cseq,
+            ..
+        }) = exchange.answered
+        {
+            self.acknowledge(core, exchange.from.other(), other_cseq, None);
+        }
+        match self.state {
+            State::Ended => self.send_bye(core, exchange.from),
+            State::Setup | State::Established => self.end_established(core, EndCause::NoAck, None),
+        }
+    }
+
+    /// An ACK came within the dialog of `side`.
+    pub(super) fn on_ack(&mut self, core: &mut Core, side: Side, request: &Request) {
+        let acknowledged = |number| request.cseq().is_ok_and(|cseq| cseq.number == number);
+        let is_awaited = self.exchange.as_ref().is_some_and(|exchange| {
+            let number = exchange.request.cseq().map_or(0, |cseq| cseq.number);
+            exchange.from == side && exchange.answered.is_some() && acknowledged(number)
+        });
+        if !is_awaited {
+            return;
+        }
+        let Some(Answered {
+            mut timer,
+            late_offer,
+            other_cseq,
+            ..
+        }) = self.exchange.take().and_then(|exchange| exchange.answered)
+        else {
+            return;
+        };
+        core.cancel_timer(&mut timer);
+        if let Some(offer) = late_offer {
+            let answer = description_in(request).unwrap_or_default();
+            let is_answered = answer.is_some();
+            let body =
+                answer.and_then(|answer| self.answer_for(core, side.other(), &offer, &answer));
+            self.acknowledge(core, side.other(), other_cseq, body.as_ref());
+            if !is_answered && self.state == State::Established {
+                self.end_established(core, EndCause::LegLost, None);
+            }
+        }
+        let bye_is_due = self
+            .leg_mut(side)
+            .is_some_and(|leg| std::mem::take(&mut leg.bye_after_ack));
+        if bye_is_due {
+            self.send_bye(core, side);
+        }
+    }
+
+    /// Sends the ACK of a 2xx (RFC 3261 §13.2.2.4), a transaction of its own that nobody looks after.
+    pub(super) fn acknowledge(
+        &mut self,
+        core: &mut Core,
+        side: Side,
+        cseq: u32,
+        body: Option<&Bytes>,
+    ) {
+        let branch = self.one_way_branch(core);
+        let Some(leg) = self.leg_mut(side) else {
+            return;
+        };
+        let (flow, ack) = write_ack(core, leg, cseq, &branch, body);
+        leg.last_ack = Some((cseq, flow, ack.clone()));
+        core.send_plain(flow, ack);
+    }
+
+    /// A branch for a request that gets no response: it names no transaction.
+    pub(super) fn one_way_branch(&self, core: &mut Core) -> String {
+        format!("z9hG4bK{:016x}", core.random.next_u64())
+    }
+
+    /// Whether the response is a 2xx that was acknowledged before; its ACK goes out again.
+    pub(super) fn acknowledge_again(
+        &mut self,
+        core: &mut Core,
+        leg: u8,
+        response: &Response,
+    ) -> bool {
+        let number = match response.cseq() {
+            Ok(cseq) if cseq.method == Method::Invite && (200..300).contains(&response.status) => {
+                cseq.number
+            }
+            Ok(_) | Err(_) => return false,
+        };
+        let known =
+            std::iter::once(&self.a).chain(self.attempts.iter().map(|attempt| &attempt.leg));
+        let Some(leg) = known.into_iter().find(|known| known.number == leg) else {
+            return false;
+        };
+        let same_tag = response
+            .to()
+            .is_ok_and(|to| to.tag() == leg.dialog.remote_tag.as_deref());
+        match &leg.last_ack {
+            Some((acknowledged, flow, ack)) if *acknowledged == number && same_tag => {
+                core.send_plain(*flow, ack.clone());
+                true
+            }
+            Some(_) | None => false,
+        }
+    }
+}
+
+/// An ACK within a leg's dialog, and where it goes.
+pub(super) fn write_ack(
+    core: &Core,
+    leg: &Leg,
+    cseq: u32,
+    branch: &str,
+    body: Option<&Bytes>,
+) -> (crate::shard::io::Flow, Bytes) {
+    let flow = leg.request_flow(core);
+    let mut out = message_buffer();
+    let writer = core.write_in_dialog(&mut out, &leg.dialog, Method::Ack, cseq, &flow, branch);
+    match body.filter(|body| !body.is_empty()) {
+        Some(body) => writer.body("application/sdp", body),
+        None => writer.end(),
+    }
+    (flow, out.into())
+}

@@ -1,0 +1,355 @@
+//! A call: two dialogs back to back.
+//!
+//! Leg A is the side the call came from, leg B the side it is sent to; of leg B there is one
+//! [`Attempt`] for each place tried, the last is the current one. An [`Exchange`] is one INVITE on its
+//! way from one leg to the other and back: the first one, and later each re-INVITE. Nothing of one leg's
+//! topology reaches the other: identifiers, Via, Contact, Record-Route, addresses and SDP origin are
+//! ours on each.
+//!
+//! - [`setup`](mod@setup): from the INVITE to its final response, failover
+//! - [`exchange`](mod@exchange): answers, ACK, retransmission of 2xx
+//! - [`established`](mod@established): requests within the dialogs
+//! - [`teardown`](mod@teardown): BYE, CANCEL, the end
+//! - [`anchor`](mod@anchor): what the call does with its media
+
+mod anchor;
+mod established;
+mod exchange;
+mod setup;
+mod teardown;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use super::routing::Candidate;
+use crate::instant::Instant;
+use crate::media::Endpoint;
+use crate::sdp::{LocalDescription, SessionDescription};
+use crate::shard::core::Core;
+use crate::shard::identifiers::{CallId, Minted};
+use crate::shard::io::{Flow, TransactionId};
+use crate::shard::snapshot::VoiceConnector;
+use crate::shard::wheel::TimerId;
+use crate::sip::dialog::Dialog;
+use crate::sip::message::{Request, Response};
+use crate::sip::uri::Uri;
+use crate::telemetry::{CallFacts, Direction};
+
+/// The number of leg A in tags; attempts count from 1.
+const LEG_A: u8 = 0;
+
+/// One call.
+pub struct Call {
+    id: CallId,
+    facts: CallFacts,
+    connector: Arc<VoiceConnector>,
+    state: State,
+    a: Leg,
+    attempts: Vec<Attempt>,
+    candidates: std::vec::IntoIter<Candidate>,
+    /// What leg A is answered when no place takes the call.
+    best_failure: Option<(u16, String)>,
+    exchange: Option<Exchange>,
+    media: anchor::Anchor,
+    answered: Option<Instant>,
+    /// Timer C of the current attempt.
+    ring_timer: Option<TimerId>,
+    /// Runs while the current attempt has said nothing at all.
+    route_timer: Option<TimerId>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum State {
+    /// Leg A waits for its final response.
+    Setup,
+    /// Leg A was answered 2xx.
+    Established,
+    /// Over; what is left are INVITEs that still have to be answered or acknowledged.
+    Ended,
+}
+
+/// A side of the call.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Side {
+    A,
+    B,
+}
+
+impl Side {
+    fn other(self) -> Self {
+        match self {
+            Self::A => Self::B,
+            Self::B => Self::A,
+        }
+    }
+}
+
+/// One end of the call.
+struct Leg {
+    number: u8,
+    /// The random part of our tag.
+    secret: u64,
+    dialog: Dialog,
+    /// How the peer was reached last; its address serves where the dialog's next hop cannot be used.
+    flow: Flow,
+    /// The peer sits behind a translator: its Contact is of no use.
+    behind_nat: bool,
+    local: LocalDescription,
+    /// The peer's last description did not ask for media both ways.
+    on_hold: bool,
+    /// The ACK of the last 2xx on this leg, with its CSeq number, for when the 2xx comes again.
+    last_ack: Option<(u32, Flow, Bytes)>,
+    /// A BYE is due as soon as our 2xx is acknowledged (RFC 3261 §15).
+    bye_after_ack: bool,
+}
+
+impl Leg {
+    fn tag(&self, call: CallId, shard: u8) -> String {
+        Minted {
+            shard,
+            slot: call.slot,
+            leg: self.number,
+            secret: self.secret,
+        }
+        .tag()
+    }
+
+    /// Where a request within the dialog goes: the next hop where it is an address we may believe,
+    /// otherwise where the peer was reached last.
+    fn request_flow(&self, core: &Core) -> Flow {
+        use crate::config::Host;
+        if self.behind_nat {
+            return self.flow;
+        }
+        let address = self.dialog.next_hop().and_then(|uri: Uri<'_>| {
+            let port = uri.port.unwrap_or(5060);
+            let ip = match uri.host_value() {
+                Host::Address(ip) => Some(ip),
+                Host::Name(name) => core
+                    .snapshot
+                    .addresses
+                    .get(name.as_str())
+                    .and_then(|known| known.first().copied()),
+            };
+            ip.map(|ip| std::net::SocketAddr::new(ip, port))
+        });
+        match address.filter(|address| address.is_ipv4() == self.flow.remote.is_ipv4()) {
+            Some(remote) => Flow {
+                remote,
+                ..self.flow
+            },
+            None => self.flow,
+        }
+    }
+}
+
+/// Leg B as it was tried at one place.
+struct Attempt {
+    leg: Leg,
+    progress: Progress,
+    /// The INVITE's client transaction, while it may still bring a response.
+    invite: Option<TransactionId>,
+    /// The last answer that a provisional response carried (RFC 3261 §13.2.1).
+    early_answer: Option<SessionDescription>,
+    /// Ends the wait for the final response of a cancelled INVITE (RFC 3261 §9.1).
+    cancel_timer: Option<TimerId>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Progress {
+    /// Nothing was heard.
+    Calling,
+    /// A provisional response came.
+    Proceeding,
+    /// A 2xx came.
+    Answered,
+    /// A final failure came, or the INVITE could not be sent.
+    Failed,
+    /// Not wanted any more; CANCEL goes out when the first provisional response comes (§9.1).
+    Abandoned,
+    /// Not wanted any more, CANCEL was sent.
+    Cancelled,
+}
+
+/// One INVITE on its way through the call.
+struct Exchange {
+    from: Side,
+    request: Request,
+    /// How the request came.
+    flow: Flow,
+    server: TransactionId,
+    /// The offer that came in the INVITE; `None` where the 2xx brings it.
+    offer: Option<SessionDescription>,
+    /// A re-INVITE's client transaction on the other leg (the first INVITE's is its attempt's).
+    client: Option<TransactionId>,
+    /// Our 2xx, from when it is sent until it is acknowledged.
+    answered: Option<Answered>,
+}
+
+struct Answered {
+    success: Bytes,
+    interval: Duration,
+    deadline: Instant,
+    timer: Option<TimerId>,
+    /// The offer that the other side's 2xx brought: the ACK brings the answer to it.
+    late_offer: Option<SessionDescription>,
+    /// CSeq number of the other side's INVITE.
+    other_cseq: u32,
+}
+
+/// The timers of a call.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum CallTimer {
+    /// Send the unacknowledged 2xx again, or give up (RFC 3261 §13.3.1.4).
+    Success,
+    /// The current place has said nothing: try the next.
+    Route,
+    /// Timer C (RFC 3261 §16.6): it has rung for long enough.
+    Ring,
+    /// The final response of this leg's cancelled INVITE is overdue.
+    Cancel(u8),
+    /// See whether media still flows.
+    Media,
+}
+
+/// What came of a client transaction of a call.
+pub(crate) enum Outcome<'a> {
+    Response(&'a Response),
+    Timeout,
+    TransportError,
+}
+
+impl Call {
+    /// Whether nothing of the call is left to be done.
+    pub(crate) fn is_finished(&self) -> bool {
+        let waits = self
+            .attempts
+            .iter()
+            .any(|attempt| attempt.invite.is_some() && attempt.progress != Progress::Answered);
+        self.state == State::Ended && self.exchange.is_none() && !waits
+    }
+
+    /// Dialogs that are alive, for the gauge.
+    pub(crate) fn dialogs(&self) -> usize {
+        match self.state {
+            State::Setup | State::Established => 1 + usize::from(!self.attempts.is_empty()),
+            State::Ended => 0,
+        }
+    }
+
+    /// The side that a tag of ours names, if the tag is one of this call's current legs.
+    pub(crate) fn side_of(&self, tag: &Minted) -> Option<Side> {
+        let leg = [Some(Side::A), self.attempts.last().map(|_| Side::B)]
+            .into_iter()
+            .flatten();
+        leg.into_iter().find(|side| {
+            self.leg(*side)
+                .is_some_and(|leg| leg.number == tag.leg && leg.secret == tag.secret)
+        })
+    }
+
+    /// What a client transaction of leg `leg` came to.
+    pub(crate) fn on_outcome(
+        &mut self,
+        core: &mut Core,
+        transaction: TransactionId,
+        leg: u8,
+        outcome: Outcome<'_>,
+    ) {
+        let is_reinvite = self
+            .exchange
+            .as_ref()
+            .is_some_and(|exchange| exchange.client == Some(transaction));
+        if is_reinvite {
+            self.on_reinvite_outcome(core, outcome);
+            return;
+        }
+        if let Outcome::Response(response) = outcome
+            && self.acknowledge_again(core, leg, response)
+        {
+            return;
+        }
+        if self
+            .attempts
+            .iter()
+            .any(|attempt| attempt.leg.number == leg && attempt.invite == Some(transaction))
+        {
+            self.on_attempt_outcome(core, leg, outcome);
+        }
+    }
+
+    /// A message of this transaction could not be sent.
+    pub(crate) fn on_transport_error(
+        &mut self,
+        core: &mut Core,
+        transaction: TransactionId,
+        leg: u8,
+    ) {
+        match self
+            .exchange
+            .as_ref()
+            .is_some_and(|exchange| exchange.server == transaction)
+        {
+            true => self.on_response_lost(core),
+            false => self.on_outcome(core, transaction, leg, Outcome::TransportError),
+        }
+    }
+
+    /// Whether a request that names a leg's tag belongs to that leg's dialog: its Call-ID, and the
+    /// peer's tag once that is known (RFC 3261 §12.2.2).
+    pub(crate) fn is_in_dialog(&self, side: Side, request: &Request) -> bool {
+        self.leg(side).is_some_and(|leg| {
+            let tag = request.from().ok().and_then(|from| from.tag());
+            let same_tag =
+                leg.dialog.remote_tag.is_none() || leg.dialog.remote_tag.as_deref() == tag;
+            same_tag && *leg.dialog.call_id == *request.call_id()
+        })
+    }
+
+    /// A timer of this call fired.
+    pub(crate) fn on_timer(&mut self, core: &mut Core, timer: CallTimer) {
+        match timer {
+            CallTimer::Success => self.on_success_timer(core),
+            CallTimer::Route => self.on_route_timer(core),
+            CallTimer::Ring => self.on_ring_timer(core),
+            CallTimer::Cancel(leg) => self.on_cancel_timer(core, leg),
+            CallTimer::Media => self.on_media_timer(core),
+        }
+    }
+
+    fn leg(&self, side: Side) -> Option<&Leg> {
+        match side {
+            Side::A => Some(&self.a),
+            Side::B => self.attempts.last().map(|attempt| &attempt.leg),
+        }
+    }
+
+    fn leg_mut(&mut self, side: Side) -> Option<&mut Leg> {
+        match side {
+            Side::A => Some(&mut self.a),
+            Side::B => self.attempts.last_mut().map(|attempt| &mut attempt.leg),
+        }
+    }
+
+    fn attempt_mut(&mut self, leg: u8) -> Option<&mut Attempt> {
+        self.attempts
+            .iter_mut()
+            .find(|attempt| attempt.leg.number == leg)
+    }
+
+    fn is_current(&self, leg: u8) -> bool {
+        self.attempts
+            .last()
+            .is_some_and(|attempt| attempt.leg.number == leg)
+    }
+
+    fn endpoint(&self, side: Side) -> Option<&Endpoint> {
+        self.media.endpoint(side)
+    }
+
+    fn direction(&self) -> Direction {
+        self.facts.direction
+    }
+}

@@ -1,0 +1,472 @@
+//! From the INVITE to its final response: legs, places tried one after another, what they answer.
+
+use bytes::Bytes;
+
+use super::anchor::{Anchor, description_in};
+use super::exchange::Unanswerable;
+use super::{Attempt, Call, CallTimer, Exchange, LEG_A, Leg, Outcome, Progress, Side, State};
+use crate::config::Transport;
+use crate::gateway::routing::Candidate;
+use crate::gateway::{Admission, Refusal, headers};
+use crate::sdp::{LocalDescription, SessionDescription};
+use crate::shard::core::{ALLOW, Core, message_buffer, response_flow};
+use crate::shard::identifiers::{CallId, Minted};
+use crate::shard::io::Flow;
+use crate::shard::transactions::User;
+use crate::sip::dialog::Dialog;
+use crate::sip::message::{HeaderName, Method, Request, Response};
+use crate::sip::response::behind_nat;
+use crate::sip::writer::{Writer, reason_phrase};
+use crate::telemetry::{CallFacts, Direction, EndCause, Event};
+
+/// Bytes of a peer's reason phrase that are passed on at most.
+const REASON_BYTES_MAX: usize = 120;
+
+impl Call {
+    /// Takes an admitted INVITE on: answers 100 and sends it to the first place.
+    pub(crate) fn begin(
+        core: &mut Core,
+        id: CallId,
+        request: Request,
+        flow: Flow,
+        admission: Admission,
+    ) -> Result<Self, Refusal> {
+        let offer = description_in(&request)?;
+        let secret = core.random.next_u64();
+        let tag = Minted {
+            shard: core.settings.shard,
+            slot: id.slot,
+            leg: LEG_A,
+            secret,
+        }
+        .tag();
+        let dialog = Dialog::from_request(&request, &tag)
+            .map_err(|_| Refusal::new(400, "Missing Contact"))?;
+        let mut media = Anchor::default();
+        media.allocate(core, Side::A, flow.remote.is_ipv6())?;
+        let back = response_flow(&request, &flow);
+        let Some(server) = core
+            .transactions
+            .start_server(&request, back, User::Leg(id, LEG_A))
+        else {
+            media.release(core);
+            return Err(Refusal::unavailable("Too Many Transactions", 5));
+        };
+        let facts = CallFacts {
+            call_id: request.call_id().to_owned(),
+            direction: admission.direction,
+            connector: admission.connector.id,
+            caller: admission.caller,
+            called: admission.called,
+        };
+        let a = Leg {
+            number: LEG_A,
+            secret,
+            dialog,
+            flow,
+            behind_nat: request.via().is_ok_and(|via| behind_nat(&via, flow.remote)),
+            local: LocalDescription::new(core.random.next_u64() >> 2),
+            on_hold: false,
+            last_ack: None,
+            bye_after_ack: false,
+        };
+        let mut call = Self {
+            id,
+            facts,
+            connector: admission.connector,
+            state: State::Setup,
+            a,
+            attempts: Vec::with_capacity(1),
+            candidates: admission.candidates.into_iter(),
+            best_failure: None,
+            exchange: Some(Exchange {
+                from: Side::A,
+                request,
+                flow,
+                server,
+                offer,
+                client: None,
+                answered: None,
+            }),
+            media,
+            answered: None,
+            ring_timer: None,
+            route_timer: None,
+        };
+        call.start(core);
+        Ok(call)
+    }
+
+    fn start(&mut self, core: &mut Core) {
+        core.event(Event::CallStarted(Box::new(self.facts.clone())));
+        if let Some(exchange) = &self.exchange {
+            let trying = write_trying(exchange);
+            core.respond(exchange.server, 100, &trying);
+        }
+        if let Some(offer) = self
+            .exchange
+            .as_ref()
+            .and_then(|exchange| exchange.offer.clone())
+        {
+            // Early media reaches the caller before any answer does.
+            self.apply_description(core, Side::A, &offer);
+        }
+        self.try_next_place(core);
+    }
+
+    /// Sends the INVITE to the next place that it can be sent to, or ends the call.
+    fn try_next_place(&mut self, core: &mut Core) {
+        core.cancel_timer(&mut self.ring_timer);
+        core.cancel_timer(&mut self.route_timer);
+        while let Some(candidate) = self.candidates.next() {
+            match self.try_place(core, &candidate) {
+                Ok(()) => return,
+                Err(refusal) => self.note_failure(refusal.status, &refusal.reason),
+            }
+        }
+        let (status, reason) = self
+            .best_failure
+            .take()
+            .unwrap_or((503, "No Place To Send To".to_owned()));
+        self.fail(core, status, &reason);
+    }
+
+    fn try_place(&mut self, core: &mut Core, candidate: &Candidate) -> Result<(), Refusal> {
+        let transport = candidate.target.transport;
+        let listener = core
+            .listener_for(transport, candidate.address)
+            .ok_or_else(|| {
+                Refusal::new(
+                    503,
+                    "No Listener For The Route's Transport And Address Family",
+                )
+            })?;
+        let flow = Flow {
+            transport,
+            listener,
+            remote: candidate.address,
+            connection: None,
+        };
+        self.media
+            .allocate(core, Side::B, candidate.address.is_ipv6())?;
+        let ticket = core
+            .ticket()
+            .ok_or_else(|| Refusal::unavailable("Too Many Transactions", 5))?;
+        let mut leg = self.new_leg(core, candidate, flow);
+        let invite = self.write_invite(core, &mut leg, &flow, &ticket.branch);
+        let user = User::Leg(self.id, leg.number);
+        let attempt = Attempt {
+            leg,
+            progress: Progress::Calling,
+            invite: Some(ticket.id),
+            early_answer: None,
+            cancel_timer: None,
+        };
+        self.attempts.push(attempt);
+        core.send_request(&ticket, Method::Invite, flow, invite, user);
+        let timers = core.settings.timers;
+        self.ring_timer = Some(core.start_call_timer(timers.timer_c, self.id, CallTimer::Ring));
+        self.route_timer =
+            Some(core.start_call_timer(timers.route_timeout, self.id, CallTimer::Route));
+        Ok(())
+    }
+
+    fn new_leg(&self, core: &mut Core, candidate: &Candidate, flow: Flow) -> Leg {
+        let number = LEG_A + 1 + u8::try_from(self.attempts.len()).unwrap_or(u8::MAX - 1);
+        let secret = core.random.next_u64();
+        let tag = Minted {
+            shard: core.settings.shard,
+            slot: self.id.slot,
+            leg: number,
+            secret,
+        }
+        .tag();
+        let CallFacts { caller, called, .. } = &self.facts;
+        let host = core.advertised_host(flow.listener);
+        let display = self.display_name();
+        let local = format!("{display}<sip:{caller}@{host}>;tag={tag}");
+        let target = &candidate.target;
+        let parameter = match flow.transport {
+            Transport::Udp => String::new(),
+            Transport::Tcp | Transport::Tls => format!(";transport={}", flow.transport),
+        };
+        let request_uri = format!("sip:{called}@{}:{}{parameter}", target.host, target.port);
+        let remote = format!("<sip:{called}@{}>", target.host);
+        let call_id = format!(
+            "{:016x}{:016x}",
+            core.random.next_u64(),
+            core.random.next_u64()
+        );
+        Leg {
+            number,
+            secret,
+            dialog: Dialog::to_begin(call_id, local, remote, request_uri),
+            flow,
+            behind_nat: false,
+            local: LocalDescription::new(core.random.next_u64() >> 2),
+            on_hold: false,
+            last_ack: None,
+            bye_after_ack: false,
+        }
+    }
+
+    /// The caller's display name with a space behind it, as it was written, or nothing.
+    fn display_name(&self) -> String {
+        let from = self
+            .exchange
+            .as_ref()
+            .and_then(|exchange| exchange.request.from().ok());
+        let display = from
+            .and_then(|from| from.display)
+            .map(str::trim)
+            .filter(|display| !display.is_empty());
+        display
+            .map(|display| format!("{display} "))
+            .unwrap_or_default()
+    }
+
+    fn write_invite(&self, core: &mut Core, leg: &mut Leg, flow: &Flow, branch: &str) -> Bytes {
+        let Some(exchange) = &self.exchange else {
+            return Bytes::new();
+        };
+        let mut out = message_buffer();
+        let sent_by = core.advertised(flow.listener);
+        let mut writer =
+            Writer::request(&mut out, Method::Invite.as_str(), &leg.dialog.remote_target);
+        writer.field(
+            HeaderName::Via,
+            &[
+                "SIP/2.0/",
+                flow.transport.via_token(),
+                " ",
+                sent_by,
+                ";branch=",
+                branch,
+                ";rport",
+            ],
+        );
+        let hops = exchange.request.max_forwards().ok().flatten().unwrap_or(70);
+        writer.number(HeaderName::MaxForwards, u64::from(hops.saturating_sub(1)));
+        writer
+            .field(HeaderName::From, &[&leg.dialog.local])
+            .field(HeaderName::To, &[&leg.dialog.remote]);
+        writer
+            .field(HeaderName::CallId, &[&leg.dialog.call_id])
+            .field(HeaderName::CSeq, &["1 INVITE"]);
+        core.write_contact(&mut writer, flow);
+        writer.field(HeaderName::Allow, &[ALLOW]);
+        match self.direction() {
+            Direction::Origination => {
+                writer.raw_field("X-VoiceConnector-ID", self.connector.id.as_str())
+            }
+            Direction::Termination => &mut writer,
+        };
+        headers::carry(&exchange.request, &mut writer);
+        match (&exchange.offer, self.endpoint(Side::B)) {
+            (Some(offer), Some(endpoint)) => {
+                let body = leg.local.offer(offer, endpoint.advertise);
+                writer.body("application/sdp", &body);
+            }
+            (Some(_) | None, _) => writer.end(),
+        }
+        out.into()
+    }
+
+    /// A response, or its absence, for one of the attempts.
+    pub(super) fn on_attempt_outcome(&mut self, core: &mut Core, leg: u8, outcome: Outcome<'_>) {
+        let wanted = self.is_current(leg) && self.state == State::Setup;
+        let progress = self.attempt_mut(leg).map(|attempt| attempt.progress);
+        let abandoned = matches!(progress, Some(Progress::Abandoned | Progress::Cancelled));
+        if abandoned || !wanted {
+            self.on_unwanted_outcome(core, leg, outcome);
+            return;
+        }
+        match outcome {
+            Outcome::Response(response) if response.status < 200 => {
+                self.on_provisional(core, leg, response)
+            }
+            Outcome::Response(response) if response.status < 300 => {
+                self.on_success(core, leg, response)
+            }
+            Outcome::Response(response) => {
+                let reason = response.reason().to_owned();
+                self.on_attempt_failed(core, leg, response.status, &reason);
+            }
+            // RFC 3261 §8.1.3.1
+            Outcome::Timeout => self.on_attempt_failed(core, leg, 408, reason_phrase(408)),
+            Outcome::TransportError => self.on_attempt_failed(core, leg, 503, "Transport Error"),
+        }
+    }
+
+    fn on_provisional(&mut self, core: &mut Core, leg: u8, response: &Response) {
+        core.cancel_timer(&mut self.route_timer);
+        let Some(attempt) = self.attempt_mut(leg) else {
+            return;
+        };
+        attempt.progress = Progress::Proceeding;
+        if response.status == 100 {
+            return;
+        }
+        // RFC 3261 §16.7 step 2: timer C starts again.
+        core.cancel_timer(&mut self.ring_timer);
+        self.ring_timer =
+            Some(core.start_call_timer(core.settings.timers.timer_c, self.id, CallTimer::Ring));
+        let Some(attempt) = self.attempt_mut(leg) else {
+            return;
+        };
+        if response.to().is_ok_and(|to| to.tag().is_some()) {
+            attempt.leg.dialog.confirm(response);
+        }
+        let offer = self
+            .exchange
+            .as_ref()
+            .and_then(|exchange| exchange.offer.clone());
+        let answer =
+            offer.and_then(|offer| Some((offer, description_in(response).ok().flatten()?)));
+        let body = answer.and_then(|(offer, answer)| self.early_answer(core, leg, &offer, answer));
+        let reason = passed_reason(response.status, response.reason());
+        let ringing = self.write_answer(
+            core,
+            Side::A,
+            response.status,
+            &reason,
+            &body.unwrap_or_default(),
+        );
+        if let Some(exchange) = &self.exchange {
+            core.respond(exchange.server, response.status, &ringing);
+        }
+    }
+
+    fn early_answer(
+        &mut self,
+        core: &mut Core,
+        leg: u8,
+        offer: &SessionDescription,
+        answer: SessionDescription,
+    ) -> Option<Bytes> {
+        let body = self.answer_for(core, Side::A, offer, &answer);
+        self.attempt_mut(leg)?.early_answer = Some(answer);
+        body
+    }
+
+    fn on_success(&mut self, core: &mut Core, leg: u8, response: &Response) {
+        core.cancel_timer(&mut self.ring_timer);
+        core.cancel_timer(&mut self.route_timer);
+        let Some(attempt) = self.attempt_mut(leg) else {
+            return;
+        };
+        attempt.progress = Progress::Answered;
+        attempt.leg.dialog.confirm(response);
+        match self.pass_success(core, response) {
+            Ok(()) => {
+                self.state = State::Established;
+                self.answered = Some(core.now);
+                self.watch_media(core);
+                core.event(Event::CallAnswered(Box::new(self.facts.clone())));
+            }
+            Err(Unanswerable) => {
+                self.send_bye(core, Side::B);
+                self.fail(
+                    core,
+                    488,
+                    "The Answer Has No Audio Stream That Can Be Relayed",
+                );
+            }
+        }
+    }
+
+    fn on_attempt_failed(&mut self, core: &mut Core, leg: u8, status: u16, reason: &str) {
+        if let Some(attempt) = self.attempt_mut(leg) {
+            attempt.progress = Progress::Failed;
+            attempt.invite = None;
+        }
+        self.note_failure(status, &passed_reason(status, reason));
+        match is_retried_elsewhere(status) {
+            true => self.try_next_place(core),
+            false => {
+                let (status, reason) = for_caller(status, passed_reason(status, reason));
+                self.fail(core, status, &reason);
+            }
+        }
+    }
+
+    /// RFC 3261 §16.7 step 6: a 6xx before all, else the lowest class; in a class the first that came.
+    fn note_failure(&mut self, status: u16, reason: &str) {
+        let rank = |status: u16| if status >= 600 { 0 } else { status / 100 };
+        if self
+            .best_failure
+            .as_ref()
+            .is_none_or(|(best, _)| rank(status) < rank(*best))
+        {
+            self.best_failure = Some(for_caller(status, reason.to_owned()));
+        }
+    }
+
+    pub(super) fn on_route_timer(&mut self, core: &mut Core) {
+        self.route_timer = None;
+        if self.state == State::Setup {
+            self.note_failure(408, reason_phrase(408));
+            self.abandon_current(core);
+            self.try_next_place(core);
+        }
+    }
+
+    pub(super) fn on_ring_timer(&mut self, core: &mut Core) {
+        self.ring_timer = None;
+        if self.state == State::Setup {
+            self.fail(core, 408, reason_phrase(408));
+        }
+    }
+
+    /// Ends the set-up with a failure response.
+    fn fail(&mut self, core: &mut Core, status: u16, reason: &str) {
+        self.end_setup(core, status, reason, EndCause::Failed(status));
+    }
+}
+
+/// The failures after which the next place is tried.
+fn is_retried_elsewhere(status: u16) -> bool {
+    matches!(status, 408 | 430 | 480 | 500 | 502 | 503 | 504)
+}
+
+/// A failure as leg A hears it. A challenge or a redirection is between the gateway and leg B; a 503
+/// would say that the gateway itself is out of service (RFC 3261 §16.7 step 6).
+fn for_caller(status: u16, reason: String) -> (u16, String) {
+    match status {
+        300..400 => (480, reason_phrase(480).to_owned()),
+        401 | 407 => (502, reason_phrase(502).to_owned()),
+        503 => (500, reason),
+        0..300 | 400 | 402..=406 | 408..=502 | 504.. => (status, reason),
+    }
+}
+
+/// A peer's reason phrase within bounds, ours where it has none.
+fn passed_reason(status: u16, reason: &str) -> String {
+    let mut end = reason.len().min(REASON_BYTES_MAX);
+    while !reason.is_char_boundary(end) {
+        end -= 1;
+    }
+    match reason
+        .get(..end)
+        .map(str::trim)
+        .filter(|reason| !reason.is_empty())
+    {
+        Some(reason) => reason.to_owned(),
+        None => reason_phrase(status).to_owned(),
+    }
+}
+
+/// 100 Trying has no To tag (RFC 3261 §8.2.6.2).
+pub(super) fn write_trying(exchange: &Exchange) -> Bytes {
+    let mut out = message_buffer();
+    crate::sip::response::write_response(
+        &mut out,
+        &exchange.request,
+        exchange.flow.remote,
+        100,
+        "Trying",
+        None,
+    )
+    .end();
+    out.into()
+}

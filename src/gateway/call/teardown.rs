@@ -1,0 +1,229 @@
+//! The end: BYE, CANCEL, attempts that are not wanted any more.
+
+use super::exchange::write_ack;
+use super::{Call, CallTimer, Outcome, Progress, Side, State};
+use crate::shard::core::{Core, message_buffer};
+use crate::shard::transactions::User;
+use crate::sip::message::{Method, Response};
+use crate::telemetry::{EndCause, Event};
+
+impl Call {
+    /// Leg A cancelled its INVITE; the CANCEL itself is answered already.
+    pub(crate) fn on_cancel(&mut self, core: &mut Core) {
+        if self.state == State::Setup {
+            self.end_setup(core, 487, "Request Terminated", EndCause::Cancelled);
+        }
+    }
+
+    /// A server transaction of this call could not deliver its final response.
+    pub(crate) fn on_response_lost(&mut self, core: &mut Core) {
+        // A failure response that nobody acknowledged changes nothing. A 2xx is sent again by the
+        // exchange until it is acknowledged or given up.
+        if self.state == State::Setup {
+            self.end_setup(core, 500, "Transport Error", EndCause::LegLost);
+        }
+    }
+
+    /// Ends a call by a fault of ours: whatever can still be told is told.
+    pub(crate) fn abort(&mut self, core: &mut Core) {
+        match self.state {
+            State::Setup => self.end_setup(core, 500, "Server Internal Error", EndCause::Internal),
+            State::Established => self.end_established(core, EndCause::Internal, None),
+            State::Ended => {}
+        }
+    }
+
+    /// Ends a call that was not answered: leg A hears the failure, leg B is not wanted any more.
+    pub(super) fn end_setup(
+        &mut self,
+        core: &mut Core,
+        status: u16,
+        reason: &str,
+        cause: EndCause,
+    ) {
+        self.answer_failure(core, status, reason);
+        self.abandon_current(core);
+        self.finish(core, cause);
+    }
+
+    /// Ends an answered call; `gone` is the side that need not be told.
+    pub(super) fn end_established(&mut self, core: &mut Core, cause: EndCause, gone: Option<Side>) {
+        if self.state != State::Established {
+            return;
+        }
+        self.drop_exchange(core, gone);
+        for side in [Side::A, Side::B] {
+            if gone != Some(side) {
+                self.send_bye(core, side);
+            }
+        }
+        self.finish(core, cause);
+    }
+
+    /// Settles the exchange that is under way when the call ends. One whose 2xx was not acknowledged
+    /// stays where its leg still has to be sent a BYE: that waits for the ACK (RFC 3261 §15).
+    fn drop_exchange(&mut self, core: &mut Core, gone: Option<Side>) {
+        let Some(exchange) = &mut self.exchange else {
+            return;
+        };
+        let from = exchange.from;
+        let Some(answered) = &mut exchange.answered else {
+            self.answer_failure(core, 487, "Request Terminated");
+            return;
+        };
+        let other_awaits_ack = answered.late_offer.take().map(|_| answered.other_cseq);
+        if gone == Some(from)
+            && let Some(mut answered) = self.exchange.take().and_then(|exchange| exchange.answered)
+        {
+            core.cancel_timer(&mut answered.timer);
+        }
+        if let Some(cseq) = other_awaits_ack {
+            self.acknowledge(core, from.other(), cseq, None);
+        }
+    }
+
+    fn finish(&mut self, core: &mut Core, cause: EndCause) {
+        self.state = State::Ended;
+        core.cancel_timer(&mut self.ring_timer);
+        core.cancel_timer(&mut self.route_timer);
+        let (from_a, from_b) = self.media.release(core);
+        let talked = self.answered.map(|answered| core.now.since(answered));
+        core.event(Event::CallEnded {
+            facts: Box::new(self.facts.clone()),
+            cause,
+            talked,
+            from_a,
+            from_b,
+        });
+    }
+
+    /// Sends BYE on a leg, or notes that it is due once the leg has acknowledged our 2xx.
+    pub(super) fn send_bye(&mut self, core: &mut Core, side: Side) {
+        let ack_is_due = self
+            .exchange
+            .as_ref()
+            .is_some_and(|exchange| exchange.from == side && exchange.answered.is_some());
+        let Some(leg) = self.leg_mut(side) else {
+            return;
+        };
+        if ack_is_due {
+            leg.bye_after_ack = true;
+            return;
+        }
+        leg.dialog.local_cseq += 1;
+        send_bye_on(core, leg);
+    }
+
+    /// Gives the current attempt up: CANCEL where it was heard of, and where not as soon as it is.
+    pub(super) fn abandon_current(&mut self, core: &mut Core) {
+        if let Some(leg) = self.attempts.last().map(|attempt| attempt.leg.number) {
+            self.abandon(core, leg);
+        }
+    }
+
+    fn abandon(&mut self, core: &mut Core, leg: u8) {
+        let Some(attempt) = self.attempt_mut(leg) else {
+            return;
+        };
+        match attempt.progress {
+            Progress::Calling => attempt.progress = Progress::Abandoned,
+            Progress::Proceeding => self.cancel(core, leg),
+            Progress::Answered | Progress::Failed | Progress::Abandoned | Progress::Cancelled => {}
+        }
+    }
+
+    fn cancel(&mut self, core: &mut Core, leg: u8) {
+        let call = self.id;
+        let Some(attempt) = self.attempt_mut(leg) else {
+            return;
+        };
+        attempt.progress = Progress::Cancelled;
+        let Some(invite) = attempt.invite else { return };
+        core.with_transactions(|transactions, around| transactions.cancel(invite, around));
+        attempt.cancel_timer =
+            Some(core.start_call_timer(core.settings.timers.t1 * 64, call, CallTimer::Cancel(leg)));
+    }
+
+    /// RFC 3261 §9.1: without a final response in 64*T1 the INVITE counts as cancelled.
+    pub(super) fn on_cancel_timer(&mut self, core: &mut Core, leg: u8) {
+        if let Some(attempt) = self.attempt_mut(leg) {
+            attempt.cancel_timer = None;
+            if let Some(invite) = attempt.invite.take() {
+                core.transactions.forget(invite, &mut core.wheel);
+            }
+        }
+    }
+
+    /// Something came for an attempt that is not wanted any more.
+    pub(super) fn on_unwanted_outcome(&mut self, core: &mut Core, leg: u8, outcome: Outcome<'_>) {
+        match outcome {
+            Outcome::Response(response) if response.status < 200 => {
+                let waits = self
+                    .attempt_mut(leg)
+                    .is_some_and(|attempt| attempt.progress == Progress::Abandoned);
+                if waits {
+                    self.cancel(core, leg);
+                }
+            }
+            Outcome::Response(response) if response.status < 300 => {
+                self.hang_up_on(core, leg, response)
+            }
+            Outcome::Response(_) | Outcome::Timeout | Outcome::TransportError => {}
+        }
+        let is_final = match outcome {
+            Outcome::Response(response) => response.status >= 200,
+            Outcome::Timeout | Outcome::TransportError => true,
+        };
+        if let (true, Some(attempt)) = (is_final, self.attempt_mut(leg))
+            && attempt.progress != Progress::Answered
+        {
+            attempt.invite = None;
+            core.cancel_timer(&mut attempt.cancel_timer);
+        }
+    }
+
+    /// A 2xx that came too late, or from another fork than the one that was taken: ACK, then BYE
+    /// (RFC 3261 §13.2.2.4).
+    fn hang_up_on(&mut self, core: &mut Core, leg: u8, response: &Response) {
+        let branch = self.one_way_branch(core);
+        let number = response.cseq().map_or(1, |cseq| cseq.number);
+        let Some(attempt) = self.attempt_mut(leg) else {
+            return;
+        };
+        let same_tag = response
+            .to()
+            .is_ok_and(|to| to.tag() == attempt.leg.dialog.remote_tag.as_deref());
+        if attempt.progress == Progress::Answered && same_tag {
+            // The 2xx we have, again: its ACK waits for leg A's.
+            return;
+        }
+        let kept = attempt.leg.dialog.clone();
+        attempt.leg.dialog.confirm(response);
+        attempt.leg.dialog.local_cseq = number;
+        let (flow, ack) = write_ack(core, &attempt.leg, number, &branch, None);
+        core.send_plain(flow, ack);
+        attempt.leg.dialog.local_cseq += 1;
+        send_bye_on(core, &attempt.leg);
+        if attempt.progress == Progress::Answered {
+            attempt.leg.dialog = kept;
+        }
+    }
+}
+
+fn send_bye_on(core: &mut Core, leg: &super::Leg) {
+    // A full table costs the peer its BYE: it finds out by its own means.
+    let Some(ticket) = core.ticket() else { return };
+    let flow = leg.request_flow(core);
+    let mut out = message_buffer();
+    let cseq = leg.dialog.local_cseq;
+    core.write_in_dialog(
+        &mut out,
+        &leg.dialog,
+        Method::Bye,
+        cseq,
+        &flow,
+        &ticket.branch,
+    )
+    .end();
+    core.send_request(&ticket, Method::Bye, flow, out.into(), User::Nobody);
+}

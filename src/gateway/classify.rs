@@ -1,0 +1,45 @@
+//! Which call is it: termination, origination, or none of ours.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use super::Refusal;
+use crate::config::Carrier;
+use crate::shard::snapshot::{Snapshot, VoiceConnector};
+use crate::sip::uri::Uri;
+
+/// What a request outside a dialog is about.
+#[derive(Clone, Debug)]
+pub enum Classified<'a> {
+    /// From a customer's host towards the PSTN.
+    Termination(Arc<VoiceConnector>),
+    /// From the PSTN towards a customer.
+    Origination(&'a Carrier),
+}
+
+/// The order: the host is a connector's outbound host name; the source is a carrier's; the host is one
+/// of ours and exactly one connector allows the source. Otherwise 404.
+pub fn classify<'a>(
+    uri: &Uri<'_>,
+    source: SocketAddr,
+    snapshot: &'a Snapshot,
+) -> Result<Classified<'a>, Refusal> {
+    let host = uri.host.to_ascii_lowercase();
+    if let Some(connector) = snapshot.connector_by_host(&host) {
+        return Ok(Classified::Termination(connector.clone()));
+    }
+    let address = source.ip().to_canonical();
+    if let Some(carrier) = snapshot.carrier_by_source(address) {
+        return Ok(Classified::Origination(carrier));
+    }
+    if snapshot.own_hosts.contains(host.as_str()) {
+        let mut allowing = snapshot
+            .connectors
+            .values()
+            .filter(|connector| connector.allows_source(address));
+        if let (Some(connector), None) = (allowing.next(), allowing.next()) {
+            return Ok(Classified::Termination(connector.clone()));
+        }
+    }
+    Err(Refusal::new(404, "No Voice Connector At This Host"))
+}

@@ -1,0 +1,72 @@
+//! Calls from the PSTN to a customer's hosts.
+
+use super::routing::origination_candidates;
+use super::termination::number_in;
+use super::{Admission, Refusal};
+use crate::shard::random::Random;
+use crate::shard::snapshot::Snapshot;
+use crate::sip::message::Request;
+use crate::sip::uri::Uri;
+use crate::telemetry::Direction;
+
+/// Decides over an INVITE that a carrier sent.
+pub fn admit(
+    request: &Request,
+    uri: &Uri<'_>,
+    snapshot: &Snapshot,
+    random: &mut Random,
+) -> Result<Admission, Refusal> {
+    let number =
+        number_in(uri).ok_or_else(|| Refusal::new(484, "Dialled Number Is Not An E.164 Number"))?;
+    let connector = snapshot
+        .connector_by_number(number)
+        .ok_or_else(|| Refusal::new(404, "Number Not In Service"))?;
+    let origination = connector.origination.as_ref();
+    let origination =
+        origination.ok_or_else(|| Refusal::new(404, "Voice Connector Has No Origination"))?;
+    if origination.disabled {
+        return Err(Refusal::new(403, "Origination Disabled"));
+    }
+    if origination.routes.is_empty() {
+        return Err(Refusal::new(
+            404,
+            "Voice Connector Has No Origination Route",
+        ));
+    }
+    let candidates = origination_candidates(origination, snapshot, random);
+    if candidates.is_empty() {
+        return Err(Refusal::unavailable(
+            "No Origination Route Resolves To An Address",
+            30,
+        ));
+    }
+    Ok(Admission {
+        direction: Direction::Origination,
+        connector: connector.clone(),
+        caller: caller(request),
+        called: number.to_string(),
+        candidates,
+        authenticated_as: None,
+    })
+}
+
+/// The caller's number in `+` form where From has one, else From's user part where it is plain, else
+/// `anonymous` (RFC 3323 §4.1.1.3).
+fn caller(request: &Request) -> String {
+    let from = request
+        .from()
+        .ok()
+        .and_then(|from| Uri::parse(from.uri).ok());
+    if let Some(number) = from.as_ref().and_then(number_in) {
+        return number.to_string();
+    }
+    let plain = |user: &&str| {
+        user.bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || b"-_.+*#".contains(&byte))
+    };
+    from.and_then(|from| from.user)
+        .filter(plain)
+        .filter(|user| !user.is_empty())
+        .unwrap_or("anonymous")
+        .to_owned()
+}

@@ -1,0 +1,173 @@
+//! Calls from a customer's hosts to the PSTN: the checks, in their order.
+
+use std::sync::Arc;
+
+use super::limiter::CallLimiter;
+use super::routing::carrier_candidates;
+use super::{Admission, Refusal};
+use crate::config::Transport;
+use crate::instant::Instant;
+use crate::numbering::E164;
+use crate::shard::io::Flow;
+use crate::shard::random::Random;
+use crate::shard::snapshot::{Credential, Snapshot, Termination, VoiceConnector};
+use crate::sip::digest::{self, Algorithm, Authorization, NonceVerdict, Nonces};
+use crate::sip::message::{HeaderName, Request};
+use crate::sip::uri::{Uri, unescape};
+use crate::telemetry::Direction;
+
+/// What the checks need besides the request.
+pub struct Context<'a> {
+    /// Routing data.
+    pub snapshot: &'a Snapshot,
+    /// Nonces of this shard.
+    pub nonces: &'a mut Nonces,
+    /// Randomness of this shard.
+    pub random: &'a mut Random,
+    /// Counts calls.
+    pub limiter: &'a dyn CallLimiter,
+    /// Now.
+    pub now: Instant,
+}
+
+/// Decides over an INVITE for this connector. Each refusal has its own reason phrase.
+pub fn admit(
+    connector: &Arc<VoiceConnector>,
+    request: &Request,
+    uri: &Uri<'_>,
+    flow: &Flow,
+    context: &mut Context<'_>,
+) -> Result<Admission, Refusal> {
+    let termination = connector.termination.as_ref();
+    let termination =
+        termination.ok_or_else(|| Refusal::new(404, "Voice Connector Has No Termination"))?;
+    if termination.disabled {
+        return Err(Refusal::new(403, "Termination Disabled"));
+    }
+    if connector.require_encryption && flow.transport != Transport::Tls {
+        return Err(Refusal::new(403, "Encryption Required"));
+    }
+    if !connector.allows_source(flow.remote.ip().to_canonical()) {
+        return Err(Refusal::new(403, "Source Address Not Allowed"));
+    }
+    let authenticated_as = authenticate(connector, request, context)?;
+    if !context
+        .limiter
+        .admit(connector.id, termination.cps_limit, context.now)
+    {
+        return Err(Refusal::unavailable("Calls Per Second Limit Reached", 1));
+    }
+    let destination =
+        number_in(uri).ok_or_else(|| Refusal::new(484, "Destination Is Not An E.164 Number"))?;
+    let caller = caller_id(connector, termination, request, context.snapshot)?;
+    let candidates = carrier_candidates(
+        &context.snapshot.carriers,
+        destination,
+        context.snapshot,
+        context.random,
+    );
+    if candidates.is_empty() {
+        return Err(Refusal::unavailable("No Carrier For This Destination", 60));
+    }
+    Ok(Admission {
+        direction: Direction::Termination,
+        connector: connector.clone(),
+        caller: caller.to_string(),
+        called: destination.to_string(),
+        candidates,
+        authenticated_as,
+    })
+}
+
+/// The E.164 number that a URI's user part is; visual separators (RFC 3966 §5.1.1) do not count.
+pub fn number_in(uri: &Uri<'_>) -> Option<E164> {
+    let user = unescape(uri.user?)?;
+    // Parameters of a telephone-subscriber (RFC 3261 §19.1.6) follow the first semicolon.
+    let number = user.split(';').next().unwrap_or_default();
+    let digits: String = number
+        .chars()
+        .filter(|letter| !matches!(letter, '-' | '.' | '(' | ')'))
+        .collect();
+    digits.parse().ok()
+}
+
+/// The caller ID: From's number where the connector owns it, else its default, else a refusal in the
+/// words of the hosted service.
+fn caller_id(
+    connector: &VoiceConnector,
+    termination: &Termination,
+    request: &Request,
+    snapshot: &Snapshot,
+) -> Result<E164, Refusal> {
+    let from = request
+        .from()
+        .ok()
+        .and_then(|from| Uri::parse(from.uri).ok());
+    let claimed = from.as_ref().and_then(number_in);
+    let owned = claimed.filter(|number| snapshot.numbers.get(number) == Some(&connector.id));
+    owned
+        .or(termination.default_phone_number)
+        .ok_or_else(|| match claimed {
+            Some(number) => Refusal::new(403, format!("Caller Id {number} is not valid")),
+            None => Refusal::new(403, "Caller Id is not valid"),
+        })
+}
+
+/// Digest authentication (RFC 3261 §22.3, RFC 7616, RFC 8760) where the connector has credentials:
+/// the user name, or `None` where nobody has to say who they are.
+fn authenticate(
+    connector: &VoiceConnector,
+    request: &Request,
+    context: &mut Context<'_>,
+) -> Result<Option<String>, Refusal> {
+    if connector.credentials.is_empty() {
+        return Ok(None);
+    }
+    let realm = &*connector.outbound_host_name;
+    let answers = request
+        .headers(HeaderName::ProxyAuthorization)
+        .filter_map(|value| match Authorization::parse(value) {
+            Ok(Some(answer)) if answer.realm == realm => Some(answer),
+            // Another scheme or realm: no credentials for us (RFC 4475 §3.3.7).
+            Ok(Some(_) | None) | Err(_) => None,
+        });
+    let Some(answer) = answers.last() else {
+        return Err(challenge(realm, false, context));
+    };
+    let wrong = || Refusal::new(403, "Wrong Credentials");
+    let credential = connector
+        .credentials
+        .iter()
+        .find(|credential| *credential.username == *answer.username);
+    let ha1 = ha1_for(credential.ok_or_else(wrong)?, answer.algorithm);
+    if !digest::verify(&answer, ha1, request.method_token()) {
+        return Err(wrong());
+    }
+    match context.nonces.check(&answer, context.now) {
+        NonceVerdict::Fresh => {}
+        // The right password with a nonce that does not hold any more, or another shard's: once again.
+        NonceVerdict::Stale | NonceVerdict::Unknown | NonceVerdict::Replayed => {
+            return Err(challenge(realm, true, context));
+        }
+    }
+    context.nonces.use_up(&answer, context.now);
+    Ok(Some(answer.username.to_string()))
+}
+
+fn ha1_for(credential: &Credential, algorithm: Algorithm) -> &str {
+    match algorithm {
+        Algorithm::Md5 => &credential.ha1_md5,
+        Algorithm::Sha256 => &credential.ha1_sha256,
+    }
+}
+
+/// RFC 8760 §2.4: the stronger algorithm first.
+fn challenge(realm: &str, stale: bool, context: &mut Context<'_>) -> Refusal {
+    let nonce = context.nonces.mint(context.now, context.random.next_u64());
+    let challenges = [Algorithm::Sha256, Algorithm::Md5]
+        .map(|algorithm| digest::challenge(realm, &nonce, algorithm, stale));
+    Refusal {
+        challenges: challenges.into(),
+        ..Refusal::new(407, "Proxy Authentication Required")
+    }
+}

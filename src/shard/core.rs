@@ -1,0 +1,345 @@
+//! What every call of a shard works with: transactions, timers, media, outputs, randomness.
+
+use std::collections::VecDeque;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::ShardTimer;
+use super::identifiers::{CallId, Ticket};
+use super::io::{Flow, Output, TransactionId};
+use super::random::Random;
+use super::snapshot::Snapshot;
+use super::transactions::{Surroundings, Transactions, User};
+use super::wheel::{TimerId, Wheel};
+use crate::config::{Config, Limits, SipListener, SipTimers, Transport};
+use crate::gateway::Refusal;
+use crate::gateway::call::CallTimer;
+use crate::gateway::limiter::CallLimiter;
+use crate::instant::Instant;
+use crate::media::Media;
+use crate::sip::dialog::Dialog;
+use crate::sip::digest::Nonces;
+use crate::sip::message::{Fields, HeaderName, Method, Request};
+use crate::sip::response::{response_address, write_response};
+use crate::sip::writer::Writer;
+use crate::telemetry::Event;
+
+/// The methods that are served, as an Allow value (RFC 3261 §20.5).
+pub(crate) const ALLOW: &str = "INVITE, ACK, CANCEL, BYE, OPTIONS";
+
+/// Room for a request or response of ours without growing the buffer.
+const MESSAGE_BYTES: usize = 1_536;
+
+/// The settings a shard works by.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Number of this shard.
+    pub shard: u8,
+    /// Number of shards.
+    pub shards: u8,
+    /// `[[sip.listener]]`, in the config's order: a [`Flow`] names one by its index.
+    pub listeners: Vec<SipListener>,
+    /// Timer values.
+    pub timers: SipTimers,
+    /// Bounds.
+    pub limits: Limits,
+    /// A call without media is ended after this long.
+    pub media_timeout: std::time::Duration,
+    /// Secret of this process: owner hash, nonces. The same for all its shards.
+    pub secret: [u8; 16],
+    /// Secret of this shard: what it mints.
+    pub shard_secret: [u8; 16],
+}
+
+impl Settings {
+    /// The settings of one shard of a node.
+    pub fn new(config: &Config, shard: u8, secret: [u8; 16], shard_secret: [u8; 16]) -> Self {
+        Self {
+            shard,
+            shards: config.node.shards,
+            listeners: config.sip.listeners.clone(),
+            timers: config.sip.timers,
+            limits: config.limits,
+            media_timeout: config.media.timeout,
+            secret,
+            shard_secret,
+        }
+    }
+}
+
+pub(crate) struct Core {
+    pub(crate) settings: Settings,
+    pub(crate) now: Instant,
+    pub(crate) snapshot: Arc<Snapshot>,
+    pub(crate) transactions: Transactions,
+    pub(crate) wheel: Wheel<ShardTimer>,
+    pub(crate) media: Media,
+    pub(crate) outputs: VecDeque<Output>,
+    pub(crate) random: Random,
+    pub(crate) nonces: Nonces,
+    pub(crate) limiter: Arc<dyn CallLimiter>,
+    /// Host parts of Contact and Via for each listener.
+    advertised: Vec<String>,
+}
+
+impl Core {
+    pub(crate) fn new(
+        settings: Settings,
+        snapshot: Arc<Snapshot>,
+        limiter: Arc<dyn CallLimiter>,
+        now: Instant,
+    ) -> Self {
+        let transactions = Transactions::new(
+            settings.shard,
+            &settings.limits,
+            settings.timers,
+            settings.shard_secret,
+        );
+        let advertised = settings
+            .listeners
+            .iter()
+            .map(|listener| listener.advertise.to_string())
+            .collect();
+        Self {
+            now,
+            snapshot,
+            transactions,
+            wheel: Wheel::new(now),
+            media: Media::default(),
+            outputs: VecDeque::new(),
+            random: Random::new(settings.shard_secret),
+            nonces: Nonces::new(settings.shard_secret),
+            limiter,
+            advertised,
+            settings,
+        }
+    }
+
+    /// The transactions with what they run in.
+    pub(crate) fn with_transactions<R>(
+        &mut self,
+        run: impl FnOnce(&mut Transactions, &mut Surroundings<'_>) -> R,
+    ) -> R {
+        let mut around = Surroundings {
+            now: self.now,
+            wheel: &mut self.wheel,
+            outputs: &mut self.outputs,
+        };
+        run(&mut self.transactions, &mut around)
+    }
+
+    pub(crate) fn event(&mut self, event: Event) {
+        self.outputs.push_back(Output::Event(event));
+    }
+
+    pub(crate) fn start_call_timer(
+        &mut self,
+        after: std::time::Duration,
+        call: CallId,
+        timer: CallTimer,
+    ) -> TimerId {
+        self.wheel
+            .insert(self.now + after, ShardTimer::Call(call, timer))
+    }
+
+    pub(crate) fn cancel_timer(&mut self, timer: &mut Option<TimerId>) {
+        if let Some(timer) = timer.take() {
+            self.wheel.cancel(timer);
+        }
+    }
+
+    /// The first listener of this transport and address family, to send from.
+    pub(crate) fn listener_for(&self, transport: Transport, remote: SocketAddr) -> Option<u8> {
+        let fits = |listener: &SipListener| {
+            listener.transport == transport && listener.bind.is_ipv4() == remote.is_ipv4()
+        };
+        self.settings
+            .listeners
+            .iter()
+            .position(fits)
+            .and_then(|index| u8::try_from(index).ok())
+    }
+
+    /// `address:port` that peers are told for a listener.
+    pub(crate) fn advertised(&self, listener: u8) -> &str {
+        self.advertised
+            .get(usize::from(listener))
+            .map_or("", String::as_str)
+    }
+
+    /// The IP address that peers are told for a listener, as a URI's host part.
+    pub(crate) fn advertised_host(&self, listener: u8) -> &str {
+        self.advertised(listener)
+            .rsplit_once(':')
+            .map_or("", |(host, _)| host)
+    }
+
+    /// Adds our Contact for a flow.
+    pub(crate) fn write_contact(&self, writer: &mut Writer<'_>, flow: &Flow) {
+        let parameter = match flow.transport {
+            Transport::Udp => ">",
+            Transport::Tcp => ";transport=tcp>",
+            Transport::Tls => ";transport=tls>",
+        };
+        writer.field(
+            HeaderName::Contact,
+            &["<sip:", self.advertised(flow.listener), parameter],
+        );
+    }
+
+    /// Place and branch for a request; `None` where the table of transactions is full.
+    pub(crate) fn ticket(&mut self) -> Option<Ticket> {
+        let secret = self.random.next_u64();
+        self.transactions.ticket(secret)
+    }
+
+    /// Begins a request within a dialog, its Via for this flow and branch.
+    pub(crate) fn write_in_dialog<'a>(
+        &self,
+        out: &'a mut Vec<u8>,
+        dialog: &Dialog,
+        method: Method,
+        cseq: u32,
+        flow: &Flow,
+        branch: &str,
+    ) -> Writer<'a> {
+        let sent_by = self.advertised(flow.listener);
+        let via = [
+            "SIP/2.0/",
+            flow.transport.via_token(),
+            " ",
+            sent_by,
+            ";branch=",
+            branch,
+            ";rport",
+        ];
+        dialog.write_request(out, method.as_str(), cseq, &via)
+    }
+
+    /// Sends a request under its ticket.
+    pub(crate) fn send_request(
+        &mut self,
+        ticket: &Ticket,
+        method: Method,
+        flow: Flow,
+        request: Bytes,
+        user: User,
+    ) {
+        self.with_transactions(|transactions, around| {
+            transactions.start_client(ticket, method, flow, &request, user, around);
+        });
+    }
+
+    /// Sends a message that no transaction looks after: the ACK of a 2xx.
+    pub(crate) fn send_plain(&mut self, flow: Flow, bytes: Bytes) {
+        self.outputs.push_back(Output::Send {
+            flow,
+            bytes,
+            transaction: None,
+        });
+    }
+
+    /// Answers through a server transaction.
+    pub(crate) fn respond(&mut self, server: TransactionId, status: u16, response: &Bytes) {
+        self.with_transactions(|transactions, around| {
+            transactions.respond(server, status, response, around)
+        });
+    }
+
+    /// Answers a non-INVITE request through a server transaction of its own.
+    pub(crate) fn reply(&mut self, request: &Request, flow: &Flow, refusal: &Refusal) {
+        let response = self.write_refusal(request, flow, refusal, Some(request.method));
+        let back = response_flow(request, flow);
+        match self.transactions.start_server(request, back, User::Nobody) {
+            Some(server) => self.respond(server, refusal.status, &response),
+            None => self.send_plain(back, response),
+        }
+    }
+
+    /// Answers without keeping anything; a retransmitted request gets the same answer again.
+    pub(crate) fn reply_stateless(&mut self, request: &Fields, flow: &Flow, refusal: &Refusal) {
+        let response = self.write_refusal(request, flow, refusal, None);
+        let back = response_flow(request, flow);
+        self.send_plain(back, response);
+    }
+
+    fn write_refusal(
+        &self,
+        request: &Fields,
+        flow: &Flow,
+        refusal: &Refusal,
+        method: Option<Method>,
+    ) -> Bytes {
+        let mut out = Vec::with_capacity(MESSAGE_BYTES);
+        let tag = self.stateless_tag(request);
+        let mut writer = write_response(
+            &mut out,
+            request,
+            flow.remote,
+            refusal.status,
+            &refusal.reason,
+            Some(&tag),
+        );
+        for challenge in &refusal.challenges {
+            writer.field(HeaderName::ProxyAuthenticate, &[challenge]);
+        }
+        if let Some(seconds) = refusal.retry_after {
+            writer.number(HeaderName::RetryAfter, u64::from(seconds));
+        }
+        match refusal.status {
+            200 if method == Some(Method::Options) => {
+                writer
+                    .field(HeaderName::Allow, &[ALLOW])
+                    .field(HeaderName::Accept, &["application/sdp"]);
+            }
+            405 => {
+                writer.field(HeaderName::Allow, &[ALLOW]);
+            }
+            415 => {
+                writer.field(HeaderName::Accept, &["application/sdp"]);
+            }
+            420 => {
+                let required = [HeaderName::Require, HeaderName::ProxyRequire];
+                for value in required.into_iter().flat_map(|name| request.headers(name)) {
+                    writer.field(HeaderName::Unsupported, &[value]);
+                }
+            }
+            0..=199 | 201..=404 | 406..=414 | 416..=419 | 421.. => {}
+            200 => {}
+        }
+        writer.end();
+        out.into()
+    }
+
+    /// A To tag that is the same for every retransmission of a request (RFC 3261 §8.2.7).
+    fn stateless_tag(&self, request: &Fields) -> String {
+        use std::hash::Hasher;
+        let mut hasher = siphasher::sip::SipHasher13::new_with_key(&self.settings.secret);
+        hasher.write(request.call_id().as_bytes());
+        hasher.write(
+            request
+                .header(HeaderName::Via)
+                .unwrap_or_default()
+                .as_bytes(),
+        );
+        format!("{:016x}", hasher.finish())
+    }
+}
+
+/// Where responses to a request go.
+pub(crate) fn response_flow(request: &Fields, flow: &Flow) -> Flow {
+    match request.via() {
+        Ok(via) => Flow {
+            remote: response_address(&via, flow.transport, flow.remote),
+            ..*flow
+        },
+        Err(_) => *flow,
+    }
+}
+
+/// A buffer for one message.
+pub(crate) fn message_buffer() -> Vec<u8> {
+    Vec::with_capacity(MESSAGE_BYTES)
+}

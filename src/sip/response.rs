@@ -1,0 +1,93 @@
+//! Responses to a received request, and where they go (RFC 3261 §8.2.6 and §18.2, RFC 3581).
+
+use std::net::{IpAddr, SocketAddr};
+
+use super::header::Via;
+use super::message::{Fields, HeaderName};
+use super::writer::Writer;
+use crate::config::{Host, Transport};
+
+/// Begins a response to the request with these fields: status line, Via (the top one with `received`
+/// and `rport` filled in), From, To with `to_tag` where it had none, Call-ID, CSeq.
+pub fn write_response<'a>(
+    out: &'a mut Vec<u8>,
+    request: &Fields,
+    source: SocketAddr,
+    status: u16,
+    reason: &str,
+    to_tag: Option<&str>,
+) -> Writer<'a> {
+    let mut writer = Writer::response(out, status, reason);
+    for (index, via) in request.values(HeaderName::Via).enumerate() {
+        match (index, Via::parse(via)) {
+            (0, Ok(top)) => write_top_via(&mut writer, via, &top, source),
+            (_, Ok(_) | Err(_)) => {
+                writer.field(HeaderName::Via, &[via]);
+            }
+        }
+    }
+    writer.field(HeaderName::From, &[request.header(HeaderName::From).unwrap_or_default()]);
+    let to = request.header(HeaderName::To).unwrap_or_default();
+    let has_tag = request.to().is_ok_and(|to| to.tag().is_some());
+    match to_tag {
+        Some(tag) if !has_tag => writer.field(HeaderName::To, &[to, ";tag=", tag]),
+        Some(_) | None => writer.field(HeaderName::To, &[to]),
+    };
+    writer.field(HeaderName::CallId, &[request.call_id()]);
+    writer.field(HeaderName::CSeq, &[request.header(HeaderName::CSeq).unwrap_or_default()]);
+    writer
+}
+
+/// RFC 3261 §18.2.1: `received` where sent-by is not the source address; RFC 3581 §4: `rport` filled in,
+/// and `received` always with it.
+fn write_top_via(writer: &mut Writer<'_>, raw: &str, via: &Via<'_>, source: SocketAddr) {
+    let address = source.ip().to_canonical().to_string();
+    let port = source.port().to_string();
+    let same_host = Host::from(via.host) == Host::Address(source.ip().to_canonical());
+    if !via.wants_rport() {
+        match same_host {
+            true => writer.field(HeaderName::Via, &[raw]),
+            false => writer.field(HeaderName::Via, &[without_params(raw, &["received"]).as_str(), ";received=", &address]),
+        };
+        return;
+    }
+    let bare = without_params(raw, &["received", "rport"]);
+    writer.field(HeaderName::Via, &[&bare, ";received=", &address, ";rport=", &port]);
+}
+
+/// The value without these parameters; what stays is untouched.
+fn without_params(raw: &str, names: &[&str]) -> String {
+    let mut parts = raw.split(';');
+    let mut kept = parts.next().unwrap_or_default().trim_end().to_owned();
+    for part in parts {
+        let name = part.split('=').next().unwrap_or_default().trim();
+        if !names.iter().any(|unwanted| name.eq_ignore_ascii_case(unwanted)) {
+            kept.push(';');
+            kept.push_str(part.trim());
+        }
+    }
+    kept
+}
+
+/// Where a response goes on an unreliable transport: the source address, and the source port where
+/// `rport` was asked for (RFC 3581 §4), otherwise the port of sent-by (RFC 3261 §18.2.2). On a stream
+/// it goes back on the connection, and where that is closed to the port of sent-by.
+pub fn response_address(via: &Via<'_>, transport: Transport, source: SocketAddr) -> SocketAddr {
+    if via.wants_rport() {
+        return source;
+    }
+    let default_port = match transport {
+        Transport::Udp | Transport::Tcp => 5060,
+        Transport::Tls => 5061,
+    };
+    SocketAddr::new(source.ip(), via.port.unwrap_or(default_port))
+}
+
+/// Whether the peer sits behind a translator: what it says of itself is not where it sends from.
+pub fn behind_nat(via: &Via<'_>, source: SocketAddr) -> bool {
+    let host = Host::from(via.host);
+    match host {
+        Host::Address(IpAddr::V4(_) | IpAddr::V6(_)) => host != Host::Address(source.ip().to_canonical()),
+        Host::Name(_) => false,
+    }
+}
