@@ -7,6 +7,7 @@ mod conflict;
 mod defaults;
 mod problem;
 mod settle;
+mod summary;
 mod value;
 pub mod written;
 

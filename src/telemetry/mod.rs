@@ -1,8 +1,12 @@
 //! One typed event per fact. An event makes the log line, the counter, the record.
 
+mod log;
+
 use std::net::SocketAddr;
 
 use crate::connector_id::VoiceConnectorId;
+
+pub use log::{init, log};
 
 /// Something that happened in the data plane.
 #[derive(Clone, PartialEq, Eq, Debug)]
