@@ -14,7 +14,7 @@ use super::problem::{ConfigError, Problem, line_at};
 
 /// The whole file.
 #[derive(Deserialize, Default)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, expecting = "a section")]
 pub(super) struct File {
     pub(super) node: Option<Spanned<Node>>,
     pub(super) sip: Option<Spanned<Sip>>,
@@ -36,14 +36,14 @@ pub(super) type Text = Option<Spanned<String>>;
 pub(super) type Number = Option<Spanned<i64>>;
 
 #[derive(Deserialize, Default)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, expecting = "a section")]
 pub(super) struct Node {
     pub(super) data_dir: Text,
     pub(super) shards: Number,
 }
 
 #[derive(Deserialize, Default)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, expecting = "a section")]
 pub(super) struct Sip {
     pub(super) domain: Text,
     pub(super) aliases: Option<Vec<Spanned<String>>>,
@@ -53,7 +53,7 @@ pub(super) struct Sip {
 }
 
 #[derive(Deserialize, Default)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, expecting = "a section")]
 pub(super) struct SipListener {
     pub(super) transport: Text,
     pub(super) bind: Text,
@@ -61,7 +61,7 @@ pub(super) struct SipListener {
 }
 
 #[derive(Deserialize, Default)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, expecting = "a section")]
 pub(super) struct SipTimers {
     pub(super) t1_ms: Number,
     pub(super) t2_ms: Number,
@@ -71,7 +71,7 @@ pub(super) struct SipTimers {
 }
 
 #[derive(Deserialize, Default)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, expecting = "a section")]
 pub(super) struct Media {
     pub(super) bind: Option<Spanned<OneOrMore>>,
     pub(super) advertise: Option<Spanned<OneOrMore>>,
@@ -80,7 +80,7 @@ pub(super) struct Media {
 }
 
 #[derive(Deserialize, Default)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, expecting = "a section")]
 pub(super) struct Carrier {
     pub(super) name: Text,
     pub(super) sources: Option<Vec<Spanned<String>>>,
@@ -89,7 +89,7 @@ pub(super) struct Carrier {
 }
 
 #[derive(Deserialize, Default)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, expecting = "a section")]
 pub(super) struct CarrierRoute {
     pub(super) host: Text,
     pub(super) port: Number,
@@ -100,7 +100,7 @@ pub(super) struct CarrierRoute {
 }
 
 #[derive(Deserialize, Default)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, expecting = "a section")]
 pub(super) struct NumberPool {
     pub(super) country: Text,
     #[serde(rename = "type")]
@@ -112,7 +112,7 @@ pub(super) struct NumberPool {
 }
 
 #[derive(Deserialize, Default)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, expecting = "a section")]
 pub(super) struct Api {
     pub(super) bind: Text,
     #[serde(default)]
@@ -120,7 +120,7 @@ pub(super) struct Api {
 }
 
 #[derive(Deserialize, Default)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, expecting = "a section")]
 pub(super) struct AccessKey {
     pub(super) id: Text,
     pub(super) secret: Text,
@@ -128,13 +128,13 @@ pub(super) struct AccessKey {
 }
 
 #[derive(Deserialize, Default)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, expecting = "a section")]
 pub(super) struct Store {
     pub(super) url: Text,
 }
 
 #[derive(Deserialize, Default)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, expecting = "a section")]
 pub(super) struct Limits {
     pub(super) calls_max: Number,
     pub(super) transactions_max: Number,
@@ -145,7 +145,7 @@ pub(super) struct Limits {
 }
 
 #[derive(Deserialize, Default)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, expecting = "a section")]
 pub(super) struct Log {
     pub(super) level: Text,
     pub(super) format: Text,

@@ -1,5 +1,7 @@
 //! The log: one line an event, on standard error.
 
+use std::io::IsTerminal;
+
 use tracing::level_filters::LevelFilter;
 use tracing::{Level, debug};
 
@@ -10,6 +12,7 @@ use crate::config::{LogFormat, LogLevel};
 pub fn init(level: LogLevel, format: LogFormat) {
     let lines = tracing_subscriber::fmt()
         .with_max_level(LevelFilter::from_level(severity(level)))
+        .with_ansi(std::io::stderr().is_terminal())
         .with_writer(std::io::stderr);
     // The only error is that a log was started before; the doc says what happens then.
     let _started_before = match format {
