@@ -1,1 +1,82 @@
-fn main() {}
+//! The program: reads its settings, starts the log, and serves.
+
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use trunkline::config::{self, Config, ConfigErrors};
+use trunkline::telemetry;
+
+/// Exit code for a wrong config or command line, as clap's own.
+const EXIT_USAGE: u8 = 2;
+
+/// Self-hosted voice connector: a SIP trunking gateway with the Amazon Chime Voice Connector API.
+#[derive(Parser)]
+#[command(version)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Carry calls (also without any command).
+    Serve {
+        /// The config file; without one, everything is on loopback with a development key.
+        #[arg(long)]
+        config: Option<PathBuf>,
+    },
+    /// Check a config file and say what it means.
+    Check {
+        /// The config file.
+        file: PathBuf,
+    },
+}
+
+fn main() -> ExitCode {
+    let command = Arguments::parse().command;
+    match command.unwrap_or(Command::Serve { config: None }) {
+        Command::Serve { config } => serve(config.as_deref()),
+        Command::Check { file } => check(&file),
+    }
+}
+
+fn serve(file: Option<&Path>) -> ExitCode {
+    let config = match file.map_or_else(|| Ok(Config::default_for_start()), config::load) {
+        Ok(config) => config,
+        Err(errors) => return refuse(&errors),
+    };
+    telemetry::init(config.log.level, config.log.format);
+    for key in config
+        .api
+        .access_keys
+        .iter()
+        .filter(|key| key.is_development_key())
+    {
+        tracing::warn!(
+            id = key.id,
+            "this access key is AWS's published example: for development only"
+        );
+    }
+    tracing::error!("this build has no control plane: it can check a config, not serve");
+    ExitCode::FAILURE
+}
+
+fn check(file: &Path) -> ExitCode {
+    match config::load(file) {
+        Ok(config) => {
+            match writeln!(io::stdout(), "{}: ok\n{}", file.display(), config.summary()) {
+                Ok(()) => ExitCode::SUCCESS,
+                Err(_closed) => ExitCode::FAILURE,
+            }
+        }
+        Err(errors) => refuse(&errors),
+    }
+}
+
+fn refuse(errors: &ConfigErrors) -> ExitCode {
+    // A closed standard error leaves the exit code to tell.
+    let _closed = writeln!(io::stderr(), "{errors}");
+    ExitCode::from(EXIT_USAGE)
+}

@@ -3,18 +3,41 @@
 //! What belongs to the machine stands here: listeners, media ports, carriers, limits, the API listener
 //! and its access keys, the store. Voice connectors and numbers come from the store.
 
+mod conflict;
+mod defaults;
+mod problem;
+mod settle;
+mod summary;
+mod value;
 pub mod written;
 
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::ops::RangeInclusive;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use ipnetwork::IpNetwork;
 
+pub use problem::{ConfigError, ConfigErrors, Problem};
+
+/// Reads a config file, checks it as a whole, and returns what the node should use.
+///
+/// # Errors
+///
+/// Everything that is wrong with the file, in the order of its lines. Syntax errors, unknown keys and
+/// wrong types come alone: what the file means is only known without them.
+pub fn load(path: &Path) -> Result<Config, ConfigErrors> {
+    let refused = |errors| ConfigErrors::new(path, errors);
+    let text = std::fs::read_to_string(path)
+        .map_err(|error| refused(vec![ConfigError::unreadable(error.kind())]))?;
+    written::parse(&text)
+        .and_then(|file| settle::settle(&text, file))
+        .map_err(refused)
+}
+
 /// Everything a node needs to start.
-#[derive(Clone, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Config {
     /// `[node]`
     pub node: Node,
@@ -24,7 +47,7 @@ pub struct Config {
     pub media: Media,
     /// `[[carrier]]`, in the file's order.
     pub carriers: Vec<Carrier>,
-    /// `[numbers]`: the inventory that may be searched and ordered.
+    /// `[[number_pool]]`: the inventory that may be searched and ordered.
     pub number_pools: Vec<NumberPool>,
     /// `[api]`
     pub api: Api,
@@ -32,10 +55,12 @@ pub struct Config {
     pub store: Store,
     /// `[limits]`
     pub limits: Limits,
+    /// `[log]`
+    pub log: Log,
 }
 
 /// `[node]`
-#[derive(Clone, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Node {
     /// Where the node keeps what it writes.
     pub data_dir: PathBuf,
@@ -44,7 +69,7 @@ pub struct Node {
 }
 
 /// `[sip]`
-#[derive(Clone, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Sip {
     /// A connector's outbound host name is `{id}.{domain}`; lower case.
     pub domain: String,
@@ -102,7 +127,7 @@ impl fmt::Display for Transport {
 }
 
 /// `[[sip.listener]]`
-#[derive(Clone, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub struct SipListener {
     /// udp, tcp or tls.
     pub transport: Transport,
@@ -113,7 +138,7 @@ pub struct SipListener {
 }
 
 /// `[sip.timers]`, RFC 3261 §17 table 4 and the gateway's own.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct SipTimers {
     /// Round-trip estimate; 500 ms.
     pub t1: Duration,
@@ -140,7 +165,7 @@ impl Default for SipTimers {
 }
 
 /// `[media]`
-#[derive(Clone, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Media {
     /// One or two addresses, at most one of a family.
     pub addresses: Vec<MediaAddress>,
@@ -228,7 +253,7 @@ impl fmt::Display for Host {
     }
 }
 
-/// `[[numbers.pool]]`: numbers that `SearchAvailablePhoneNumbers` finds and orders take from.
+/// `[[number_pool]]`: numbers that `SearchAvailablePhoneNumbers` finds and orders take from.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct NumberPool {
     /// First and last number, inclusive.
@@ -244,7 +269,7 @@ pub struct NumberPool {
 }
 
 /// `[api]`
-#[derive(Clone, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Api {
     /// Where HTTP is served.
     pub bind: SocketAddr,
@@ -253,7 +278,7 @@ pub struct Api {
 }
 
 /// `[[api.access_key]]`
-#[derive(Clone)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct AccessKey {
     /// AWS access key id.
     pub id: String,
@@ -283,14 +308,14 @@ impl fmt::Debug for Secret {
 }
 
 /// `[store]`
-#[derive(Clone, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Store {
     /// `sqlite://path`.
     pub url: String,
 }
 
 /// `[limits]`: every bound of the data plane in one place.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Limits {
     /// Calls one shard carries at once.
     pub calls_max: usize,
@@ -317,4 +342,39 @@ impl Default for Limits {
             mailbox_max: 8_192,
         }
     }
+}
+
+/// `[log]`
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Log {
+    /// The least severe level that is written.
+    pub level: LogLevel,
+    /// How a line looks.
+    pub format: LogFormat,
+}
+
+/// `log.level`
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum LogLevel {
+    /// Only what needs an operator.
+    Error,
+    /// And what an operator should know of.
+    Warn,
+    /// And what happened: starts, changes, calls.
+    #[default]
+    Info,
+    /// And why.
+    Debug,
+    /// Everything.
+    Trace,
+}
+
+/// `log.format`
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum LogFormat {
+    /// One line of text an event, for people.
+    #[default]
+    Compact,
+    /// One JSON object an event, for machines.
+    Json,
 }

@@ -1,1 +1,283 @@
-//! The config file as it is written.
+//! The config file as it is written: its sections and keys, nothing about what they mean.
+//!
+//! Every value keeps its place in the text, so that whatever turns out to be wrong with it later can be
+//! shown with its line. Keys are optional here; [`settle`](super::settle) knows which must be there.
+//! Nothing here is `Debug`: the file holds secrets.
+
+use std::ops::Range;
+
+use serde::Deserialize;
+use toml::Spanned;
+use toml::de::{DeTable, DeValue, Deserializer};
+
+use super::problem::{ConfigError, Problem, line_at};
+
+/// The whole file.
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields, expecting = "a section")]
+pub(super) struct File {
+    pub(super) node: Option<Spanned<Node>>,
+    pub(super) sip: Option<Spanned<Sip>>,
+    pub(super) media: Option<Spanned<Media>>,
+    #[serde(default)]
+    pub(super) carrier: Vec<Spanned<Carrier>>,
+    #[serde(default)]
+    pub(super) number_pool: Vec<Spanned<NumberPool>>,
+    pub(super) api: Option<Spanned<Api>>,
+    pub(super) store: Option<Spanned<Store>>,
+    pub(super) limits: Option<Spanned<Limits>>,
+    pub(super) log: Option<Spanned<Log>>,
+}
+
+/// A text as written.
+pub(super) type Text = Option<Spanned<String>>;
+
+/// A whole number as written.
+pub(super) type Number = Option<Spanned<i64>>;
+
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields, expecting = "a section")]
+pub(super) struct Node {
+    pub(super) data_dir: Text,
+    pub(super) shards: Number,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields, expecting = "a section")]
+pub(super) struct Sip {
+    pub(super) domain: Text,
+    pub(super) aliases: Option<Vec<Spanned<String>>>,
+    #[serde(default)]
+    pub(super) listener: Vec<Spanned<SipListener>>,
+    pub(super) timers: Option<Spanned<SipTimers>>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields, expecting = "a section")]
+pub(super) struct SipListener {
+    pub(super) transport: Text,
+    pub(super) bind: Text,
+    pub(super) advertise: Text,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields, expecting = "a section")]
+pub(super) struct SipTimers {
+    pub(super) t1_ms: Number,
+    pub(super) t2_ms: Number,
+    pub(super) t4_ms: Number,
+    pub(super) timer_c_s: Number,
+    pub(super) route_timeout_ms: Number,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields, expecting = "a section")]
+pub(super) struct Media {
+    pub(super) bind: Option<Spanned<OneOrMore>>,
+    pub(super) advertise: Option<Spanned<OneOrMore>>,
+    pub(super) ports: Text,
+    pub(super) timeout_s: Number,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields, expecting = "a section")]
+pub(super) struct Carrier {
+    pub(super) name: Text,
+    pub(super) sources: Option<Vec<Spanned<String>>>,
+    #[serde(default)]
+    pub(super) route: Vec<Spanned<CarrierRoute>>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields, expecting = "a section")]
+pub(super) struct CarrierRoute {
+    pub(super) host: Text,
+    pub(super) port: Number,
+    pub(super) transport: Text,
+    pub(super) prefix: Text,
+    pub(super) priority: Number,
+    pub(super) weight: Number,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields, expecting = "a section")]
+pub(super) struct NumberPool {
+    pub(super) country: Text,
+    #[serde(rename = "type")]
+    pub(super) kind: Text,
+    pub(super) first: Text,
+    pub(super) last: Text,
+    pub(super) state: Text,
+    pub(super) city: Text,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields, expecting = "a section")]
+pub(super) struct Api {
+    pub(super) bind: Text,
+    #[serde(default)]
+    pub(super) access_key: Vec<Spanned<AccessKey>>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields, expecting = "a section")]
+pub(super) struct AccessKey {
+    pub(super) id: Text,
+    pub(super) secret: Text,
+    pub(super) account: Text,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields, expecting = "a section")]
+pub(super) struct Store {
+    pub(super) url: Text,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields, expecting = "a section")]
+pub(super) struct Limits {
+    pub(super) calls_max: Number,
+    pub(super) transactions_max: Number,
+    pub(super) sip_message_bytes_max: Number,
+    pub(super) sip_headers_max: Number,
+    pub(super) connections_max: Number,
+    pub(super) mailbox_max: Number,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields, expecting = "a section")]
+pub(super) struct Log {
+    pub(super) level: Text,
+    pub(super) format: Text,
+}
+
+/// A text, or a list of texts.
+pub(super) struct OneOrMore(pub(super) Vec<String>);
+
+impl<'de> Deserialize<'de> for OneOrMore {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(OneOrMoreVisitor)
+    }
+}
+
+struct OneOrMoreVisitor;
+
+impl<'de> serde::de::Visitor<'de> for OneOrMoreVisitor {
+    type Value = OneOrMore;
+
+    fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("a string or a list of strings")
+    }
+
+    fn visit_str<E>(self, text: &str) -> Result<OneOrMore, E> {
+        Ok(OneOrMore(vec![text.to_owned()]))
+    }
+
+    fn visit_seq<A: serde::de::SeqAccess<'de>>(self, mut list: A) -> Result<OneOrMore, A::Error> {
+        let mut texts = Vec::new();
+        while let Some(text) = list.next_element()? {
+            texts.push(text);
+        }
+        Ok(OneOrMore(texts))
+    }
+}
+
+/// Reads the file's sections and keys.
+///
+/// # Errors
+///
+/// Every syntax error; or the first key that is unknown or has a value of the wrong type.
+pub(super) fn parse(text: &str) -> Result<File, Vec<ConfigError>> {
+    let (table, errors) = DeTable::parse_recoverable(text);
+    if !errors.is_empty() {
+        return Err(errors.iter().map(|error| syntax(text, error)).collect());
+    }
+    File::deserialize(Deserializer::from(table.clone()))
+        .map_err(|error| vec![shape(text, table.get_ref(), &error)])
+}
+
+fn syntax(text: &str, error: &toml::de::Error) -> ConfigError {
+    ConfigError {
+        line: error.span().map(|span| line_at(text, span.start)),
+        key: None,
+        problem: Problem::Syntax {
+            message: error.message().to_owned(),
+        },
+    }
+}
+
+/// What serde has against the file. Its messages are the only place where it says which keys it knows
+/// and which type it wanted.
+fn shape(text: &str, table: &DeTable<'_>, error: &toml::de::Error) -> ConfigError {
+    let span = error.span();
+    let key = span
+        .as_ref()
+        .and_then(|span| key_in_table(table, span))
+        .unwrap_or_default();
+    let message = error.message();
+    let problem = if message.starts_with("unknown field") {
+        let mut words = message.split('`').skip(1).step_by(2).map(str::to_owned);
+        let written = words.next().unwrap_or_default();
+        Problem::unknown_key(written, words.collect())
+    } else {
+        let (found, expected) = message
+            .strip_prefix("invalid type: ")
+            .and_then(|rest| rest.rsplit_once(", expected "))
+            .unwrap_or((message, "another value"));
+        Problem::WrongType {
+            // The value of a secret must not be shown, whatever it is.
+            found: if key.ends_with("secret") {
+                "not shown"
+            } else {
+                found
+            }
+            .to_owned(),
+            expected: expected.to_owned(),
+        }
+    };
+    ConfigError {
+        line: span.map(|span| line_at(text, span.start)),
+        key: Some(key).filter(|key| !key.is_empty()),
+        problem,
+    }
+}
+
+/// The path of the innermost key whose name or value holds the start of `span`.
+fn key_in_table(table: &DeTable<'_>, span: &Range<usize>) -> Option<String> {
+    table.iter().find_map(|(key, value)| {
+        let name = key.get_ref();
+        if key.span().contains(&span.start) {
+            return Some(name.to_string());
+        }
+        if let Some(inner) = key_in_value(value.get_ref(), span) {
+            return Some(join(name, &inner));
+        }
+        holds(&value.span(), span).then(|| name.to_string())
+    })
+}
+
+/// As [`key_in_table`], for what is in a value; a list's items are counted from 0.
+fn key_in_value(value: &DeValue<'_>, span: &Range<usize>) -> Option<String> {
+    if let Some(table) = value.as_table() {
+        return key_in_table(table, span);
+    }
+    value
+        .as_array()?
+        .iter()
+        .enumerate()
+        .find_map(|(index, item)| match key_in_value(item.get_ref(), span) {
+            Some(inner) => Some(join(&format!("[{index}]"), &inner)),
+            None => holds(&item.span(), span).then(|| format!("[{index}]")),
+        })
+}
+
+fn holds(outer: &Range<usize>, inner: &Range<usize>) -> bool {
+    outer.contains(&inner.start) && inner.end <= outer.end
+}
+
+fn join(outer: &str, inner: &str) -> String {
+    match inner.starts_with('[') {
+        true => format!("{outer}{inner}"),
+        false => format!("{outer}.{inner}"),
+    }
+}

@@ -1,5 +1,7 @@
 //! One typed event per fact. An event makes the log line, the counter, the record.
 
+mod log;
+
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -35,6 +37,8 @@ pub enum EndCause {
     /// A fault of ours.
     Internal,
 }
+
+pub use log::{init, log};
 
 /// Something that happened in the data plane.
 #[derive(Clone, PartialEq, Eq, Debug)]

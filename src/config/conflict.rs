@@ -1,0 +1,143 @@
+//! What contradicts itself across keys, each of which is right alone.
+
+use std::net::{IpAddr, SocketAddr};
+
+use ipnetwork::IpNetwork;
+
+use super::problem::{ConfigError, Problem};
+use super::settle::{Placed, PlacedApi, PlacedCarrier, PlacedMedia};
+use super::{NumberPool, SipListener};
+
+pub(super) fn listeners(listeners: &[Placed<SipListener>], errors: &mut Vec<ConfigError>) {
+    duplicates(
+        listeners,
+        "listener",
+        |listener| (listener.value.transport, listener.value.bind),
+        errors,
+    );
+}
+
+pub(super) fn api(
+    api: &PlacedApi,
+    listeners: &[Placed<SipListener>],
+    errors: &mut Vec<ConfigError>,
+) {
+    duplicates(
+        &api.access_keys,
+        "access key id",
+        |key| key.value.id.clone(),
+        errors,
+    );
+    let bind = api.bind.value;
+    let taken = listeners.iter().find(|listener| {
+        listener.value.transport.is_reliable()
+            && bind.port() != 0
+            && listener.value.bind.port() == bind.port()
+            && same_address(listener.value.bind.ip(), bind.ip())
+    });
+    if let Some(listener) = taken {
+        errors.push(api.bind.refused(Problem::AddressTaken {
+            by: listener.key.clone(),
+            line: listener.line,
+        }));
+    }
+}
+
+pub(super) fn carriers(carriers: &[PlacedCarrier], errors: &mut Vec<ConfigError>) {
+    for (index, carrier) in carriers.iter().enumerate() {
+        let before = carriers.iter().take(index);
+        if let Some(first) = before
+            .clone()
+            .find(|other| other.name.value == carrier.name.value)
+        {
+            errors.push(carrier.name.refused(Problem::Duplicate {
+                what: "carrier name",
+                first: first.name.line,
+            }));
+        }
+        for source in &carrier.sources {
+            let others = before.clone().flat_map(|other| &other.sources);
+            for other in others.filter(|other| overlap(other.value, source.value)) {
+                errors.push(source.refused(Problem::SourceOverlap {
+                    other: other.value.to_string(),
+                    line: other.line,
+                }));
+            }
+        }
+    }
+}
+
+pub(super) fn pools(pools: &[Placed<NumberPool>], errors: &mut Vec<ConfigError>) {
+    for (index, pool) in pools.iter().enumerate() {
+        let numbers = &pool.value.numbers;
+        let shared = pools.iter().take(index).find(|other| {
+            let other = &other.value.numbers;
+            other.start() <= numbers.end() && numbers.start() <= other.end()
+        });
+        if let Some(other) = shared {
+            errors.push(pool.refused(Problem::PoolOverlap { line: other.line }));
+        }
+    }
+}
+
+/// The media ports: enough of them, RTP on an even one, and none that a listener has.
+pub(super) fn media_ports(
+    media: &PlacedMedia,
+    shards: u8,
+    listeners: &[Placed<SipListener>],
+    api: Option<&Placed<SocketAddr>>,
+    errors: &mut Vec<ConfigError>,
+) {
+    let ports = &media.ports.value;
+    if ports.start() % 2 == 1 {
+        errors.push(media.ports.refused(Problem::OddFirstPort {
+            port: *ports.start(),
+        }));
+    }
+    let pairs = ports.len() / 2;
+    if pairs < usize::from(shards) {
+        errors.push(media.ports.refused(Problem::TooFewPorts { pairs, shards }));
+    }
+    let sip = listeners
+        .iter()
+        .map(|listener| (listener.value.bind, &listener.key, listener.line));
+    let all = sip.chain(api.map(|api| (api.value, &api.key, api.line)));
+    for (bind, key, line) in all {
+        let shared = |address: &super::MediaAddress| same_address(address.bind, bind.ip());
+        if ports.contains(&bind.port()) && media.addresses.iter().any(shared) {
+            errors.push(media.ports.refused(Problem::PortsOverlap {
+                port: bind.port(),
+                listener: key.clone(),
+                line,
+            }));
+        }
+    }
+}
+
+/// Notes every item whose identity an earlier one has.
+fn duplicates<T, I: PartialEq>(
+    items: &[Placed<T>],
+    what: &'static str,
+    identity: impl Fn(&Placed<T>) -> I,
+    errors: &mut Vec<ConfigError>,
+) {
+    for (index, item) in items.iter().enumerate() {
+        let mut before = items.iter().take(index);
+        if let Some(first) = before.find(|other| identity(other) == identity(item)) {
+            errors.push(item.refused(Problem::Duplicate {
+                what,
+                first: first.line,
+            }));
+        }
+    }
+}
+
+/// Whether sockets on both would see the same packets: one address, or a wildcard of its family.
+fn same_address(a: IpAddr, b: IpAddr) -> bool {
+    a.is_ipv4() == b.is_ipv4() && (a == b || a.is_unspecified() || b.is_unspecified())
+}
+
+/// Networks overlap only by one holding the other.
+fn overlap(a: IpNetwork, b: IpNetwork) -> bool {
+    a.contains(b.network()) || b.contains(a.network())
+}

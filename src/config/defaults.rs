@@ -1,0 +1,136 @@
+//! What is used where the file, or the whole file, does not say.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::ops::RangeInclusive;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use super::{
+    AccessKey, Api, Carrier, CarrierRoute, Config, Host, Limits, Log, Media, MediaAddress, Node,
+    NumberPool, Secret, Sip, SipListener, SipTimers, Store, Target, Transport,
+};
+
+/// A shard is a thread; its number is a byte of the identifiers that carry it.
+pub(super) const SHARDS_MAX: u8 = 64;
+/// RFC 3261 §19.1.2, for UDP and TCP.
+pub(super) const SIP_PORT: u16 = 5060;
+pub(super) const MEDIA_ADDRESS: IpAddr = LOOPBACK;
+pub(super) const MEDIA_PORTS: RangeInclusive<u16> = 20_000..=29_999;
+pub(super) const MEDIA_TIMEOUT: Duration = Duration::from_secs(60);
+
+const LOOPBACK: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
+
+/// The access key of AWS's own examples, which everyone knows: for development only.
+const DEVELOPMENT_KEY_ID: &str = "AKIAIOSFODNN7EXAMPLE";
+const DEVELOPMENT_KEY_SECRET: &str = "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY";
+const DEVELOPMENT_KEY_ACCOUNT: &str = "111122223333";
+
+pub(super) fn data_dir() -> PathBuf {
+    PathBuf::from("data")
+}
+
+/// One a core.
+pub(super) fn shards() -> u8 {
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    u8::try_from(cores).map_or(SHARDS_MAX, |cores| cores.min(SHARDS_MAX))
+}
+
+pub(super) fn domain() -> String {
+    "voiceconnector.localhost".to_owned()
+}
+
+pub(super) fn api_bind() -> SocketAddr {
+    SocketAddr::new(LOOPBACK, 8080)
+}
+
+pub(super) fn store_url(data_dir: &Path) -> String {
+    format!("sqlite://{}/trunkline.db", data_dir.display())
+}
+
+impl Config {
+    /// The node that runs where no file is given: everything on loopback, with an example carrier,
+    /// example numbers, and a [development key](AccessKey::is_development_key). `config/trunkline.toml`
+    /// says the same as a file.
+    pub fn default_for_start() -> Self {
+        Self {
+            node: Node {
+                data_dir: data_dir(),
+                shards: shards(),
+            },
+            sip: Sip {
+                domain: domain(),
+                aliases: Vec::new(),
+                listeners: [Transport::Udp, Transport::Tcp]
+                    .map(loopback_listener)
+                    .to_vec(),
+                timers: SipTimers::default(),
+            },
+            media: Media {
+                addresses: vec![MediaAddress {
+                    bind: MEDIA_ADDRESS,
+                    advertise: MEDIA_ADDRESS,
+                }],
+                ports: MEDIA_PORTS,
+                timeout: MEDIA_TIMEOUT,
+            },
+            carriers: vec![example_carrier()],
+            number_pools: vec![example_numbers()],
+            api: Api {
+                bind: api_bind(),
+                access_keys: vec![AccessKey {
+                    id: DEVELOPMENT_KEY_ID.to_owned(),
+                    secret: Secret(DEVELOPMENT_KEY_SECRET.to_owned()),
+                    account: DEVELOPMENT_KEY_ACCOUNT.to_owned(),
+                }],
+            },
+            store: Store {
+                url: store_url(&data_dir()),
+            },
+            limits: Limits::default(),
+            log: Log::default(),
+        }
+    }
+}
+
+impl AccessKey {
+    /// Whether this is the example key that everyone knows, so that a start can warn of it.
+    pub fn is_development_key(&self) -> bool {
+        self.id == DEVELOPMENT_KEY_ID
+    }
+}
+
+fn loopback_listener(transport: Transport) -> SipListener {
+    let address = SocketAddr::new(LOOPBACK, SIP_PORT);
+    SipListener {
+        transport,
+        bind: address,
+        advertise: address,
+    }
+}
+
+fn example_carrier() -> Carrier {
+    Carrier {
+        name: "example".to_owned(),
+        sources: vec![LOOPBACK.into()],
+        routes: vec![CarrierRoute {
+            target: Target {
+                host: Host::Address(LOOPBACK),
+                port: 5080,
+                transport: Transport::Udp,
+            },
+            prefix: String::new(),
+            priority: 1,
+            weight: 1,
+        }],
+    }
+}
+
+fn example_numbers() -> NumberPool {
+    NumberPool {
+        numbers: 12_065_550_100..=12_065_550_199,
+        country: "US".to_owned(),
+        state: String::new(),
+        city: String::new(),
+        toll_free: false,
+    }
+}

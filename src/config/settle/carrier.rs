@@ -1,0 +1,146 @@
+//! `[[carrier]]` and `[[number_pool]]`: what the operator has from the PSTN.
+
+use ipnetwork::IpNetwork;
+use toml::Spanned;
+
+use super::{Placed, Section, Settler};
+use crate::config::problem::Problem;
+use crate::config::{
+    Carrier, CarrierRoute, NumberPool, Target, Transport, defaults, value, written,
+};
+
+/// A carrier, with the places that conflicts are told with.
+pub(in crate::config) struct PlacedCarrier {
+    pub(in crate::config) name: Placed<String>,
+    pub(in crate::config) sources: Vec<Placed<IpNetwork>>,
+    routes: Vec<CarrierRoute>,
+}
+
+impl PlacedCarrier {
+    pub(super) fn settings(self) -> Carrier {
+        Carrier {
+            name: self.name.value,
+            sources: self
+                .sources
+                .into_iter()
+                .map(|source| source.value)
+                .collect(),
+            routes: self.routes,
+        }
+    }
+}
+
+impl Settler<'_> {
+    /// The carriers that are right.
+    pub(super) fn carriers(
+        &mut self,
+        written: Vec<Spanned<written::Carrier>>,
+    ) -> Vec<PlacedCarrier> {
+        let mut carriers = Vec::new();
+        for (section, carrier) in self.open_each("carrier", written) {
+            let name = self.required(&section, "name", carrier.name, value::NAME, value::name);
+            let sources = self.values(&section, "sources", carrier.sources, value::network);
+            let mut routes = Vec::new();
+            for (section, route) in self.open_each(&section.key("route"), carrier.route) {
+                routes.extend(self.route(&section, route));
+            }
+            carriers.extend(name.map(|name| PlacedCarrier {
+                name,
+                sources,
+                routes,
+            }));
+        }
+        carriers
+    }
+
+    fn route(&mut self, section: &Section, route: written::CarrierRoute) -> Option<CarrierRoute> {
+        let host = self.required(section, "host", route.host, value::HOST, value::host);
+        let port = self.number(section, "port", route.port, 1..=65_535, defaults::SIP_PORT);
+        let transport = self.optional(
+            section,
+            "transport",
+            route.transport,
+            Transport::Udp,
+            |text| match value::transport(text)? {
+                Transport::Tls => Err(Problem::TlsRoute),
+                served @ (Transport::Udp | Transport::Tcp) => Ok(served),
+            },
+        );
+        let prefix = self.optional(
+            section,
+            "prefix",
+            route.prefix,
+            String::new(),
+            value::prefix,
+        );
+        let priority = self.number(section, "priority", route.priority, 1..=100, 1);
+        let weight = self.number(section, "weight", route.weight, 1..=100, 1);
+        Some(CarrierRoute {
+            target: Target {
+                host: host?.value,
+                port: port?,
+                transport: transport?.value,
+            },
+            prefix: prefix?.value,
+            priority: priority?,
+            weight: weight?,
+        })
+    }
+
+    /// The pools that are right, each placed at its `first` key.
+    pub(super) fn number_pools(
+        &mut self,
+        written: Vec<Spanned<written::NumberPool>>,
+    ) -> Vec<Placed<NumberPool>> {
+        let mut pools = Vec::new();
+        for (section, pool) in self.open_each("number_pool", written) {
+            pools.extend(self.number_pool(&section, pool));
+        }
+        pools
+    }
+
+    fn number_pool(
+        &mut self,
+        section: &Section,
+        pool: written::NumberPool,
+    ) -> Option<Placed<NumberPool>> {
+        let country = self.required(
+            section,
+            "country",
+            pool.country,
+            value::COUNTRY,
+            value::country,
+        );
+        let toll_free = self.optional(section, "type", pool.kind, false, value::is_toll_free);
+        let state = self.optional(
+            section,
+            "state",
+            pool.state,
+            String::new(),
+            value::search_key,
+        );
+        let city = self.optional(section, "city", pool.city, String::new(), value::search_key);
+        let first = self.required(section, "first", pool.first, value::NUMBER, value::number);
+        let last = self.required(section, "last", pool.last, value::NUMBER, value::number);
+        let (first, last) = first.zip(last)?;
+        // As integers with equal digits, a range of numbers is what its ends look like.
+        if last.value < first.value || last.value.ilog10() != first.value.ilog10() {
+            let problem = Problem::PoolOrder {
+                first: format!("+{}", first.value),
+            };
+            self.errors.push(last.refused(problem));
+            return None;
+        }
+        Some(Placed {
+            value: NumberPool {
+                numbers: first.value..=last.value,
+                country: country?.value,
+                state: state?.value,
+                city: city?.value,
+                toll_free: toll_free?.value,
+            },
+            key: first.key,
+            line: first.line,
+        })
+    }
+}

@@ -1,0 +1,190 @@
+//! The sections of one key or two: `[node]`, `[api]`, `[store]`, `[limits]`, `[log]`.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use toml::Spanned;
+
+use super::{Placed, Settler};
+use crate::config::{
+    AccessKey, Api, Limits, Log, LogFormat, LogLevel, Node, Secret, Store, defaults, value, written,
+};
+
+/// `[api]`, with the places that conflicts are told with.
+pub(in crate::config) struct PlacedApi {
+    pub(in crate::config) bind: Placed<SocketAddr>,
+    /// Placed at the key's id.
+    pub(in crate::config) access_keys: Vec<Placed<AccessKey>>,
+}
+
+impl PlacedApi {
+    pub(super) fn settings(self) -> Api {
+        Api {
+            bind: self.bind.value,
+            access_keys: self.access_keys.into_iter().map(|key| key.value).collect(),
+        }
+    }
+}
+
+impl Settler<'_> {
+    pub(super) fn node(&mut self, written: Option<Spanned<written::Node>>) -> Option<Node> {
+        let (section, node) = self.open("node", written);
+        let data_dir = self.optional(
+            &section,
+            "data_dir",
+            node.data_dir,
+            defaults::data_dir(),
+            value::path,
+        );
+        let most = i64::from(defaults::SHARDS_MAX);
+        let shards = self.number(
+            &section,
+            "shards",
+            node.shards,
+            1..=most,
+            defaults::shards(),
+        );
+        Some(Node {
+            data_dir: data_dir?.value,
+            shards: shards?,
+        })
+    }
+
+    pub(super) fn api(&mut self, written: Option<Spanned<written::Api>>) -> Option<PlacedApi> {
+        let (section, api) = self.open("api", written);
+        let bind = self.optional(
+            &section,
+            "bind",
+            api.bind,
+            defaults::api_bind(),
+            value::socket_address,
+        );
+        let mut access_keys = Vec::new();
+        for (section, key) in self.open_each("api.access_key", api.access_key) {
+            let id = self.required(
+                &section,
+                "id",
+                key.id,
+                value::ACCESS_KEY_ID,
+                value::access_key_id,
+            );
+            let secret = self.required(
+                &section,
+                "secret",
+                key.secret,
+                "the key's secret",
+                value::secret,
+            );
+            let account = self.required(
+                &section,
+                "account",
+                key.account,
+                value::ACCOUNT,
+                value::account,
+            );
+            if let (Some(id), Some(secret), Some(account)) = (id, secret, account) {
+                access_keys.push(Placed {
+                    value: AccessKey {
+                        id: id.value,
+                        secret: Secret(secret.value),
+                        account: account.value,
+                    },
+                    key: id.key,
+                    line: id.line,
+                });
+            }
+        }
+        Some(PlacedApi {
+            bind: bind?,
+            access_keys,
+        })
+    }
+
+    /// `data_dir` is `None` where it was refused already.
+    pub(super) fn store(
+        &mut self,
+        written: Option<Spanned<written::Store>>,
+        data_dir: Option<&Path>,
+    ) -> Option<Store> {
+        let (section, store) = self.open("store", written);
+        let data_dir = data_dir.map_or_else(defaults::data_dir, PathBuf::from);
+        let default = defaults::store_url(&data_dir);
+        let url = self.optional(&section, "url", store.url, default, value::store_url);
+        Some(Store { url: url?.value })
+    }
+
+    pub(super) fn limits(&mut self, written: Option<Spanned<written::Limits>>) -> Option<Limits> {
+        let (section, limits) = self.open("limits", written);
+        let default = Limits::default();
+        let mut number = |name, written, allowed, default| {
+            self.number(&section, name, written, allowed, default)
+        };
+        let calls_max = number(
+            "calls_max",
+            limits.calls_max,
+            1..=1_000_000,
+            default.calls_max,
+        );
+        let transactions_max = number(
+            "transactions_max",
+            limits.transactions_max,
+            1..=10_000_000,
+            default.transactions_max,
+        );
+        // RFC 3261 §18.1.1: at least a datagram of a path MTU must fit.
+        let sip_message_bytes_max = number(
+            "sip_message_bytes_max",
+            limits.sip_message_bytes_max,
+            1_500..=65_535,
+            default.sip_message_bytes_max,
+        );
+        let sip_headers_max = number(
+            "sip_headers_max",
+            limits.sip_headers_max,
+            16..=1_024,
+            default.sip_headers_max,
+        );
+        let connections_max = number(
+            "connections_max",
+            limits.connections_max,
+            1..=1_000_000,
+            default.connections_max,
+        );
+        let mailbox_max = number(
+            "mailbox_max",
+            limits.mailbox_max,
+            1..=1_000_000,
+            default.mailbox_max,
+        );
+        Some(Limits {
+            calls_max: calls_max?,
+            transactions_max: transactions_max?,
+            sip_message_bytes_max: sip_message_bytes_max?,
+            sip_headers_max: sip_headers_max?,
+            connections_max: connections_max?,
+            mailbox_max: mailbox_max?,
+        })
+    }
+
+    pub(super) fn log(&mut self, written: Option<Spanned<written::Log>>) -> Option<Log> {
+        let (section, log) = self.open("log", written);
+        let level = self.optional(
+            &section,
+            "level",
+            log.level,
+            LogLevel::default(),
+            value::log_level,
+        );
+        let format = self.optional(
+            &section,
+            "format",
+            log.format,
+            LogFormat::default(),
+            value::log_format,
+        );
+        Some(Log {
+            level: level?.value,
+            format: format?.value,
+        })
+    }
+}

@@ -1,0 +1,160 @@
+//! `[sip]`, its listeners and its timers.
+
+use std::time::Duration;
+
+use toml::Spanned;
+
+use super::{Placed, Section, Settler};
+use crate::config::problem::Problem;
+use crate::config::{Sip, SipListener, SipTimers, Transport, defaults, value, written};
+
+/// `Flow::listener` is a byte, and nobody needs more.
+const LISTENERS_MAX: usize = 64;
+
+impl Settler<'_> {
+    /// The section, and its listeners with their places (each its `bind` key's), as far as they are
+    /// right.
+    pub(super) fn sip(
+        &mut self,
+        written: Option<Spanned<written::Sip>>,
+    ) -> (Option<Sip>, Vec<Placed<SipListener>>) {
+        let (section, sip) = self.open("sip", written);
+        let domain = self.optional(
+            &section,
+            "domain",
+            sip.domain,
+            defaults::domain(),
+            value::host_name,
+        );
+        let aliases = self.values(&section, "aliases", sip.aliases, value::host);
+        let timers = self.timers(sip.timers);
+
+        match sip.listener.len() {
+            0 => self.refuse(section.key("listener"), section.line, Problem::NoListener),
+            1..=LISTENERS_MAX => {}
+            _ => {
+                let max = LISTENERS_MAX;
+                self.refuse(
+                    section.key("listener"),
+                    section.line,
+                    Problem::TooManyListeners { max },
+                );
+            }
+        }
+        let mut listeners = Vec::new();
+        for (section, listener) in self.open_each("sip.listener", sip.listener) {
+            listeners.extend(self.listener(&section, listener));
+        }
+        let settings = domain.zip(timers).map(|(domain, timers)| Sip {
+            domain: domain.value,
+            aliases: aliases
+                .into_iter()
+                .map(|alias| alias.value.to_string())
+                .collect(),
+            listeners: listeners
+                .iter()
+                .map(|listener| listener.value.clone())
+                .collect(),
+            timers,
+        });
+        (settings, listeners)
+    }
+
+    fn listener(
+        &mut self,
+        section: &Section,
+        written: written::SipListener,
+    ) -> Option<Placed<SipListener>> {
+        let transport = self.required(
+            section,
+            "transport",
+            written.transport,
+            value::TRANSPORT,
+            |text| match value::transport(text)? {
+                Transport::Tls => Err(Problem::TlsListener),
+                served @ (Transport::Udp | Transport::Tcp) => Ok(served),
+            },
+        );
+        let bind = self.required(
+            section,
+            "bind",
+            written.bind,
+            value::SOCKET_ADDRESS,
+            value::peer_address,
+        );
+        let advertised = written.advertise.is_some();
+        let (transport, bind) = match (transport, bind) {
+            (Some(transport), Some(bind)) => (transport, bind),
+            (_, _) => return None,
+        };
+        let advertise = self.optional(
+            section,
+            "advertise",
+            written.advertise,
+            bind.value,
+            value::peer_address,
+        )?;
+        if let Some(problem) =
+            value::advertise_problem(bind.value.ip(), advertise.value.ip(), advertised)
+        {
+            let place = if advertised { &advertise } else { &bind };
+            self.errors.push(place.refused(problem));
+            return None;
+        }
+        Some(Placed {
+            value: SipListener {
+                transport: transport.value,
+                bind: bind.value,
+                advertise: advertise.value,
+            },
+            key: bind.key,
+            line: bind.line,
+        })
+    }
+
+    fn timers(&mut self, written: Option<Spanned<written::SipTimers>>) -> Option<SipTimers> {
+        let (section, timers) = self.open("sip.timers", written);
+        let default = SipTimers::default();
+        let t2_line = timers
+            .t2_ms
+            .as_ref()
+            .or(timers.t1_ms.as_ref())
+            .map(|t2| self.line(t2));
+        let milliseconds =
+            |duration: Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
+        let mut number = |name, written, allowed, default| {
+            self.number(&section, name, written, allowed, default)
+        };
+        let t1 = number("t1_ms", timers.t1_ms, 10..=10_000, milliseconds(default.t1));
+        let t2 = number("t2_ms", timers.t2_ms, 10..=60_000, milliseconds(default.t2));
+        let t4 = number("t4_ms", timers.t4_ms, 10..=60_000, milliseconds(default.t4));
+        let timer_c = number(
+            "timer_c_s",
+            timers.timer_c_s,
+            1..=3_600,
+            default.timer_c.as_secs(),
+        );
+        let route_timeout = number(
+            "route_timeout_ms",
+            timers.route_timeout_ms,
+            100..=60_000,
+            milliseconds(default.route_timeout),
+        );
+        let (t1, t2) = t1.zip(t2)?;
+        if t2 < t1 {
+            self.refuse(
+                section.key("t2_ms"),
+                t2_line.unwrap_or(section.line),
+                Problem::T2BelowT1,
+            );
+            return None;
+        }
+        Some(SipTimers {
+            t1: Duration::from_millis(t1),
+            t2: Duration::from_millis(t2),
+            t4: Duration::from_millis(t4?),
+            timer_c: Duration::from_secs(timer_c?),
+            route_timeout: Duration::from_millis(route_timeout?),
+        })
+    }
+}

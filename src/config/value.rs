@@ -1,0 +1,236 @@
+//! What the text of one key means.
+
+use std::net::{IpAddr, SocketAddr};
+use std::ops::RangeInclusive;
+use std::path::PathBuf;
+
+use ipnetwork::IpNetwork;
+
+use super::problem::Problem;
+use super::{Host, LogFormat, LogLevel, Transport};
+use crate::numbering::E164;
+
+pub(super) const ACCESS_KEY_ID: &str = "an access key id: 16 to 128 letters, digits or _";
+pub(super) const ACCOUNT: &str = "an AWS account id: 12 digits";
+pub(super) const ADDRESS: &str = "an IPv4 or IPv6 address";
+pub(super) const COUNTRY: &str = "a country of two capital letters (ISO 3166-1), such as US";
+pub(super) const HOST: &str = "a host name or an address";
+pub(super) const NAME: &str = "a name";
+pub(super) const NUMBER: &str = "a number in E.164 form, such as +12065550100";
+pub(super) const SOCKET_ADDRESS: &str = "ADDRESS:PORT, such as 127.0.0.1:5060 or [::1]:5060";
+pub(super) const TRANSPORT: &str = "udp or tcp";
+
+fn wrong(written: &str, expected: &'static str) -> Problem {
+    Problem::Value {
+        written: written.to_owned(),
+        expected,
+    }
+}
+
+pub(super) fn path(text: &str) -> Result<PathBuf, Problem> {
+    match text.is_empty() {
+        true => Err(wrong(text, "a directory")),
+        false => Ok(PathBuf::from(text)),
+    }
+}
+
+pub(super) fn socket_address(text: &str) -> Result<SocketAddr, Problem> {
+    text.parse().map_err(|_| wrong(text, SOCKET_ADDRESS))
+}
+
+/// As [`socket_address`], with a port that peers can be told.
+pub(super) fn peer_address(text: &str) -> Result<SocketAddr, Problem> {
+    socket_address(text).and_then(|address| match address.port() {
+        0 => Err(wrong(
+            text,
+            "an address with the port that peers send to, such as 5060",
+        )),
+        1.. => Ok(address),
+    })
+}
+
+pub(super) fn address(text: &str) -> Result<IpAddr, Problem> {
+    text.parse().map_err(|_| wrong(text, ADDRESS))
+}
+
+/// What is wrong with the advertised address; `given` tells whether the file names it.
+pub(super) fn advertise_problem(bind: IpAddr, advertise: IpAddr, given: bool) -> Option<Problem> {
+    match given {
+        false if bind.is_unspecified() => Some(Problem::WildcardWithoutAdvertise),
+        true if bind.is_ipv4() != advertise.is_ipv4() => Some(Problem::FamilyMismatch { bind }),
+        true if advertise.is_unspecified() => Some(Problem::WildcardAdvertised),
+        true | false => None,
+    }
+}
+
+/// A DNS name, in lower case.
+pub(super) fn host_name(text: &str) -> Result<String, Problem> {
+    let is_label = |label: &str| {
+        (1..=63).contains(&label.len())
+            && !label.starts_with('-')
+            && !label.ends_with('-')
+            && label
+                .bytes()
+                .all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
+    };
+    let numeric = |label: &str| label.bytes().all(|byte| byte.is_ascii_digit());
+    // RFC 3696 §2: a top label of digits would be taken for an IPv4 address.
+    let is_name = text.len() <= 253
+        && text.split('.').all(is_label)
+        && !text.rsplit('.').next().is_some_and(numeric);
+    match is_name {
+        true => Ok(text.to_ascii_lowercase()),
+        false => Err(wrong(text, "a host name")),
+    }
+}
+
+pub(super) fn host(text: &str) -> Result<Host, Problem> {
+    match Host::from(text) {
+        Host::Name(name) => host_name(&name)
+            .map(Host::Name)
+            .map_err(|_| wrong(text, HOST)),
+        address @ Host::Address(_) => Ok(address),
+    }
+}
+
+pub(super) fn transport(text: &str) -> Result<Transport, Problem> {
+    match text {
+        "udp" => Ok(Transport::Udp),
+        "tcp" => Ok(Transport::Tcp),
+        "tls" => Ok(Transport::Tls),
+        _ => Err(wrong(text, TRANSPORT)),
+    }
+}
+
+pub(super) fn ports(text: &str) -> Result<RangeInclusive<u16>, Problem> {
+    let problem = || {
+        wrong(
+            text,
+            "FIRST-LAST, two ports between 1024 and 65535, such as 20000-29999",
+        )
+    };
+    let (first, last) = text.split_once('-').ok_or_else(problem)?;
+    match (first.trim().parse(), last.trim().parse()) {
+        (Ok(first @ 1024..), Ok(last)) if first < last => Ok(first..=last),
+        (_, _) => Err(problem()),
+    }
+}
+
+pub(super) fn name(text: &str) -> Result<String, Problem> {
+    let is_name = !text.trim().is_empty() && text.len() <= 128 && !text.contains(char::is_control);
+    match is_name {
+        true => Ok(text.to_owned()),
+        false => Err(wrong(text, NAME)),
+    }
+}
+
+pub(super) fn network(text: &str) -> Result<IpNetwork, Problem> {
+    text.parse()
+        .map_err(|_| wrong(text, "a network or an address, such as 203.0.113.0/24"))
+}
+
+/// Digits, without the `+` they may be written with.
+pub(super) fn prefix(text: &str) -> Result<String, Problem> {
+    let digits = text.strip_prefix('+').unwrap_or(text);
+    let is_prefix = digits.len() <= 15
+        && !digits.starts_with('0')
+        && digits.bytes().all(|byte| byte.is_ascii_digit());
+    match is_prefix {
+        true => Ok(digits.to_owned()),
+        false => Err(wrong(
+            text,
+            "the first digits of E.164 numbers, such as 1206; empty for all",
+        )),
+    }
+}
+
+pub(super) fn country(text: &str) -> Result<String, Problem> {
+    match text.len() == 2 && text.bytes().all(|byte| byte.is_ascii_uppercase()) {
+        true => Ok(text.to_owned()),
+        false => Err(wrong(text, COUNTRY)),
+    }
+}
+
+/// The API's `PhoneNumberType`.
+pub(super) fn is_toll_free(text: &str) -> Result<bool, Problem> {
+    match text {
+        "Local" => Ok(false),
+        "TollFree" => Ok(true),
+        _ => Err(wrong(text, "Local or TollFree")),
+    }
+}
+
+/// A state or a city; may be empty.
+pub(super) fn search_key(text: &str) -> Result<String, Problem> {
+    match text.len() <= 128 && !text.contains(char::is_control) {
+        true => Ok(text.to_owned()),
+        false => Err(wrong(text, "a state or city as the API's search names it")),
+    }
+}
+
+/// An E.164 number as an integer; it has no leading zero, so nothing is lost.
+pub(super) fn number(text: &str) -> Result<u64, Problem> {
+    let digits = text.strip_prefix('+').unwrap_or(text);
+    match (text.parse::<E164>(), digits.parse()) {
+        (Ok(_), Ok(number)) => Ok(number),
+        (_, _) => Err(wrong(text, NUMBER)),
+    }
+}
+
+pub(super) fn access_key_id(text: &str) -> Result<String, Problem> {
+    let is_id = (16..=128).contains(&text.len())
+        && text
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
+    match is_id {
+        true => Ok(text.to_owned()),
+        false => Err(wrong(text, ACCESS_KEY_ID)),
+    }
+}
+
+pub(super) fn secret(text: &str) -> Result<String, Problem> {
+    match text.is_empty() {
+        true => Err(Problem::SecretEmpty),
+        false => Ok(text.to_owned()),
+    }
+}
+
+pub(super) fn account(text: &str) -> Result<String, Problem> {
+    match text.len() == 12 && text.bytes().all(|byte| byte.is_ascii_digit()) {
+        true => Ok(text.to_owned()),
+        false => Err(wrong(text, ACCOUNT)),
+    }
+}
+
+pub(super) fn store_url(text: &str) -> Result<String, Problem> {
+    match text.strip_prefix("sqlite://") {
+        Some(path) if !path.is_empty() => Ok(text.to_owned()),
+        Some(_) | None => {
+            // A URL of another scheme may hold a password.
+            let scheme = text.split_once("://").map_or(text, |(scheme, _)| scheme);
+            Err(wrong(
+                scheme,
+                "sqlite://PATH, such as sqlite://data/trunkline.db",
+            ))
+        }
+    }
+}
+
+pub(super) fn log_level(text: &str) -> Result<LogLevel, Problem> {
+    match text {
+        "error" => Ok(LogLevel::Error),
+        "warn" => Ok(LogLevel::Warn),
+        "info" => Ok(LogLevel::Info),
+        "debug" => Ok(LogLevel::Debug),
+        "trace" => Ok(LogLevel::Trace),
+        _ => Err(wrong(text, "error, warn, info, debug or trace")),
+    }
+}
+
+pub(super) fn log_format(text: &str) -> Result<LogFormat, Problem> {
+    match text {
+        "compact" => Ok(LogFormat::Compact),
+        "json" => Ok(LogFormat::Json),
+        _ => Err(wrong(text, "compact or json")),
+    }
+}

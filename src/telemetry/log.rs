@@ -1,0 +1,87 @@
+//! The log: one line an event, on standard error.
+
+use std::io::IsTerminal;
+
+use tracing::level_filters::LevelFilter;
+use tracing::{Level, debug};
+
+use super::Event;
+use crate::config::{LogFormat, LogLevel};
+
+/// Starts the log of the process. A later call changes nothing: the first one's settings stay.
+pub fn init(level: LogLevel, format: LogFormat) {
+    let lines = tracing_subscriber::fmt()
+        .with_max_level(LevelFilter::from_level(severity(level)))
+        .with_ansi(std::io::stderr().is_terminal())
+        .with_writer(std::io::stderr);
+    // The only error is that a log was started before; the doc says what happens then.
+    let _started_before = match format {
+        LogFormat::Compact => lines.compact().try_init(),
+        LogFormat::Json => lines.json().flatten_event(true).try_init(),
+    };
+}
+
+/// Writes the event's line. A telephone number goes into it as [`crate::numbering::Masked`] only.
+pub fn log(event: &Event) {
+    match event {
+        Event::OptionsReceived { connector, source } => {
+            debug!(%connector, %source, "OPTIONS received");
+        }
+    }
+}
+
+fn severity(level: LogLevel) -> Level {
+    match level {
+        LogLevel::Error => Level::ERROR,
+        LogLevel::Warn => Level::WARN,
+        LogLevel::Info => Level::INFO,
+        LogLevel::Debug => Level::DEBUG,
+        LogLevel::Trace => Level::TRACE,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{self, Write};
+    use std::sync::{Arc, Mutex, PoisonError};
+
+    use super::*;
+
+    /// Keeps what is written to it.
+    #[derive(Clone, Default)]
+    struct Page(Arc<Mutex<Vec<u8>>>);
+
+    impl Write for Page {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            let mut page = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            page.extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn an_event_is_one_line_with_its_facts() {
+        let page = Page::default();
+        let writer = page.clone();
+        let lines = tracing_subscriber::fmt()
+            .compact()
+            .with_ansi(false)
+            .with_max_level(Level::DEBUG)
+            .with_writer(move || writer.clone())
+            .finish();
+        tracing::subscriber::with_default(lines, || {
+            log(&Event::OptionsReceived {
+                connector: "abcdefghij0123456789ab".parse().unwrap(),
+                source: "192.0.2.7:5060".parse().unwrap(),
+            });
+        });
+        let text = String::from_utf8(page.0.lock().unwrap().clone()).unwrap();
+        assert_eq!(text.lines().count(), 1, "{text}");
+        assert!(text.contains("connector=abcdefghij0123456789ab"), "{text}");
+        assert!(text.contains("source=192.0.2.7:5060"), "{text}");
+    }
+}
