@@ -15,6 +15,7 @@ pub mod wheel;
 
 use std::hash::Hasher;
 use std::net::SocketAddr;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -78,6 +79,8 @@ pub struct Counters {
     pub refused: u64,
     /// Calls begun.
     pub calls: u64,
+    /// Panics in the handling of a call; each ended that call.
+    pub panics: u64,
 }
 
 /// How full the tables of a shard are.
@@ -204,20 +207,6 @@ impl Shard {
     /// The shard that a message belongs to: what we minted says so, anything else goes by Call-ID.
     pub fn owner(&self, message: &[u8]) -> u8 {
         owner_of(message, &self.core.settings)
-    }
-
-    /// Ends every call after a panic in the middle of one; the tables stay consistent.
-    pub fn abort_interrupted(&mut self) {
-        // The call at work was lost in the unwinding: its place is empty, its media with it.
-        let lost: Vec<usize> = self
-            .calls
-            .iter()
-            .filter(|(_, held)| held.call.is_none())
-            .map(|(slot, _)| slot)
-            .collect();
-        for slot in lost {
-            self.calls.remove(slot);
-        }
     }
 
     fn on_message(&mut self, flow: Flow, bytes: Bytes) {
@@ -386,6 +375,7 @@ impl Shard {
             Ok(call) => {
                 self.counters.calls += 1;
                 self.put_back(id, Box::new(call));
+                self.with_call(id, |call, core| call.start(core));
                 Ok(())
             }
             Err(refusal) => {
@@ -442,7 +432,8 @@ impl Shard {
         Some(CallId { slot, generation })
     }
 
-    /// Lets a call work, if it is still there, and lets go of it when it is finished.
+    /// Lets a call work, if it is still there, and lets go of it when it is finished. A panic in there
+    /// is a fault of ours: it ends this call and no other.
     fn with_call(&mut self, id: CallId, work: impl FnOnce(&mut Call, &mut Core)) {
         let held = self
             .calls
@@ -451,7 +442,16 @@ impl Shard {
         let Some(mut call) = held.and_then(|held| held.call.take()) else {
             return;
         };
-        work(&mut call, &mut self.core);
+        let core = &mut self.core;
+        if catch_unwind(AssertUnwindSafe(|| work(&mut call, core))).is_err() {
+            self.counters.panics += 1;
+            let aborted = catch_unwind(AssertUnwindSafe(|| call.abort(core)));
+            if aborted.is_err() {
+                self.counters.panics += 1;
+                self.calls.remove(id.slot as usize);
+                return;
+            }
+        }
         self.put_back(id, call);
     }
 

@@ -3,10 +3,11 @@
 use std::io::IsTerminal;
 
 use tracing::level_filters::LevelFilter;
-use tracing::{Level, debug};
+use tracing::{Level, debug, info};
 
-use super::Event;
+use super::{CallFacts, Event};
 use crate::config::{LogFormat, LogLevel};
+use crate::numbering::{E164, Masked};
 
 /// Starts the log of the process. A later call changes nothing: the first one's settings stay.
 pub fn init(level: LogLevel, format: LogFormat) {
@@ -27,6 +28,61 @@ pub fn log(event: &Event) {
         Event::OptionsReceived { connector, source } => {
             debug!(%connector, %source, "OPTIONS received");
         }
+        Event::CallRefused {
+            source,
+            status,
+            reason,
+        } => {
+            // The phrase may hold the caller's number; what it is about stands in front of that.
+            let reason = reason.split('+').next().unwrap_or_default().trim_end();
+            info!(%source, status, reason, "call refused");
+        }
+        Event::CallStarted(facts) => call(facts, "call started"),
+        Event::CallAnswered(facts) => call(facts, "call answered"),
+        Event::CallEnded {
+            facts,
+            cause,
+            talked,
+            from_a,
+            from_b,
+        } => {
+            let CallFacts {
+                call_id,
+                direction,
+                connector,
+                ..
+            } = &**facts;
+            let talked_ms =
+                talked.map(|talked| u64::try_from(talked.as_millis()).unwrap_or(u64::MAX));
+            info!(
+                call_id, ?direction, %connector, ?cause, talked_ms,
+                rtp_packets_from_a = from_a.rtp.packets,
+                rtp_packets_from_b = from_b.rtp.packets,
+                rtcp_packets_from_a = from_a.rtcp.packets,
+                rtcp_packets_from_b = from_b.rtcp.packets,
+                "call ended"
+            );
+        }
+    }
+}
+
+fn call(facts: &CallFacts, what: &str) {
+    let CallFacts {
+        call_id,
+        direction,
+        connector,
+        caller,
+        called,
+    } = facts;
+    let (caller, called) = (masked(caller), masked(called));
+    debug!(call_id, ?direction, %connector, caller, called, "{what}");
+}
+
+/// A user part as logs show it: a number masked, anything else not at all.
+fn masked(user: &str) -> String {
+    match user.parse::<E164>() {
+        Ok(number) => Masked(number).to_string(),
+        Err(_) => "(no number)".to_owned(),
     }
 }
 

@@ -137,7 +137,7 @@ impl Call {
             let endpoint = self
                 .endpoint(side)
                 .map(|endpoint| core.media.counters(endpoint.id));
-            endpoint.map_or(0, |counters| counters.rtp_packets + counters.rtcp_packets)
+            endpoint.map_or(0, |counters| counters.rtp.packets + counters.rtcp.packets)
         };
         let packets = received(Side::A) + received(Side::B);
         let held = [Side::A, Side::B]

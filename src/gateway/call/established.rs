@@ -83,13 +83,14 @@ impl Call {
             Ok(offer) => offer,
             Err(refusal) => return self.refuse_invite(core, side, &request, &flow, &refusal),
         };
+        let id = self.id;
         let Some(leg) = self.leg_mut(side) else {
             return;
         };
         leg.dialog.refresh_target(&request);
         leg.flow = flow;
         leg.behind_nat = request.via().is_ok_and(|via| behind_nat(&via, flow.remote));
-        let user = User::Leg(self.id, leg.number);
+        let user = User::Leg(id, leg.number);
         let Some(server) =
             core.transactions
                 .start_server(&request, response_flow(&request, &flow), user)
@@ -192,7 +193,7 @@ impl Call {
     fn on_reinvite_failure(&mut self, core: &mut Core, status: u16, reason: &str) {
         let lost = matches!(status, 408 | 481)
             .then(|| self.exchange.as_ref().map(|exchange| exchange.from.other()));
-        let status_for_peer = if matches!(status, 300..400 | 401 | 407 | 503) {
+        let status_for_peer = if matches!(status, 300..=399 | 401 | 407 | 503) {
             500
         } else {
             status

@@ -23,7 +23,7 @@ use crate::telemetry::{CallFacts, Direction, EndCause, Event};
 const REASON_BYTES_MAX: usize = 120;
 
 impl Call {
-    /// Takes an admitted INVITE on: answers 100 and sends it to the first place.
+    /// Takes an admitted INVITE on; [`Self::start`] lets it go.
     pub(crate) fn begin(
         core: &mut Core,
         id: CallId,
@@ -70,7 +70,7 @@ impl Call {
             last_ack: None,
             bye_after_ack: false,
         };
-        let mut call = Self {
+        Ok(Self {
             id,
             facts,
             connector: admission.connector,
@@ -92,12 +92,11 @@ impl Call {
             answered: None,
             ring_timer: None,
             route_timer: None,
-        };
-        call.start(core);
-        Ok(call)
+        })
     }
 
-    fn start(&mut self, core: &mut Core) {
+    /// Answers 100 and sends the INVITE to the first place.
+    pub(crate) fn start(&mut self, core: &mut Core) {
         core.event(Event::CallStarted(Box::new(self.facts.clone())));
         if let Some(exchange) = &self.exchange {
             let trying = write_trying(exchange);
