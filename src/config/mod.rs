@@ -1,4 +1,4 @@
-//! The node's settings as they are used; [`written`] reads them from the file.
+//! The node's settings as they are used; `written` reads them from the file.
 //!
 //! What belongs to the machine stands here: listeners, media ports, carriers, limits, the API listener
 //! and its access keys, the store. Voice connectors and numbers come from the store.
@@ -9,7 +9,7 @@ mod problem;
 mod settle;
 mod summary;
 mod value;
-pub mod written;
+mod written;
 
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};

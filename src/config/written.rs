@@ -1,7 +1,7 @@
 //! The config file as it is written: its sections and keys, nothing about what they mean.
 //!
 //! Every value keeps its place in the text, so that whatever turns out to be wrong with it later can be
-//! shown with its line. Keys are optional here; [`settle`](super::settle) knows which must be there.
+//! shown with its line. Keys are optional here; `settle` knows which must be there.
 //! Nothing here is `Debug`: the file holds secrets.
 
 use std::ops::Range;

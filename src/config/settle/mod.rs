@@ -1,7 +1,7 @@
 //! From the file as written to the settings as used: every value becomes what it means, once.
 //!
 //! Nothing stops at the first fault: a section whose value is wrong is noted and left out, and the next
-//! one is read. What concerns several keys at once is left to [`conflict`](super::conflict).
+//! one is read. What concerns several keys at once is left to `conflict`.
 
 mod carrier;
 mod media;

@@ -1,0 +1,78 @@
+//! The free ports of a shard: first released, first allocated, so that a port is quiet for as long as
+//! possible before another call gets it.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use crate::instant::Instant;
+
+/// How long a released port rests at least: packets that a peer still had under way when its call
+/// ended must not reach the next call.
+pub const PORT_REST: Duration = Duration::from_millis(500);
+
+/// A queue for each address family.
+#[derive(Debug)]
+pub(super) struct FreePorts {
+    rest: Duration,
+    v4: VecDeque<FreePort>,
+    v6: VecDeque<FreePort>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct FreePort {
+    pair: u32,
+    /// `None` for a port that no call has had.
+    released: Option<Instant>,
+}
+
+impl FreePorts {
+    pub(super) fn new(rest: Duration) -> Self {
+        Self {
+            rest,
+            v4: VecDeque::new(),
+            v6: VecDeque::new(),
+        }
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.v4.len() + self.v6.len()
+    }
+
+    /// Puts a port in that no call has had: before all that were released.
+    pub(super) fn add(&mut self, pair: u32, ipv6: bool) {
+        let queue = self.of_family(ipv6);
+        let place = queue.partition_point(|port| port.released.is_none());
+        queue.insert(
+            place,
+            FreePort {
+                pair,
+                released: None,
+            },
+        );
+    }
+
+    pub(super) fn release(&mut self, pair: u32, ipv6: bool, now: Instant) {
+        self.of_family(ipv6).push_back(FreePort {
+            pair,
+            released: Some(now),
+        });
+    }
+
+    /// The port that was released longest ago; none where that still rests.
+    pub(super) fn take(&mut self, ipv6: bool, now: Instant) -> Option<u32> {
+        let rest = self.rest;
+        let queue = self.of_family(ipv6);
+        let rested = match queue.front()?.released {
+            Some(released) => now.since(released) >= rest,
+            None => true,
+        };
+        rested
+            .then(|| queue.pop_front())
+            .flatten()
+            .map(|port| port.pair)
+    }
+
+    fn of_family(&mut self, ipv6: bool) -> &mut VecDeque<FreePort> {
+        if ipv6 { &mut self.v6 } else { &mut self.v4 }
+    }
+}
