@@ -161,7 +161,8 @@ fn ha1_for(credential: &Credential, algorithm: Algorithm) -> &str {
     }
 }
 
-/// RFC 8760 §2.4: the stronger algorithm first.
+/// RFC 8760 §2.4 offers both. MD5 stands first: many agents in the field read the first challenge only,
+/// and know nothing else.
 fn challenge(realm: &str, stale: bool, context: &mut Context<'_>) -> Refusal {
     let nonce = context.nonces.mint(context.now, context.random.next_u64());
     let challenges = [Algorithm::Sha256, Algorithm::Md5]
