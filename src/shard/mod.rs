@@ -42,8 +42,8 @@ use crate::sip::uri::{Scheme, Uri};
 use crate::sip::writer::reason_phrase;
 use crate::telemetry::Event;
 
-/// Free media ports below which a shard asks for more.
-const MEDIA_PORTS_LOW: usize = 32;
+/// Media ports ready for a call below which a shard asks for more.
+const MEDIA_PORTS_LOW: usize = 64;
 
 /// What the timers of a shard are for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -180,7 +180,7 @@ impl Shard {
 
     /// Whether free media ports are low.
     pub fn media_ports_wanted(&self) -> bool {
-        self.core.media.ports_free() < MEDIA_PORTS_LOW
+        self.core.media.ports_ready(self.core.now) < MEDIA_PORTS_LOW
     }
 
     /// What was counted so far.
