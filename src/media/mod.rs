@@ -15,3 +15,12 @@ pub struct MediaPort {
     /// The address that SDP shows for RTP (even port); RTCP is on the next port.
     pub advertise: SocketAddr,
 }
+
+/// Where a relayed packet goes next.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Forward {
+    /// The socket it is sent from.
+    pub socket: MediaSocket,
+    /// The peer it is sent to.
+    pub to: SocketAddr,
+}
