@@ -71,7 +71,8 @@ impl Mailbox {
 
     /// For the owner, before it takes mail out: what is put in from now on wakes it again.
     pub(super) fn attend(&self) {
-        self.woken.store(false, Ordering::SeqCst);
+        // A swap, not a store: it also makes visible what was put in before the flag was set.
+        self.woken.swap(false, Ordering::SeqCst);
     }
 
     /// Takes out the oldest mail.

@@ -1,7 +1,10 @@
 //! What only the operating system knows: the clock and the limit on open files. The crate's only
 //! unsafe code stands here.
 
-#![allow(unsafe_code, reason = "getrlimit and setrlimit have no safe wrapper in std")]
+#![allow(
+    unsafe_code,
+    reason = "getrlimit and setrlimit have no safe wrapper in std"
+)]
 
 use std::io;
 use std::time::Duration;

@@ -11,9 +11,6 @@ use memchr::memmem;
 
 use crate::config::Limits;
 
-/// An empty buffer larger than this is given back, so that idle connections cost little.
-const IDLE_BUFFER_BYTES_MAX: usize = 4_096;
-
 /// What a stream carries.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Frame {
@@ -110,7 +107,8 @@ impl Framer {
             match self.state {
                 State::Between { crlf } => match self.buffer.as_ref() {
                     [] => {
-                        self.shrink();
+                        // Given back, so that an idle connection holds no memory.
+                        self.buffer = BytesMut::new();
                         return Ok(None);
                     }
                     [b'\r'] => return Ok(None),
@@ -171,12 +169,6 @@ impl Framer {
             });
         }
         Ok(bytes)
-    }
-
-    fn shrink(&mut self) {
-        if self.buffer.capacity() > IDLE_BUFFER_BYTES_MAX {
-            self.buffer = BytesMut::new();
-        }
     }
 }
 
@@ -378,11 +370,12 @@ mod tests {
     }
 
     #[test]
-    fn a_large_buffer_is_given_back_when_it_is_empty() {
+    fn an_idle_framer_holds_no_memory() {
         let mut framer = framer();
         framer.push(format!("BYE sip:a SIP/2.0\r\nl: 9000\r\n\r\n{:9000}", "").as_bytes());
         assert_eq!(drain(&mut framer).map(|frames| frames.len()), Ok(1));
-        assert!(framer.buffer.capacity() <= IDLE_BUFFER_BYTES_MAX);
+        framer.push(b"BYE");
+        assert!(framer.buffer.capacity() < 9_000, "a new, small buffer");
     }
 
     proptest! {
