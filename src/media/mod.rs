@@ -36,6 +36,7 @@ pub struct MediaPort {
     pub advertise: SocketAddr,
 }
 
+<<<<<<< HEAD
 /// Names one allocation of a pair of sockets; once that is released the id names nothing, also when
 /// the same pair is allocated again.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
