@@ -36,7 +36,6 @@ pub struct MediaPort {
     pub advertise: SocketAddr,
 }
 
-<<<<<<< HEAD
 /// Names one allocation of a pair of sockets; once that is released the id names nothing, also when
 /// the same pair is allocated again.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
