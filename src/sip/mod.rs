@@ -7,6 +7,7 @@
 //!
 //! Nothing here does I/O, reads a clock or panics on what a peer sent.
 
+pub mod digest;
 pub mod header;
 pub mod message;
 pub mod method;
