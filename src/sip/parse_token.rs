@@ -23,6 +23,8 @@ pub(super) const PARAM_NAME: u8 = 1 << 3;
 pub(super) const PARAM_VALUE: u8 = 1 << 4;
 /// What may stand in a URI at all.
 pub(super) const URI: u8 = 1 << 5;
+/// The value of a parameter of credentials, where it is not quoted: a URI for instance.
+pub(super) const CREDENTIAL: u8 = 1 << 6;
 
 /// The classes that each byte belongs to.
 static CLASSES: [u8; 256] = classify();
@@ -37,6 +39,9 @@ const fn classify() -> [u8; 256] {
         }
         if value > b' ' && value != 0x7f && !matches!(value, b'<' | b'>' | b'"') {
             classes[byte] |= URI;
+            if value != b',' {
+                classes[byte] |= CREDENTIAL;
+            }
             if !matches!(value, b';' | b',') {
                 classes[byte] |= PARAM_VALUE;
             }

@@ -202,8 +202,8 @@ pub const fn reason_phrase(status: u16) -> &'static str {
         101..=199 => "Session Progress",
         201..=299 => "OK",
         303..=399 => "Multiple Choices",
-        500..=599 => "Server Internal Error",
-        600..=699 => "Busy Everywhere",
+        501..=599 => "Server Internal Error",
+        601..=699 => "Busy Everywhere",
         _ => "Bad Request",
     }
 }
