@@ -41,10 +41,14 @@ impl FreePorts {
     /// How many ports could be taken now, that is have rested.
     pub(super) fn ready(&self, now: Instant) -> usize {
         let rested = |port: &FreePort| {
-            port.released.is_none_or(|released| now.since(released) >= self.rest)
+            port.released
+                .is_none_or(|released| now.since(released) >= self.rest)
         };
         let queues = [&self.v4, &self.v6];
-        queues.map(|queue| queue.partition_point(rested)).iter().sum()
+        queues
+            .map(|queue| queue.partition_point(rested))
+            .iter()
+            .sum()
     }
 
     /// Puts a port in that no call has had: before all that were released.

@@ -27,7 +27,13 @@ impl Core for Shard {
         Self::poll_output(self)
     }
 
-    fn relay(&mut self, socket: MediaSocket, from: SocketAddr, packet: &[u8], _now: Instant) -> Option<Forward> {
+    fn relay(
+        &mut self,
+        socket: MediaSocket,
+        from: SocketAddr,
+        packet: &[u8],
+        _now: Instant,
+    ) -> Option<Forward> {
         Self::relay(self, socket, from, packet)
     }
 
