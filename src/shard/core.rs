@@ -98,6 +98,7 @@ impl Core {
         now: Instant,
     ) -> Self {
         let mut random = Random::new(settings.shard_secret);
+        let nonces = Nonces::new(random.next_bytes(), NONCE_LIFETIME, USED_NONCES_MAX);
         let transactions = Transactions::new(
             settings.shard,
             &settings.limits,
@@ -117,7 +118,7 @@ impl Core {
             media: Media::default(),
             outputs: VecDeque::new(),
             random,
-            nonces: Nonces::new(random.next_bytes(), NONCE_LIFETIME, USED_NONCES_MAX),
+            nonces,
             limiter,
             advertised,
             settings,
