@@ -122,7 +122,9 @@ pub(super) fn is_version(line: &[u8]) -> bool {
 pub(super) fn is_bandwidth(value: &[u8]) -> bool {
     let (kind, bandwidth) = attribute(value);
     !kind.is_empty()
-        && kind.iter().all(|byte| byte.is_ascii_alphanumeric() || *byte == b'-')
+        && kind
+            .iter()
+            .all(|byte| byte.is_ascii_alphanumeric() || *byte == b'-')
         && !bandwidth.is_empty()
         && bandwidth.trim_ascii_end().iter().all(u8::is_ascii_digit)
 }
