@@ -63,6 +63,14 @@ pub(crate) fn inbound(number: &str) -> String {
     format!("sip:{number}@{GATEWAY_V4}")
 }
 
+/// Caller, called and Request-URI of a call each way.
+pub(crate) fn ways() -> [(usize, usize, String); 2] {
+    [
+        (PBX, CARRIER, through(PLAIN, OUTSIDE)),
+        (CARRIER, PBX, inbound(OWN)),
+    ]
+}
+
 pub(crate) fn agents() -> Vec<Agent> {
     use Transport::{Tcp, Udp};
     let agent = |mark: &str, address: &str, transport, gateway: &str| {

@@ -17,6 +17,7 @@ use trunkline::media::{MediaPort, MediaSocket};
 use trunkline::shard::io::{ConnectionId, Flow, Input, Output};
 use trunkline::shard::snapshot::Snapshot;
 use trunkline::shard::{Occupancy, Settings, Shard};
+use trunkline::sip::message::{Fields, Message};
 use trunkline::telemetry::Event;
 
 use crate::agent::call::{Call, State};
@@ -177,6 +178,37 @@ impl World {
     pub(crate) fn call(&mut self, agent: usize, to: &str, plan: Plan) -> CallRef {
         let call = self.with_agent(agent, |agent, hands| agent.call(to, plan, hands));
         CallRef { agent, call }
+    }
+
+    /// A call that is answered within three seconds; what both sides have of it.
+    pub(crate) fn establish(&mut self, caller: usize, called: usize, to: &str) -> (CallRef, CallRef) {
+        let (a, b) = self.establish_unacknowledged(caller, called, to);
+        self.run(1_900);
+        assert_eq!(self.at_call(a).state, State::Talking, "caller");
+        assert_eq!(self.at_call(b).state, State::Talking, "called");
+        (a, b)
+    }
+
+    /// The same until right after the answer of a called side that needs a second for it.
+    pub(crate) fn establish_unacknowledged(
+        &mut self,
+        caller: usize,
+        called: usize,
+        to: &str,
+    ) -> (CallRef, CallRef) {
+        let a = self.call(caller, to, Plan::idle());
+        self.run(1_100);
+        (a, self.last_call(called))
+    }
+
+    /// Responses that came to an agent and belonged to none of its calls.
+    pub(crate) fn strays(&self, agent: usize) -> Vec<(u16, &Fields)> {
+        let strays = self.agents[agent].strays.iter();
+        let responses = strays.filter_map(|message| match message {
+            Message::Response(response) => Some((response.status, &response.fields)),
+            Message::Request(_) => None,
+        });
+        responses.collect()
     }
 
     /// An agent does something in a call, now.

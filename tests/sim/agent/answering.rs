@@ -313,7 +313,10 @@ impl Agent {
     }
 
     fn on_bye(&mut self, index: usize, request: &Request, hands: &mut Hands<'_>) {
-        if self.calls[index].hung_up.is_none() {
+        let call = &self.calls[index];
+        // Another tag is another fork of ours, which is not played out.
+        let ours = request.to().unwrap().tag() == Some(tag_of(&call.local).as_str());
+        if call.hung_up.is_none() && ours {
             self.end(index, By::Them);
         }
         self.reply(index, request, 200, hands);
