@@ -1,14 +1,13 @@
-//! Requests within the call's dialogs: BYE, re-INVITE, OPTIONS.
+//! Requests that come within the call's dialogs: BYE, re-INVITE, OPTIONS.
 
 use super::anchor::description_in;
-use super::exchange::Unanswerable;
 use super::setup::write_trying;
-use super::{Call, Exchange, Outcome, Side, State};
+use super::{Call, Exchange, Side, State};
 use crate::gateway::Refusal;
-use crate::shard::core::{ALLOW, Core, message_buffer, response_flow};
+use crate::shard::core::{Core, response_flow};
 use crate::shard::io::Flow;
 use crate::shard::transactions::User;
-use crate::sip::message::{HeaderName, Method, Request, Response};
+use crate::sip::message::{Method, Request};
 use crate::sip::response::behind_nat;
 use crate::sip::writer::reason_phrase;
 use crate::telemetry::EndCause;
@@ -108,100 +107,11 @@ impl Call {
             flow,
             server,
             offer,
-            client: None,
             answered: None,
         };
         core.respond(server, 100, &write_trying(&exchange));
         self.exchange = Some(exchange);
         self.pass_reinvite(core, side.other());
-    }
-
-    /// Sends the exchange's re-INVITE to the other leg.
-    fn pass_reinvite(&mut self, core: &mut Core, to: Side) {
-        let Some(ticket) = core.ticket() else {
-            self.answer_failure(core, 500, "Too Many Transactions");
-            return;
-        };
-        let offer = self
-            .exchange
-            .as_ref()
-            .and_then(|exchange| exchange.offer.clone());
-        let ours = self.endpoint(to).map(|endpoint| endpoint.advertise);
-        let call = self.id;
-        let Some(leg) = self.leg_mut(to) else { return };
-        leg.dialog.local_cseq += 1;
-        let body = offer
-            .zip(ours)
-            .map(|(offer, ours)| leg.local.offer(&offer, ours));
-        let flow = leg.request_flow(core);
-        let user = User::Leg(call, leg.number);
-        let mut out = message_buffer();
-        let cseq = leg.dialog.local_cseq;
-        let mut writer = core.write_in_dialog(
-            &mut out,
-            &leg.dialog,
-            Method::Invite,
-            cseq,
-            &flow,
-            &ticket.branch,
-        );
-        core.write_contact(&mut writer, &flow);
-        writer.field(HeaderName::Allow, &[ALLOW]);
-        match &body {
-            Some(body) => writer.body("application/sdp", body),
-            None => writer.end(),
-        }
-        if let Some(exchange) = &mut self.exchange {
-            exchange.client = Some(ticket.id);
-        }
-        core.send_request(&ticket, Method::Invite, flow, out.into(), user);
-    }
-
-    /// The other leg answered a re-INVITE, or did not.
-    pub(super) fn on_reinvite_outcome(&mut self, core: &mut Core, outcome: Outcome<'_>) {
-        match outcome {
-            Outcome::Response(response) if response.status < 200 => {}
-            Outcome::Response(response) if response.status < 300 => {
-                self.on_reinvite_success(core, response)
-            }
-            Outcome::Response(response) => {
-                let reason = response.reason().to_owned();
-                self.on_reinvite_failure(core, response.status, &reason);
-            }
-            Outcome::Timeout => self.on_reinvite_failure(core, 408, reason_phrase(408)),
-            Outcome::TransportError => self.on_reinvite_failure(core, 503, "Transport Error"),
-        }
-    }
-
-    fn on_reinvite_success(&mut self, core: &mut Core, response: &Response) {
-        let Some(side) = self.exchange.as_ref().map(|exchange| exchange.from.other()) else {
-            return;
-        };
-        if let Some(leg) = self.leg_mut(side) {
-            leg.dialog.refresh_target(response);
-        }
-        if let Err(Unanswerable) = self.pass_success(core, response) {
-            self.answer_failure(
-                core,
-                488,
-                "The Answer Has No Audio Stream That Can Be Relayed",
-            );
-        }
-    }
-
-    /// The session stays as it was (RFC 3261 §14.1); 408 and 481 say that the leg is gone (§12.2.1.2).
-    fn on_reinvite_failure(&mut self, core: &mut Core, status: u16, reason: &str) {
-        let lost = matches!(status, 408 | 481)
-            .then(|| self.exchange.as_ref().map(|exchange| exchange.from.other()));
-        let status_for_peer = if matches!(status, 300..=399 | 401 | 407 | 503) {
-            500
-        } else {
-            status
-        };
-        self.answer_failure(core, status_for_peer, reason);
-        if let Some(lost) = lost {
-            self.end_established(core, EndCause::LegLost, lost);
-        }
     }
 
     /// Answers the exchange's INVITE with a failure, which ends the exchange.

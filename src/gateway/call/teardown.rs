@@ -8,10 +8,13 @@ use crate::sip::message::{Method, Response};
 use crate::telemetry::{EndCause, Event};
 
 impl Call {
-    /// Leg A cancelled its INVITE; the CANCEL itself is answered already.
+    /// An INVITE that waits for its final response was cancelled; the CANCEL itself is answered already.
     pub(crate) fn on_cancel(&mut self, core: &mut Core) {
-        if self.state == State::Setup {
-            self.end_setup(core, 487, "Request Terminated", EndCause::Cancelled);
+        match self.state {
+            State::Setup => self.end_setup(core, 487, "Request Terminated", EndCause::Cancelled),
+            // A re-INVITE: the other leg decides, its final response comes back.
+            State::Established => self.abandon_reinvite(core),
+            State::Ended => {}
         }
     }
 
@@ -69,6 +72,7 @@ impl Call {
         let from = exchange.from;
         let Some(answered) = &mut exchange.answered else {
             self.answer_failure(core, 487, "Request Terminated");
+            self.abandon_reinvite(core);
             return;
         };
         let other_awaits_ack = answered.late_offer.take().map(|_| answered.other_cseq);
