@@ -61,7 +61,16 @@ impl Call {
             State::Setup if side == Side::A => {
                 self.end_setup(core, 487, reason_phrase(487), EndCause::Cancelled)
             }
-            State::Setup | State::Ended => {}
+            State::Setup => {}
+            State::Ended => self.stop_waiting_for_ack(core, side),
+        }
+    }
+
+    /// A side that hung up sends no ACK any more, and needs no BYE.
+    fn stop_waiting_for_ack(&mut self, core: &mut Core, side: Side) {
+        let waiting = self.exchange.take_if(|exchange| exchange.from == side);
+        if let Some(mut answered) = waiting.and_then(|exchange| exchange.answered) {
+            core.cancel_timer(&mut answered.timer);
         }
     }
 
