@@ -359,7 +359,10 @@ impl Connections {
         let is_idle = connection.queue.is_empty() && connection.state != State::Connecting;
         connection.push(message);
         let result = if connection.queued_bytes > QUEUE_BYTES_MAX {
-            Err(End::Slow)
+            Err(match connection.state {
+                State::Connecting => End::Lost,
+                State::Accepted | State::Established => End::Slow,
+            })
         } else if is_idle {
             connection.deadline = connection.deadline.max(now + IDLE_TIMEOUT);
             connection.flush()
@@ -537,5 +540,153 @@ fn configure(stream: &TcpStream) {
         .and_then(|()| socket.set_tcp_keepalive(&keepalive))
     {
         tracing::debug!(%error, "socket option of a connection");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::shard::io::TransactionId;
+
+    const START: Instant = Instant::from_micros(1_000_000);
+    const ORIGIN: Origin = Origin {
+        shard: 0,
+        transaction: TransactionId {
+            slot: 3,
+            generation: 0,
+        },
+    };
+
+    /// A table, and a peer that listens but is never waited for.
+    struct Bench {
+        poll: mio::Poll,
+        peer: std::net::TcpListener,
+        connections: Connections,
+        counts: NetGauges,
+    }
+
+    impl Bench {
+        fn new() -> Self {
+            let localhost = IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
+            Self {
+                poll: mio::Poll::new().unwrap(),
+                peer: std::net::TcpListener::bind((localhost, 0)).unwrap(),
+                connections: Connections::new(0, Limits::default(), 1, vec![Some(localhost)]),
+                counts: NetGauges::default(),
+            }
+        }
+
+        fn send(&mut self, now: Instant) {
+            let flow = Flow {
+                transport: Transport::Tcp,
+                listener: 0,
+                remote: self.peer.local_addr().unwrap(),
+                connection: None,
+            };
+            self.connections.send(
+                self.poll.registry(),
+                flow,
+                Bytes::from_static(b"BYE"),
+                Some(ORIGIN),
+                now,
+                &mut self.counts,
+            );
+        }
+
+        /// An accepted connection, whose client end is returned.
+        fn accept(&mut self) -> std::net::TcpStream {
+            let client = std::net::TcpStream::connect(self.peer.local_addr().unwrap()).unwrap();
+            let (accepted, remote) = self.peer.accept().unwrap();
+            accepted.set_nonblocking(true).unwrap();
+            self.connections.accepted(
+                self.poll.registry(),
+                0,
+                (TcpStream::from_std(accepted), remote),
+                START,
+                &mut self.counts,
+            );
+            client
+        }
+
+        fn expire(&mut self, now: Instant) -> usize {
+            self.connections
+                .expire(self.poll.registry(), now, &mut self.counts);
+            self.connections.slots.len()
+        }
+
+        /// Serves slot 0 until a message arrived.
+        fn read_message(&mut self, now: Instant) {
+            let mut events = mio::Events::with_capacity(8);
+            while self.connections.arrived.is_empty() {
+                self.poll
+                    .poll(&mut events, Some(Duration::from_secs(20)))
+                    .unwrap();
+                assert!(!events.is_empty(), "nothing came");
+                let mut buffer = [0; 1_024];
+                self.connections.service(
+                    self.poll.registry(),
+                    0,
+                    &mut buffer,
+                    now,
+                    &mut self.counts,
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn a_connect_that_takes_too_long_is_given_up_and_its_messages_reported() {
+        let mut bench = Bench::new();
+        bench.send(START);
+        bench.send(START);
+        assert_eq!(bench.connections.slots.len(), 1);
+        assert_eq!(
+            bench.connections.next_deadline(),
+            Some(START + CONNECT_TIMEOUT)
+        );
+        assert_eq!(bench.expire(START + Duration::from_millis(3_999)), 1);
+        assert_eq!(bench.expire(START + CONNECT_TIMEOUT), 0);
+        assert_eq!(bench.connections.unsent, [ORIGIN, ORIGIN]);
+        assert_eq!(bench.counts.send_errors, 2);
+        assert!(bench.connections.by_remote.is_empty());
+        assert_eq!(bench.connections.next_deadline(), None);
+    }
+
+    #[test]
+    fn an_accepted_connection_that_says_nothing_whole_is_closed() {
+        let mut bench = Bench::new();
+        let mut client = bench.accept();
+        client.write_all(b"BYE sip:a SIP/2.0").unwrap();
+        assert_eq!(bench.expire(START + FIRST_MESSAGE_TIMEOUT), 0);
+    }
+
+    #[test]
+    fn a_connection_is_closed_when_it_was_idle_long_enough() {
+        let mut bench = Bench::new();
+        let mut client = bench.accept();
+        client
+            .write_all(b"BYE sip:a SIP/2.0\r\nl: 0\r\n\r\n")
+            .unwrap();
+        let spoke = START + Duration::from_secs(10);
+        bench.read_message(spoke);
+        let end = spoke + IDLE_TIMEOUT;
+        assert_eq!(bench.expire(START + FIRST_MESSAGE_TIMEOUT), 1);
+        assert_eq!(bench.connections.next_deadline(), Some(end));
+        assert_eq!(bench.expire(end), 0);
+    }
+
+    #[test]
+    fn a_slot_that_was_taken_again_is_another_connection() {
+        let mut bench = Bench::new();
+        let _first = bench.accept();
+        let id = |bench: &Bench| {
+            let connection = bench.connections.slots.get(0).unwrap();
+            connection.flow(0, 0).connection
+        };
+        let old = id(&bench);
+        bench.expire(START + FIRST_MESSAGE_TIMEOUT);
+        let _second = bench.accept();
+        assert_eq!(bench.connections.slot_of(old), None);
+        assert_eq!(bench.connections.slot_of(id(&bench)), Some(0));
     }
 }
