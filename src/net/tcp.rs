@@ -7,38 +7,34 @@
 //! [`Connections`] knows no core. What came in and what could not be sent is left in `arrived` and
 //! `unsent`, which the worker empties after each call.
 
+mod connection;
+
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap, VecDeque};
-use std::io::{self, Read, Write};
+use std::io::{self, Read};
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
-use bytes::{Buf, Bytes};
+use bytes::Bytes;
 use mio::net::{TcpListener, TcpStream};
 use mio::{Interest, Registry, Token};
 use slab::Slab;
-use socket2::{Domain, Protocol, Socket, TcpKeepalive, Type};
+use socket2::{Domain, Protocol, Socket, Type};
 
+use self::connection::{Connection, End, Outgoing, State, configure};
 use super::gauges::NetGauges;
 use super::mailbox::Origin;
-use crate::config::{Limits, Transport};
+use crate::config::Limits;
 use crate::instant::Instant;
 use crate::shard::io::{ConnectionId, Flow};
-use crate::sip::framing::{Frame, Framer};
+use crate::sip::framing::Framer;
 
-/// Bytes that wait in a connection's queue, each message with its overhead; more costs the peer its
-/// connection.
-const QUEUE_BYTES_MAX: usize = 256 * 1_024;
-/// What a queued message costs beside its bytes.
-const QUEUE_MESSAGE_BYTES: usize = size_of::<Outgoing>();
 /// How long a peer may take to accept a connection.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(4);
 /// How long an accepted connection may stay without one whole message: 64 × T1.
 const FIRST_MESSAGE_TIMEOUT: Duration = Duration::from_secs(32);
 /// How long a connection may carry no whole message in either direction.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(30 * 60);
-/// When the kernel begins to ask whether an idle peer is still there.
-const KEEPALIVE_TIME: Duration = Duration::from_secs(60);
 /// Reads of one connection in one turn of the loop.
 const READS_PER_TURN: usize = 4;
 /// Bytes of one read.
@@ -91,48 +87,6 @@ fn connect(source: IpAddr, remote: SocketAddr) -> io::Result<TcpStream> {
         Err(error) => return Err(error),
     }
     Ok(TcpStream::from_std(socket.into()))
-}
-
-/// A message to be sent.
-#[derive(Debug)]
-struct Outgoing {
-    /// What is still to be written.
-    bytes: Bytes,
-    origin: Option<Origin>,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum State {
-    /// Opened by us; nothing can be written yet.
-    Connecting,
-    /// Accepted; no whole message has arrived yet.
-    Accepted,
-    /// Messages have passed.
-    Established,
-}
-
-struct Connection {
-    stream: TcpStream,
-    state: State,
-    generation: u32,
-    listener: u8,
-    remote: SocketAddr,
-    framer: Framer,
-    queue: VecDeque<Outgoing>,
-    /// Bytes and overhead of `queue`.
-    queued_bytes: usize,
-    /// When it is closed if nothing more happens.
-    deadline: Instant,
-}
-
-/// Why a connection ends.
-enum End {
-    /// The peer closed, or the network did.
-    Lost,
-    /// The peer's bytes cannot be framed.
-    Unframed,
-    /// The peer does not read.
-    Slow,
 }
 
 /// The connections of one shard.
@@ -358,7 +312,7 @@ impl Connections {
         };
         let is_idle = connection.queue.is_empty() && connection.state != State::Connecting;
         connection.push(message);
-        let result = if connection.queued_bytes > QUEUE_BYTES_MAX {
+        let result = if connection.is_overrun() {
             Err(match connection.state {
                 State::Connecting => End::Lost,
                 State::Accepted | State::Established => End::Slow,
@@ -460,92 +414,12 @@ impl Connections {
     }
 }
 
-impl Connection {
-    fn flow(&self, shard: u8, slot: usize) -> Flow {
-        let connection = u32::try_from(slot).ok().map(|slot| ConnectionId {
-            shard,
-            slot,
-            generation: self.generation,
-        });
-        Flow {
-            transport: Transport::Tcp,
-            listener: self.listener,
-            remote: self.remote,
-            connection,
-        }
-    }
-
-    /// Moves the whole messages to `arrived`; returns the number of pings among them.
-    fn unframe(
-        &mut self,
-        flow: Flow,
-        now: Instant,
-        arrived: &mut Vec<(Flow, Bytes)>,
-        counts: &mut NetGauges,
-    ) -> Result<usize, End> {
-        let mut pings = 0;
-        loop {
-            match self.framer.next() {
-                Ok(None) => return Ok(pings),
-                Ok(Some(Frame::Ping)) => pings += 1,
-                Ok(Some(Frame::Message(bytes))) => {
-                    counts.stream_messages_received += 1;
-                    arrived.push((flow, bytes));
-                }
-                Err(error) => {
-                    tracing::debug!(remote = %self.remote, %error, "stream cannot be framed");
-                    return Err(End::Unframed);
-                }
-            }
-            self.state = State::Established;
-            self.deadline = now + IDLE_TIMEOUT;
-        }
-    }
-
-    fn push(&mut self, message: Outgoing) {
-        self.queued_bytes += message.bytes.len() + QUEUE_MESSAGE_BYTES;
-        self.queue.push_back(message);
-    }
-
-    /// Writes until the queue is empty or the kernel takes no more.
-    fn flush(&mut self) -> Result<(), End> {
-        while let Some(message) = self.queue.front_mut() {
-            if message.bytes.is_empty() {
-                self.queue.pop_front();
-                self.queued_bytes = self.queued_bytes.saturating_sub(QUEUE_MESSAGE_BYTES);
-                continue;
-            }
-            match self.stream.write(&message.bytes) {
-                Ok(0) => return Err(End::Lost),
-                Ok(bytes) => {
-                    message.bytes.advance(bytes);
-                    self.queued_bytes = self.queued_bytes.saturating_sub(bytes);
-                }
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(_) => return Err(End::Lost),
-            }
-        }
-        Ok(())
-    }
-}
-
-/// Small messages leave at once, and a peer that vanished is noticed. A connection without these is
-/// still of use.
-fn configure(stream: &TcpStream) {
-    let socket = socket2::SockRef::from(stream);
-    let keepalive = TcpKeepalive::new().with_time(KEEPALIVE_TIME);
-    if let Err(error) = socket
-        .set_tcp_nodelay(true)
-        .and_then(|()| socket.set_tcp_keepalive(&keepalive))
-    {
-        tracing::debug!(%error, "socket option of a connection");
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use std::io::Write;
+
     use super::*;
+    use crate::config::Transport;
     use crate::shard::io::TransactionId;
 
     const START: Instant = Instant::from_micros(1_000_000);
