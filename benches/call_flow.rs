@@ -251,7 +251,7 @@ fn call_flow(criterion: &mut Criterion) {
     let mut world = World::new();
     assert_eq!(
         world.call(),
-        9,
+        7,
         "100, INVITE, 180, ACK, 200, 200, BYE and nothing else"
     );
     criterion.bench_function("call_flow/origination", |bencher| {
