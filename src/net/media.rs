@@ -75,7 +75,10 @@ impl MediaSockets {
                     break;
                 };
                 match self.bind_pair(registry, address, port) {
-                    Ok(pair) => ports.push(pair),
+                    Ok(pair) => {
+                        counts.media_sockets += 2;
+                        ports.push(pair);
+                    }
                     Err(error) if is_out_of_sockets(&error) => {
                         tracing::warn!(%error, "no more media ports for now");
                         return Err(OutOfSockets);
@@ -88,7 +91,6 @@ impl MediaSockets {
             }
             self.untried.start += 2;
         }
-        counts.media_sockets = self.sockets.len() as u64;
         Ok(())
     }
 

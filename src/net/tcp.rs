@@ -7,38 +7,34 @@
 //! [`Connections`] knows no core. What came in and what could not be sent is left in `arrived` and
 //! `unsent`, which the worker empties after each call.
 
+mod connection;
+
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap, VecDeque};
-use std::io::{self, Read, Write};
+use std::io::{self, Read};
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
-use bytes::{Buf, Bytes};
+use bytes::Bytes;
 use mio::net::{TcpListener, TcpStream};
 use mio::{Interest, Registry, Token};
 use slab::Slab;
-use socket2::{Domain, Protocol, Socket, TcpKeepalive, Type};
+use socket2::{Domain, Protocol, Socket, Type};
 
+use self::connection::{Connection, End, Outgoing, State, configure};
 use super::gauges::NetGauges;
 use super::mailbox::Origin;
-use crate::config::{Limits, Transport};
+use crate::config::Limits;
 use crate::instant::Instant;
 use crate::shard::io::{ConnectionId, Flow};
-use crate::sip::framing::{Frame, Framer};
+use crate::sip::framing::Framer;
 
-/// Bytes that wait in a connection's queue, each message with its overhead; more costs the peer its
-/// connection.
-const QUEUE_BYTES_MAX: usize = 256 * 1_024;
-/// What a queued message costs beside its bytes.
-const QUEUE_MESSAGE_BYTES: usize = size_of::<Outgoing>();
 /// How long a peer may take to accept a connection.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(4);
 /// How long an accepted connection may stay without one whole message: 64 × T1.
 const FIRST_MESSAGE_TIMEOUT: Duration = Duration::from_secs(32);
 /// How long a connection may carry no whole message in either direction.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(30 * 60);
-/// When the kernel begins to ask whether an idle peer is still there.
-const KEEPALIVE_TIME: Duration = Duration::from_secs(60);
 /// Reads of one connection in one turn of the loop.
 const READS_PER_TURN: usize = 4;
 /// Bytes of one read.
@@ -91,48 +87,6 @@ fn connect(source: IpAddr, remote: SocketAddr) -> io::Result<TcpStream> {
         Err(error) => return Err(error),
     }
     Ok(TcpStream::from_std(socket.into()))
-}
-
-/// A message to be sent.
-#[derive(Debug)]
-struct Outgoing {
-    /// What is still to be written.
-    bytes: Bytes,
-    origin: Option<Origin>,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum State {
-    /// Opened by us; nothing can be written yet.
-    Connecting,
-    /// Accepted; no whole message has arrived yet.
-    Accepted,
-    /// Messages have passed.
-    Established,
-}
-
-struct Connection {
-    stream: TcpStream,
-    state: State,
-    generation: u32,
-    listener: u8,
-    remote: SocketAddr,
-    framer: Framer,
-    queue: VecDeque<Outgoing>,
-    /// Bytes and overhead of `queue`.
-    queued_bytes: usize,
-    /// When it is closed if nothing more happens.
-    deadline: Instant,
-}
-
-/// Why a connection ends.
-enum End {
-    /// The peer closed, or the network did.
-    Lost,
-    /// The peer's bytes cannot be framed.
-    Unframed,
-    /// The peer does not read.
-    Slow,
 }
 
 /// The connections of one shard.
@@ -358,8 +312,11 @@ impl Connections {
         };
         let is_idle = connection.queue.is_empty() && connection.state != State::Connecting;
         connection.push(message);
-        let result = if connection.queued_bytes > QUEUE_BYTES_MAX {
-            Err(End::Slow)
+        let result = if connection.is_overrun() {
+            Err(match connection.state {
+                State::Connecting => End::Lost,
+                State::Accepted | State::Established => End::Slow,
+            })
         } else if is_idle {
             connection.deadline = connection.deadline.max(now + IDLE_TIMEOUT);
             connection.flush()
@@ -457,85 +414,153 @@ impl Connections {
     }
 }
 
-impl Connection {
-    fn flow(&self, shard: u8, slot: usize) -> Flow {
-        let connection = u32::try_from(slot).ok().map(|slot| ConnectionId {
-            shard,
-            slot,
-            generation: self.generation,
-        });
-        Flow {
-            transport: Transport::Tcp,
-            listener: self.listener,
-            remote: self.remote,
-            connection,
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use super::*;
+    use crate::config::Transport;
+    use crate::shard::io::TransactionId;
+
+    const START: Instant = Instant::from_micros(1_000_000);
+    const ORIGIN: Origin = Origin {
+        shard: 0,
+        transaction: TransactionId {
+            slot: 3,
+            generation: 0,
+        },
+    };
+
+    /// A table, and a peer that listens but is never waited for.
+    struct Bench {
+        poll: mio::Poll,
+        peer: std::net::TcpListener,
+        connections: Connections,
+        counts: NetGauges,
+    }
+
+    impl Bench {
+        fn new() -> Self {
+            let localhost = IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
+            Self {
+                poll: mio::Poll::new().unwrap(),
+                peer: std::net::TcpListener::bind((localhost, 0)).unwrap(),
+                connections: Connections::new(0, Limits::default(), 1, vec![Some(localhost)]),
+                counts: NetGauges::default(),
+            }
+        }
+
+        fn send(&mut self, now: Instant) {
+            let flow = Flow {
+                transport: Transport::Tcp,
+                listener: 0,
+                remote: self.peer.local_addr().unwrap(),
+                connection: None,
+            };
+            self.connections.send(
+                self.poll.registry(),
+                flow,
+                Bytes::from_static(b"BYE"),
+                Some(ORIGIN),
+                now,
+                &mut self.counts,
+            );
+        }
+
+        /// An accepted connection, whose client end is returned.
+        fn accept(&mut self) -> std::net::TcpStream {
+            let client = std::net::TcpStream::connect(self.peer.local_addr().unwrap()).unwrap();
+            let (accepted, remote) = self.peer.accept().unwrap();
+            accepted.set_nonblocking(true).unwrap();
+            self.connections.accepted(
+                self.poll.registry(),
+                0,
+                (TcpStream::from_std(accepted), remote),
+                START,
+                &mut self.counts,
+            );
+            client
+        }
+
+        fn expire(&mut self, now: Instant) -> usize {
+            self.connections
+                .expire(self.poll.registry(), now, &mut self.counts);
+            self.connections.slots.len()
+        }
+
+        /// Serves slot 0 until a message arrived.
+        fn read_message(&mut self, now: Instant) {
+            let mut events = mio::Events::with_capacity(8);
+            while self.connections.arrived.is_empty() {
+                self.poll
+                    .poll(&mut events, Some(Duration::from_secs(20)))
+                    .unwrap();
+                assert!(!events.is_empty(), "nothing came");
+                let mut buffer = [0; 1_024];
+                self.connections.service(
+                    self.poll.registry(),
+                    0,
+                    &mut buffer,
+                    now,
+                    &mut self.counts,
+                );
+            }
         }
     }
 
-    /// Moves the whole messages to `arrived`; returns the number of pings among them.
-    fn unframe(
-        &mut self,
-        flow: Flow,
-        now: Instant,
-        arrived: &mut Vec<(Flow, Bytes)>,
-        counts: &mut NetGauges,
-    ) -> Result<usize, End> {
-        let mut pings = 0;
-        loop {
-            match self.framer.next() {
-                Ok(None) => return Ok(pings),
-                Ok(Some(Frame::Ping)) => pings += 1,
-                Ok(Some(Frame::Message(bytes))) => {
-                    counts.stream_messages_received += 1;
-                    arrived.push((flow, bytes));
-                }
-                Err(error) => {
-                    tracing::debug!(remote = %self.remote, %error, "stream cannot be framed");
-                    return Err(End::Unframed);
-                }
-            }
-            self.state = State::Established;
-            self.deadline = now + IDLE_TIMEOUT;
-        }
+    #[test]
+    fn a_connect_that_takes_too_long_is_given_up_and_its_messages_reported() {
+        let mut bench = Bench::new();
+        bench.send(START);
+        bench.send(START);
+        assert_eq!(bench.connections.slots.len(), 1);
+        assert_eq!(
+            bench.connections.next_deadline(),
+            Some(START + CONNECT_TIMEOUT)
+        );
+        assert_eq!(bench.expire(START + Duration::from_millis(3_999)), 1);
+        assert_eq!(bench.expire(START + CONNECT_TIMEOUT), 0);
+        assert_eq!(bench.connections.unsent, [ORIGIN, ORIGIN]);
+        assert_eq!(bench.counts.send_errors, 2);
+        assert!(bench.connections.by_remote.is_empty());
+        assert_eq!(bench.connections.next_deadline(), None);
     }
 
-    fn push(&mut self, message: Outgoing) {
-        self.queued_bytes += message.bytes.len() + QUEUE_MESSAGE_BYTES;
-        self.queue.push_back(message);
+    #[test]
+    fn an_accepted_connection_that_says_nothing_whole_is_closed() {
+        let mut bench = Bench::new();
+        let mut client = bench.accept();
+        client.write_all(b"BYE sip:a SIP/2.0").unwrap();
+        assert_eq!(bench.expire(START + FIRST_MESSAGE_TIMEOUT), 0);
     }
 
-    /// Writes until the queue is empty or the kernel takes no more.
-    fn flush(&mut self) -> Result<(), End> {
-        while let Some(message) = self.queue.front_mut() {
-            if message.bytes.is_empty() {
-                self.queue.pop_front();
-                self.queued_bytes = self.queued_bytes.saturating_sub(QUEUE_MESSAGE_BYTES);
-                continue;
-            }
-            match self.stream.write(&message.bytes) {
-                Ok(0) => return Err(End::Lost),
-                Ok(bytes) => {
-                    message.bytes.advance(bytes);
-                    self.queued_bytes = self.queued_bytes.saturating_sub(bytes);
-                }
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(_) => return Err(End::Lost),
-            }
-        }
-        Ok(())
+    #[test]
+    fn a_connection_is_closed_when_it_was_idle_long_enough() {
+        let mut bench = Bench::new();
+        let mut client = bench.accept();
+        client
+            .write_all(b"BYE sip:a SIP/2.0\r\nl: 0\r\n\r\n")
+            .unwrap();
+        let spoke = START + Duration::from_secs(10);
+        bench.read_message(spoke);
+        let end = spoke + IDLE_TIMEOUT;
+        assert_eq!(bench.expire(START + FIRST_MESSAGE_TIMEOUT), 1);
+        assert_eq!(bench.connections.next_deadline(), Some(end));
+        assert_eq!(bench.expire(end), 0);
     }
-}
 
-/// Small messages leave at once, and a peer that vanished is noticed. A connection without these is
-/// still of use.
-fn configure(stream: &TcpStream) {
-    let socket = socket2::SockRef::from(stream);
-    let keepalive = TcpKeepalive::new().with_time(KEEPALIVE_TIME);
-    if let Err(error) = socket
-        .set_tcp_nodelay(true)
-        .and_then(|()| socket.set_tcp_keepalive(&keepalive))
-    {
-        tracing::debug!(%error, "socket option of a connection");
+    #[test]
+    fn a_slot_that_was_taken_again_is_another_connection() {
+        let mut bench = Bench::new();
+        let _first = bench.accept();
+        let id = |bench: &Bench| {
+            let connection = bench.connections.slots.get(0).unwrap();
+            connection.flow(0, 0).connection
+        };
+        let old = id(&bench);
+        bench.expire(START + FIRST_MESSAGE_TIMEOUT);
+        let _second = bench.accept();
+        assert_eq!(bench.connections.slot_of(old), None);
+        assert_eq!(bench.connections.slot_of(id(&bench)), Some(0));
     }
 }

@@ -377,7 +377,7 @@ impl<'a> AuthParams<'a> {
 
 fn auth_param(element: &str) -> Option<(&str, &str)> {
     let (rest, name) = token(element).ok()?;
-    let (rest, _) = separator('=')(rest).ok()?;
+    let (rest, _) = separator(b'=')(rest).ok()?;
     let (rest, value) = if rest.starts_with('"') {
         quoted(rest).ok()?
     } else {
