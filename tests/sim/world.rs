@@ -67,6 +67,8 @@ pub(crate) struct World {
     pub(crate) shards: Vec<Shard>,
     pub(crate) events: Vec<Event>,
     pub(crate) lose: Option<Loss>,
+    /// Whether agents may hear of each other: where their messages were mixed on purpose.
+    pub(crate) unchecked: bool,
     /// Messages that were sent over UDP so far, either way.
     pub(crate) datagrams: usize,
     /// Everything that was sent to somebody who is nobody.
@@ -143,6 +145,7 @@ impl World {
             shards: (0..gateway.shards).map(shard).collect(),
             events: Vec::new(),
             lose: None,
+            unchecked: false,
             datagrams: 0,
             undeliverable: 0,
             by_source,
@@ -448,7 +451,7 @@ impl World {
         Some(forward.to)
     }
 
-    /// Whether the gateway's media port would pass a packet on: its call is alive.
+    /// How full the tables of all shards are together.
     pub(crate) fn occupancy(&self) -> Occupancy {
         let mut sum = Occupancy::default();
         for shard in &self.shards {
@@ -463,6 +466,9 @@ impl World {
     }
 
     fn check_nothing_leaks(&self, to: usize, bytes: &Bytes) {
+        if self.unchecked {
+            return;
+        }
         let own = &self.agents[to];
         for other in self.agents.iter().filter(|other| other.mark != own.mark) {
             let ip = other.address.ip().to_string();

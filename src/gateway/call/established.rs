@@ -7,7 +7,7 @@ use crate::gateway::Refusal;
 use crate::shard::core::{Core, response_flow};
 use crate::shard::io::Flow;
 use crate::shard::transactions::User;
-use crate::sip::message::{Method, Request};
+use crate::sip::message::{HeaderName, Method, Request};
 use crate::sip::response::behind_nat;
 use crate::sip::writer::reason_phrase;
 use crate::telemetry::EndCause;
@@ -75,6 +75,15 @@ impl Call {
     }
 
     fn on_reinvite(&mut self, core: &mut Core, side: Side, request: Request, flow: Flow) {
+        if self.state == State::Ended {
+            self.refuse_invite(core, side, &request, &flow, &Refusal::new(481, reason_phrase(481)));
+            return;
+        }
+        // RFC 3261 §8.2.2.3
+        if request.header(HeaderName::Require).is_some() {
+            self.refuse_invite(core, side, &request, &flow, &Refusal::new(420, reason_phrase(420)));
+            return;
+        }
         if let Some(exchange) = &self.exchange {
             // RFC 3261 §14.2: one of its own is under way, or one of ours.
             let refusal = match exchange.from == side {

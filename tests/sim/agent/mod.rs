@@ -4,7 +4,7 @@
 //! What an agent mints (Call-IDs, tags, branches, Contact, session names) holds its mark, by which the
 //! world sees what crosses the gateway that must not.
 
-mod acting;
+pub(crate) mod acting;
 mod answering;
 pub(crate) mod call;
 pub(crate) mod plan;
