@@ -255,4 +255,6 @@ impl fmt::Debug for Fields {
 }
 
 #[cfg(test)]
+mod properties;
+#[cfg(test)]
 mod tests;
