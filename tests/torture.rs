@@ -3,8 +3,10 @@
 //!
 //! The messages are read from the folder that `TRUNKLINE_CORPUS` names (files `rfc4475/*.dat`).
 
+mod corpus;
+
 use std::collections::BTreeSet;
-use std::path::PathBuf;
+use std::path::Path;
 
 use bytes::Bytes;
 use trunkline::config::Limits;
@@ -100,7 +102,9 @@ const OUTCOMES: &[(&str, Outcome)] = &[
 
 #[test]
 fn every_message_has_its_outcome() {
-    let Some(corpus) = corpus() else { return };
+    let Some(corpus) = corpus::rfc4475() else {
+        return;
+    };
     for (name, outcome) in OUTCOMES {
         let parsed = parse(&corpus, name);
         match (outcome, &parsed) {
@@ -133,7 +137,9 @@ fn every_message_has_its_outcome() {
 
 #[test]
 fn every_file_has_an_outcome() {
-    let Some(corpus) = corpus() else { return };
+    let Some(corpus) = corpus::rfc4475() else {
+        return;
+    };
     let files: BTreeSet<String> = std::fs::read_dir(corpus)
         .unwrap()
         .map(|entry| entry.unwrap().path())
@@ -149,7 +155,9 @@ fn every_file_has_an_outcome() {
 
 #[test]
 fn wsinv_white_space_everywhere() {
-    let Some(corpus) = corpus() else { return };
+    let Some(corpus) = corpus::rfc4475() else {
+        return;
+    };
     let request = request(&corpus, "wsinv");
     assert_eq!(
         request.uri(),
@@ -207,7 +215,9 @@ fn wsinv_white_space_everywhere() {
 
 #[test]
 fn intmeth_unusual_characters() {
-    let Some(corpus) = corpus() else { return };
+    let Some(corpus) = corpus::rfc4475() else {
+        return;
+    };
     let request = request(&corpus, "intmeth");
     assert_eq!(
         request.method_token(),
@@ -246,7 +256,9 @@ fn intmeth_unusual_characters() {
 
 #[test]
 fn escapes_stay_where_they_mean_nothing_and_can_be_read_where_they_do() {
-    let Some(corpus) = corpus() else { return };
+    let Some(corpus) = corpus::rfc4475() else {
+        return;
+    };
     let esc01 = request(&corpus, "esc01");
     let uri = Uri::parse(esc01.uri()).unwrap();
     assert_eq!(
@@ -275,7 +287,9 @@ fn escapes_stay_where_they_mean_nothing_and_can_be_read_where_they_do() {
 
 #[test]
 fn lwsdisp_no_space_after_the_display_name() {
-    let Some(corpus) = corpus() else { return };
+    let Some(corpus) = corpus::rfc4475() else {
+        return;
+    };
     let request = request(&corpus, "lwsdisp");
     let from = request.from().unwrap();
     assert_eq!(
@@ -286,7 +300,9 @@ fn lwsdisp_no_space_after_the_display_name() {
 
 #[test]
 fn longreq_long_values() {
-    let Some(corpus) = corpus() else { return };
+    let Some(corpus) = corpus::rfc4475() else {
+        return;
+    };
     let request = request(&corpus, "longreq");
     assert_eq!(request.values(HeaderName::Via).count(), 34);
     assert_eq!(request.via().unwrap().host, "sip33.example.com");
@@ -297,7 +313,9 @@ fn longreq_long_values() {
 
 #[test]
 fn dblreq_what_follows_the_message_is_ignored() {
-    let Some(corpus) = corpus() else { return };
+    let Some(corpus) = corpus::rfc4475() else {
+        return;
+    };
     let request = request(&corpus, "dblreq");
     assert!(request.body().is_empty());
     assert_eq!(request.call_id(), "dblreq.0ha0isndaksdj99sdfafnl3lk233412");
@@ -305,7 +323,9 @@ fn dblreq_what_follows_the_message_is_ignored() {
 
 #[test]
 fn semiuri_a_semicolon_in_the_user() {
-    let Some(corpus) = corpus() else { return };
+    let Some(corpus) = corpus::rfc4475() else {
+        return;
+    };
     let request = request(&corpus, "semiuri");
     let uri = Uri::parse(request.uri()).unwrap();
     assert_eq!(
@@ -318,7 +338,9 @@ fn semiuri_a_semicolon_in_the_user() {
 
 #[test]
 fn transports_known_and_unknown() {
-    let Some(corpus) = corpus() else { return };
+    let Some(corpus) = corpus::rfc4475() else {
+        return;
+    };
     let request = request(&corpus, "transports");
     let transports: Vec<_> = request
         .values(HeaderName::Via)
@@ -329,7 +351,9 @@ fn transports_known_and_unknown() {
 
 #[test]
 fn mpart01_a_body_of_bytes() {
-    let Some(corpus) = corpus() else { return };
+    let Some(corpus) = corpus::rfc4475() else {
+        return;
+    };
     let request = request(&corpus, "mpart01");
     assert_eq!(request.body().len(), 553);
     assert!(request.body().ends_with(b"--7a9cbec02ceef655--\r\n"));
@@ -338,7 +362,9 @@ fn mpart01_a_body_of_bytes() {
 
 #[test]
 fn reason_phrases() {
-    let Some(corpus) = corpus() else { return };
+    let Some(corpus) = corpus::rfc4475() else {
+        return;
+    };
     assert!(
         response(&corpus, "unreason")
             .reason()
@@ -349,7 +375,9 @@ fn reason_phrases() {
 
 #[test]
 fn what_the_layers_above_read() {
-    let Some(corpus) = corpus() else { return };
+    let Some(corpus) = corpus::rfc4475() else {
+        return;
+    };
     let regbadct = request(&corpus, "regbadct");
     assert_eq!(
         regbadct.contact(),
@@ -413,35 +441,20 @@ fn what_the_layers_above_read() {
     assert_eq!(unksm2.contact().unwrap().unwrap().uri, "name:John_Smith");
 }
 
-/// The folder of the messages; `None`, with a line that says so, where there is none outside CI.
-fn corpus() -> Option<PathBuf> {
-    let corpus =
-        std::env::var_os("TRUNKLINE_CORPUS").map(|root| PathBuf::from(root).join("rfc4475"));
-    match corpus.filter(|folder| folder.is_dir()) {
-        Some(folder) => Some(folder),
-        None if std::env::var_os("CI").is_some_and(|ci| ci == "true") => {
-            panic!("TRUNKLINE_CORPUS must name the folder that holds rfc4475/*.dat")
-        }
-        None => {
-            println!("skipped: TRUNKLINE_CORPUS names no folder that holds rfc4475/*.dat");
-            None
-        }
-    }
-}
-
-fn parse(corpus: &std::path::Path, name: &str) -> Result<Message, Rejected> {
-    let bytes = std::fs::read(corpus.join(name).with_extension("dat")).unwrap();
+fn parse(corpus: &Path, name: &str) -> Result<Message, Rejected> {
+    let file = corpus.join(name).with_extension("dat");
+    let bytes = std::fs::read(file).expect("every message named has a file");
     Message::parse(Bytes::from(bytes), &Limits::default())
 }
 
-fn request(corpus: &std::path::Path, name: &str) -> Request {
+fn request(corpus: &Path, name: &str) -> Request {
     match parse(corpus, name) {
         Ok(Message::Request(request)) => request,
         other => panic!("{name}: {other:?}"),
     }
 }
 
-fn response(corpus: &std::path::Path, name: &str) -> Response {
+fn response(corpus: &Path, name: &str) -> Response {
     match parse(corpus, name) {
         Ok(Message::Response(response)) => response,
         other => panic!("{name}: {other:?}"),
