@@ -70,6 +70,11 @@ fn fields_difference(ours: &Message, theirs: &rsip::SipMessage) -> Option<String
         .zip(&theirs)
         .find_map(|((written, name, value), theirs)| {
             let (their_name, their_value) = theirs.split_once(':')?;
+            let our_name = if *name == HeaderName::Other {
+                written
+            } else {
+                name.as_str()
+            };
             let same_name = our_name.eq_ignore_ascii_case(their_name.trim())
                 || written.eq_ignore_ascii_case(their_name.trim());
             if !same_name {

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 /// The folder of RFC 4475's messages. `None`, with a line that says so, where `TRUNKLINE_CORPUS` names
 /// none; under `CI=true` that is a failure.
-pub fn rfc4475() -> Option<PathBuf> {
+pub(crate) fn rfc4475() -> Option<PathBuf> {
     let root = std::env::var_os("TRUNKLINE_CORPUS").map(PathBuf::from);
     let folder = root
         .map(|root| root.join("rfc4475"))
