@@ -54,6 +54,16 @@ impl<'a> Params<'a> {
         self.text
     }
 
+    /// Parameters and nothing else.
+    #[inline]
+    pub(super) fn read_all(input: &'a str) -> Option<Self> {
+        if input.is_empty() {
+            return Some(Self::default());
+        }
+        let (rest, params) = Self::read(input).ok()?;
+        lexical::trim(rest).is_empty().then_some(params)
+    }
+
     /// As many parameters as there are at the input's begin.
     pub(super) fn read(input: &'a str) -> Lexed<'a, Self> {
         let mut rest = input;
@@ -123,9 +133,7 @@ impl<'a> NameAddr<'a> {
         if !looks_like_uri(uri) {
             return None;
         }
-        let (_, params) = all_consuming(terminated(Params::read, sws))
-            .parse(rest)
-            .ok()?;
+        let params = Params::read_all(rest)?;
         let display = display.filter(|display| !display.is_empty());
         Some(Self {
             display,
