@@ -100,7 +100,15 @@ fn read_head(mut head: Bytes, limits: &Limits) -> (Fields, Found) {
         ByteString::from(lossy)
     });
     let index = std::mem::take(&mut found.index);
-    (Fields { head, body, index }, found)
+    (
+        Fields {
+            head,
+            body,
+            index,
+            checked: false,
+        },
+        found,
+    )
 }
 
 /// Finds the start line and the header fields; stops early, with `folded`, at the first folded line.
@@ -224,6 +232,7 @@ fn check(
         Err(error) => Err((error, fields)),
         Ok((start, body_length)) => {
             fields.body.truncate(body_length);
+            fields.checked = true;
             Ok(match start {
                 StartLine::Request { method, uri } => Message::Request(Request {
                     method,
