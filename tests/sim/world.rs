@@ -32,8 +32,10 @@ pub(crate) struct Gateway {
     pub(crate) timers: SipTimers,
     pub(crate) limits: Limits,
     pub(crate) media_timeout: Duration,
-    /// Media port pairs of each shard, IPv4.
+    /// Media port pairs of each shard in each family.
     pub(crate) media_ports: u32,
+    /// Media addresses, one a family.
+    pub(crate) media_addresses: Vec<&'static str>,
 }
 
 impl Gateway {
@@ -44,6 +46,7 @@ impl Gateway {
             limits: Limits::default(),
             media_timeout: Duration::from_secs(3_600),
             media_ports: 40,
+            media_addresses: vec!["198.51.100.2", "2001:db8:1::2"],
         }
     }
 }
@@ -155,15 +158,15 @@ impl World {
             streams: HashMap::new(),
             trace: VecDeque::new(),
         };
-        world.add_media_ports(gateway.media_ports);
+        world.add_media_ports(gateway);
         world
     }
 
-    fn add_media_ports(&mut self, pairs: u32) {
+    fn add_media_ports(&mut self, gateway: &Gateway) {
         let mut next_port = 20_000u16;
         for shard in 0..self.shards.len() {
-            for pair in 0..pairs {
-                for (family, ip) in ["198.51.100.2", "2001:db8:1::2"].into_iter().enumerate() {
+            for pair in 0..gateway.media_ports {
+                for (family, ip) in gateway.media_addresses.iter().enumerate() {
                     let socket = MediaSocket(2 * (2 * pair + family as u32));
                     let advertise = SocketAddr::new(ip.parse().unwrap(), next_port);
                     let port = MediaPort { socket, advertise };
@@ -522,6 +525,7 @@ impl World {
             assert_eq!(left, Occupancy::default(), "left in shard {number}");
         }
         for agent in &self.agents {
+            assert!(self.unchecked || agent.garbled.is_empty(), "{:?}", agent.garbled);
             for (number, call) in agent.calls.iter().enumerate() {
                 assert!(
                     call.state == State::Over || call.plan.deaf,

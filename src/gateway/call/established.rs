@@ -4,11 +4,11 @@ use super::anchor::description_in;
 use super::setup::write_trying;
 use super::{Call, Exchange, Side, State};
 use crate::gateway::Refusal;
-use crate::shard::core::{Core, response_flow};
+use crate::shard::core::{Core, message_buffer, response_flow};
 use crate::shard::io::Flow;
 use crate::shard::transactions::User;
 use crate::sip::message::{HeaderName, Method, Request};
-use crate::sip::response::behind_nat;
+use crate::sip::response::{behind_nat, write_response};
 use crate::sip::writer::reason_phrase;
 use crate::telemetry::EndCause;
 
@@ -59,7 +59,7 @@ impl Call {
             State::Established => self.end_established(core, cause, Some(side)),
             // RFC 3261 §15: a caller may send BYE on an early dialog, a callee may not.
             State::Setup if side == Side::A => {
-                self.end_setup(core, 487, reason_phrase(487), EndCause::Cancelled)
+                self.end_setup(core, &Refusal::new(487, reason_phrase(487)), EndCause::Cancelled)
             }
             State::Setup => {}
             State::Ended => self.stop_waiting_for_ack(core, side),
@@ -133,14 +133,28 @@ impl Call {
     }
 
     /// Answers the exchange's INVITE with a failure, which ends the exchange.
-    pub(super) fn answer_failure(&mut self, core: &mut Core, status: u16, reason: &str) {
-        let Some(from) = self.exchange.as_ref().map(|exchange| exchange.from) else {
+    pub(super) fn answer_failure(&mut self, core: &mut Core, refusal: &Refusal) {
+        let Some(exchange) = self.exchange.take() else {
             return;
         };
-        let failure = self.write_answer(core, from, status, reason, &bytes::Bytes::new());
-        if let Some(exchange) = self.exchange.take() {
-            core.respond(exchange.server, status, &failure);
+        let Some(leg) = self.leg(exchange.from) else {
+            return;
+        };
+        let mut out = message_buffer();
+        let tag = leg.tag(self.id, core.settings.shard);
+        let mut writer = write_response(
+            &mut out,
+            &exchange.request,
+            exchange.flow.remote,
+            refusal.status,
+            &refusal.reason,
+            Some(&tag),
+        );
+        if let Some(seconds) = refusal.retry_after {
+            writer.number(HeaderName::RetryAfter, u64::from(seconds));
         }
+        writer.end();
+        core.respond(exchange.server, refusal.status, &out.into());
     }
 
     /// Refuses a re-INVITE without touching the exchange that is under way.

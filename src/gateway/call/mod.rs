@@ -25,6 +25,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
+use super::Refusal;
 use super::routing::Candidate;
 use crate::instant::Instant;
 use crate::media::Endpoint;
@@ -52,7 +53,7 @@ pub struct Call {
     attempts: Vec<Attempt>,
     candidates: std::vec::IntoIter<Candidate>,
     /// What leg A is answered when no place takes the call.
-    best_failure: Option<(u16, String)>,
+    best_failure: Option<Refusal>,
     exchange: Option<Exchange>,
     reinvite: Option<Reinvite>,
     media: anchor::Anchor,

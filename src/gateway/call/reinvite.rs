@@ -2,6 +2,7 @@
 
 use super::exchange::Unanswerable;
 use super::{Call, CallTimer, Outcome, Reinvite, ReinviteProgress, Side};
+use crate::gateway::Refusal;
 use crate::shard::core::{ALLOW, Core, message_buffer};
 use crate::shard::transactions::User;
 use crate::sip::message::{HeaderName, Method, Response};
@@ -12,7 +13,7 @@ impl Call {
     /// Sends the exchange's re-INVITE to the other leg.
     pub(super) fn pass_reinvite(&mut self, core: &mut Core, to: Side) {
         let Some(ticket) = core.ticket() else {
-            self.answer_failure(core, 500, "Too Many Transactions");
+            self.answer_failure(core, &Refusal::unavailable("Too Many Transactions", 5));
             return;
         };
         let offer = self
@@ -153,11 +154,7 @@ impl Call {
             leg.dialog.refresh_target(response);
         }
         if let Err(Unanswerable) = self.pass_success(core, response) {
-            self.answer_failure(
-                core,
-                488,
-                "The Answer Has No Audio Stream That Can Be Relayed",
-            );
+            self.answer_failure(core, &Refusal::new(488, "The Answer Has No Audio Stream That Can Be Relayed"));
         }
     }
 
@@ -168,7 +165,7 @@ impl Call {
         } else {
             status
         };
-        self.answer_failure(core, status_for_peer, reason);
+        self.answer_failure(core, &Refusal::new(status_for_peer, reason));
         match status {
             481 => self.end_established(core, EndCause::LegLost, Some(side)),
             // It may be there all the same, behind a network that lost too much.

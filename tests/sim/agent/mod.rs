@@ -43,6 +43,8 @@ pub(crate) struct Agent {
     minted: u64,
     /// Responses and requests that belong to no call.
     pub(crate) strays: Vec<Message>,
+    /// What could not be read: answers to requests that could not be read either.
+    pub(crate) garbled: Vec<Bytes>,
     /// What was sent cannot be delivered, and the sender hears of it.
     pub(crate) unreachable: bool,
 }
@@ -85,14 +87,17 @@ impl Agent {
             by_id: HashMap::new(),
             minted: 0,
             strays: Vec::new(),
+            garbled: Vec::new(),
             unreachable: false,
         }
     }
 
     /// What came from the gateway.
     pub(crate) fn receive(&mut self, bytes: Bytes, hands: &mut Hands<'_>) {
-        let message = Message::parse(bytes, &Limits::default())
-            .expect("the gateway sent something that does not parse");
+        let Ok(message) = Message::parse(bytes.clone(), &Limits::default()) else {
+            self.garbled.push(bytes);
+            return;
+        };
         let id = message.fields().call_id().to_owned();
         let known = self.by_id.get(&id).copied();
         match (message, known) {
