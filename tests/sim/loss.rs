@@ -41,7 +41,11 @@ fn a_whole_call_survives_the_loss_of_any_message() {
             let calling = Plan {
                 late_offer,
                 ..Plan::idle()
-                    .then(When::Answered, 10_000, Act::Reinvite(Session::Direction("sendonly")))
+                    .then(
+                        When::Answered,
+                        10_000,
+                        Act::Reinvite(Session::Direction("sendonly")),
+                    )
                     .then(When::Answered, 30_000, Act::Bye)
             };
             let called_side =
@@ -98,10 +102,16 @@ fn a_challenged_call_survives_the_loss_of_any_message() {
         ..Plan::idle().then(When::Answered, 5_000, Act::Bye)
     };
     let to = through(SECRET, OUTSIDE);
-    with_every_message_lost(PBX, &to, (called, &Plan::answers()), &calling, |world, a| {
-        assert_eq!(world.at_call(a).status(), Some(200));
-        assert_eq!(world.at_call(a).bye_answer, Some(200));
-    });
+    with_every_message_lost(
+        PBX,
+        &to,
+        (called, &Plan::answers()),
+        &calling,
+        |world, a| {
+            assert_eq!(world.at_call(a).status(), Some(200));
+            assert_eq!(world.at_call(a).bye_answer, Some(200));
+        },
+    );
 }
 
 #[test]

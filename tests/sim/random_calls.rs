@@ -9,7 +9,7 @@ use std::time::Duration;
 use trunkline::sip::message::Method;
 
 use crate::agent::call::State;
-use crate::agent::plan::{Act, Acks, Plan, Session, ToReinvite, When};
+use crate::agent::plan::{Acks, Act, Plan, Session, ToReinvite, When};
 use crate::cast::{
     CARRIER, CARRIER_TCP_V6, OUTSIDE, OUTSIDE_TCP_V6, OWN, OWN_SECRET, OWN_TCP, OWN_V6, PASSWORD,
     PBX, PBX_NAT, PBX_TCP, PBX_V6, PLAIN, SECRET, TCP, USERNAME, V6, agents, inbound, snapshot,
@@ -148,7 +148,9 @@ fn called_plan(rng: &mut Rng) -> Plan {
     }
     for _ in 0..rng.below(3) {
         let after = rng.below(3_000);
-        let act = rng.pick(&[Act::Answer(180), Act::Answer(100), Act::EarlyMedia]).clone();
+        let act = rng
+            .pick(&[Act::Answer(180), Act::Answer(100), Act::EarlyMedia])
+            .clone();
         plan = plan.then(When::Invited, after, act);
     }
     let failures = [400, 404, 480, 486, 488, 500, 503, 600, 603];
