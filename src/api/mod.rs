@@ -46,10 +46,7 @@ pub struct ApiState {
 /// # Errors
 ///
 /// The exceptions that the operation's model declares, and [`ApiError::UnknownOperation`].
-pub async fn dispatch(
-    state: &ApiState,
-    request: ApiRequest<'_>,
-) -> Result<ApiResponse, ApiError> {
+pub async fn dispatch(state: &ApiState, request: ApiRequest<'_>) -> Result<ApiResponse, ApiError> {
     let path: Vec<&str> = request.segments.iter().map(String::as_str).collect();
     let operation = request.query_value("operation");
     let (s, r) = (state, &request);

@@ -28,6 +28,14 @@ pub(super) fn connector_id(text: &str) -> Result<VoiceConnectorId, ApiError> {
         .map_err(|_| NotFound::VoiceConnector(text.to_owned()).into())
 }
 
+/// `E164PhoneNumberList` of at least one number; each comes with its path.
+pub(super) fn e164_list(list: Member<'_>, most: usize) -> Result<Vec<(String, E164)>, BadRequest> {
+    list.list(1..=most)?
+        .into_iter()
+        .map(|member| Ok((member.path().to_owned(), e164(member)?)))
+        .collect()
+}
+
 /// `E164PhoneNumber`
 pub(super) fn e164(member: Member<'_>) -> Result<E164, BadRequest> {
     member
