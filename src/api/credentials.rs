@@ -5,8 +5,8 @@ use serde::Serialize;
 
 use super::ApiState;
 use super::errors::{ApiError, BadRequest};
+use super::members::connector_id;
 use super::request::{ApiRequest, ApiResponse, Member};
-use super::response::connector_id;
 use crate::config::Secret;
 
 /// At most so many in one request, and in all.

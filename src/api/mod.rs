@@ -9,10 +9,10 @@ pub mod request;
 
 mod credentials;
 mod inventory;
+mod members;
 mod orders;
 mod origination;
 mod phone_numbers;
-mod response;
 mod search;
 mod termination;
 mod voice_connectors;

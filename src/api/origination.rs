@@ -7,8 +7,8 @@ use serde::Serialize;
 
 use super::ApiState;
 use super::errors::{ApiError, BadRequest};
+use super::members::connector_id;
 use super::request::{ApiRequest, ApiResponse, Member};
-use super::response::connector_id;
 use crate::store::{OriginationRecord, RouteProtocol, RouteRecord};
 
 const ROUTES_MAX: usize = 20;

@@ -6,13 +6,13 @@ use serde::Serialize;
 use super::ApiState;
 use super::errors::{ApiError, BadRequest, NotFound};
 use super::inventory::{number_type, pool_of};
-use super::request::{ApiRequest, ApiResponse, Member};
-use super::response::{connector_id, e164_list, iso8601, next_token, page_length};
+use super::members::{connector_id, e164_list, iso8601, next_token, page_length};
+use super::request::{ApiRequest, ApiResponse, Member, Members};
 use crate::config::NumberPool;
 use crate::numbering::E164;
 use crate::store::{NumberError, NumberFilter, NumberProblem, Page, PhoneNumberRecord};
 
-/// Numbers of one association: as many as fit into a page of a search, twice over.
+/// Numbers of one association; the models give no limit.
 const NUMBERS_MAX: usize = 1_000;
 
 /// `PhoneNumberProductType` of both models.
@@ -105,10 +105,10 @@ pub(super) async fn associate(
     id: &str,
 ) -> Result<ApiResponse, ApiError> {
     let id = connector_id(id)?;
-    let numbers = numbers(request)?;
-    let force = request
-        .body()?
-        .members()
+    let body = request.body()?;
+    let members = body.members();
+    let numbers = numbers(&members)?;
+    let force = members
         .optional("ForceAssociate")
         .map_or(Ok(false), Member::boolean)?;
     let errors = state
@@ -125,7 +125,7 @@ pub(super) async fn disassociate(
     id: &str,
 ) -> Result<ApiResponse, ApiError> {
     let id = connector_id(id)?;
-    let numbers = numbers(request)?;
+    let numbers = numbers(&request.body()?.members())?;
     let errors = state
         .control
         .disassociate_numbers(request.account, id, &numbers)
@@ -133,9 +133,8 @@ pub(super) async fn disassociate(
     respond_errors(&errors)
 }
 
-fn numbers(request: &ApiRequest<'_>) -> Result<Vec<E164>, BadRequest> {
-    let body = request.body()?;
-    let numbers = e164_list(body.members().required("E164PhoneNumbers")?, NUMBERS_MAX)?;
+fn numbers(members: &Members<'_>) -> Result<Vec<E164>, BadRequest> {
+    let numbers = e164_list(members.required("E164PhoneNumbers")?, NUMBERS_MAX)?;
     Ok(numbers.into_iter().map(|(_, number)| number).collect())
 }
 
@@ -147,6 +146,7 @@ fn filter(request: &ApiRequest<'_>) -> Result<Option<NumberFilter>, ApiError> {
             .map(|text| text.one_of(values))
             .transpose()
     };
+    let product_type = one_of("ProductType", PRODUCT_TYPES)?.map(str::to_owned);
     let associated = match one_of("Status", STATUSES)? {
         None => None,
         Some(ASSIGNED) => Some(true),
@@ -168,7 +168,7 @@ fn filter(request: &ApiRequest<'_>) -> Result<Option<NumberFilter>, ApiError> {
     Ok(Some(NumberFilter {
         voice_connector,
         associated,
-        product_type: one_of("ProductType", PRODUCT_TYPES)?.map(str::to_owned),
+        product_type,
     }))
 }
 

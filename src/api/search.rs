@@ -8,8 +8,8 @@ use serde::Serialize;
 use super::ApiState;
 use super::errors::{ApiError, BadRequest};
 use super::inventory::{NUMBER_TYPES, Wanted};
+use super::members::next_token;
 use super::request::{ApiRequest, ApiResponse, Text};
-use super::response::next_token;
 use crate::numbering::E164;
 use crate::store::Store;
 

@@ -6,8 +6,8 @@ use serde::Serialize;
 
 use super::ApiState;
 use super::errors::{ApiError, BadRequest};
+use super::members::{connector_id, e164, iso8601};
 use super::request::{ApiRequest, ApiResponse, Member, Members};
-use super::response::{connector_id, e164, iso8601};
 use crate::store::{HealthRecord, TerminationRecord};
 
 /// As many as there are countries, and to spare.

@@ -5,8 +5,8 @@ use serde::Serialize;
 
 use super::ApiState;
 use super::errors::{ApiError, BadRequest};
+use super::members::{connector_id, iso8601, next_token, page_length};
 use super::request::{ApiRequest, ApiResponse, Member, Members};
-use super::response::{connector_id, iso8601, next_token, page_length};
 use crate::store::{NewVoiceConnector, VoiceConnectorRecord};
 
 const AWS_REGIONS: &[&str] = &[
@@ -144,7 +144,7 @@ fn name<'a>(members: &Members<'a>) -> Result<&'a str, BadRequest> {
     })
 }
 
-/// Tags are checked as the model says.
+/// Tags are checked, and not kept: nothing here reads them.
 fn check_tags(tags: Member<'_>) -> Result<(), BadRequest> {
     for tag in tags.list(1..=TAGS_MAX)? {
         let tag = tag.members()?;

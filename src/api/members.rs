@@ -1,4 +1,4 @@
-//! What several operations read and answer alike.
+//! The members that several operations have.
 
 use jiff::Timestamp;
 
