@@ -11,6 +11,7 @@ use std::fmt;
 
 use axum::http::{HeaderMap, Method, header};
 use hmac::{Hmac, KeyInit, Mac};
+use jiff::tz::Offset;
 use jiff::{SignedDuration, Timestamp};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, percent_encode};
 use sha2::{Digest, Sha256};
@@ -423,8 +424,7 @@ fn time(text: &str) -> Result<Timestamp, SignatureFault> {
     shaped
         .then(|| jiff::civil::DateTime::strptime("%Y%m%dT%H%M%SZ", text).ok())
         .flatten()
-        .and_then(|civil| civil.to_zoned(jiff::tz::TimeZone::UTC).ok())
-        .map(|zoned| zoned.timestamp())
+        .and_then(|civil| Offset::UTC.to_timestamp(civil).ok())
         .ok_or(SignatureFault::Part("X-Amz-Date"))
 }
 
