@@ -34,8 +34,9 @@ use crate::numbering::{E164, Masked};
 /// The largest body that is read.
 pub const BODY_BYTES_MAX: usize = 1 << 20;
 
-/// Connections served at once; more wait in the listener's backlog.
-const CONNECTIONS_MAX: usize = 1024;
+/// Connections served at once; more wait in the listener's backlog. Times [`BODY_BYTES_MAX`] it is the most
+/// memory that bodies take, since a signature can be checked only with the body.
+const CONNECTIONS_MAX: usize = 256;
 
 /// How long a client may take for a request's header, counted from the connection's last response too:
 /// an idle connection is closed after this.
