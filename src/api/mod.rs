@@ -11,10 +11,10 @@ pub mod sigv4;
 
 mod credentials;
 mod inventory;
+mod members;
 mod orders;
 mod origination;
 mod phone_numbers;
-mod response;
 mod search;
 mod termination;
 mod voice_connectors;
@@ -48,10 +48,7 @@ pub struct ApiState {
 /// # Errors
 ///
 /// The exceptions that the operation's model declares, and [`ApiError::UnknownOperation`].
-pub async fn dispatch(
-    state: &ApiState,
-    request: ApiRequest<'_>,
-) -> Result<ApiResponse, ApiError> {
+pub async fn dispatch(state: &ApiState, request: ApiRequest<'_>) -> Result<ApiResponse, ApiError> {
     let path: Vec<&str> = request.segments.iter().map(String::as_str).collect();
     let operation = request.query_value("operation");
     let (s, r) = (state, &request);

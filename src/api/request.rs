@@ -146,6 +146,11 @@ pub(super) struct Member<'a> {
 }
 
 impl<'a> Member<'a> {
+    /// As in `Origination.Routes[0].Port`.
+    pub(super) fn path(&self) -> &str {
+        &self.path
+    }
+
     pub(super) fn members(self) -> Result<Members<'a>, BadRequest> {
         match self.value.as_object() {
             Some(members) => Ok(Members {
@@ -251,10 +256,6 @@ impl<'a> Text<'a> {
         range: RangeInclusive<u64>,
     ) -> Result<T, BadRequest> {
         within(self.text.parse().ok(), &range).ok_or_else(|| self.invalid(integer_of(&range)))
-    }
-
-    pub(super) fn into_path(self) -> String {
-        self.path
     }
 
     fn invalid(self, expected: Expected) -> BadRequest {
@@ -374,10 +375,7 @@ mod tests {
 
     #[test]
     fn what_is_no_object_is_refused_without_an_echo() {
-        assert_eq!(
-            request(b"[]").body().err(),
-            Some(BadRequest::NotAnObject)
-        );
+        assert_eq!(request(b"[]").body().err(), Some(BadRequest::NotAnObject));
         assert_eq!(
             request(b"{\"Password\": hunter2").body().err(),
             Some(BadRequest::NotJson {

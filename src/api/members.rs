@@ -1,4 +1,4 @@
-//! What several operations read and answer alike.
+//! The members that several operations have.
 
 use jiff::Timestamp;
 
@@ -26,6 +26,14 @@ pub(super) fn next_token<'a>(request: &'a ApiRequest<'_>) -> Option<&'a str> {
 pub(super) fn connector_id(text: &str) -> Result<VoiceConnectorId, ApiError> {
     text.parse()
         .map_err(|_| NotFound::VoiceConnector(text.to_owned()).into())
+}
+
+/// `E164PhoneNumberList` of at least one number; each comes with its path.
+pub(super) fn e164_list(list: Member<'_>, most: usize) -> Result<Vec<(String, E164)>, BadRequest> {
+    list.list(1..=most)?
+        .into_iter()
+        .map(|member| Ok((member.path().to_owned(), e164(member)?)))
+        .collect()
 }
 
 /// `E164PhoneNumber`
