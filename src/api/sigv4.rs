@@ -389,7 +389,8 @@ fn encoded_anew(text: &str) -> String {
 
 /// The value of a query parameter that may stand there once.
 fn query_part(query: &str, name: &'static str) -> Result<Option<String>, SignatureFault> {
-    let mut values = query_pairs(query).filter_map(|(found, value)| (found == name).then_some(value));
+    let mut values =
+        query_pairs(query).filter_map(|(found, value)| (found == name).then_some(value));
     match (values.next(), values.next()) {
         (None, _) => Ok(None),
         (Some(value), None) => percent_decode_str(value)

@@ -14,31 +14,31 @@ use crate::node::{FIRST_KEY, Key, SECOND_KEY};
 /// The time of [`crate::node::fixed_now`].
 const DATE: &str = "20260301T120000Z";
 
-pub struct Client {
-    pub address: SocketAddr,
-    pub key: Key,
-    pub date: &'static str,
-    pub service: &'static str,
+pub(crate) struct Client {
+    pub(crate) address: SocketAddr,
+    pub(crate) key: Key,
+    pub(crate) date: &'static str,
+    pub(crate) service: &'static str,
 }
 
 /// A request, to be changed after it was signed.
-pub struct Request {
-    pub method: &'static str,
-    pub target: String,
-    pub headers: Vec<(&'static str, String)>,
-    pub body: Vec<u8>,
+pub(crate) struct Request {
+    pub(crate) method: &'static str,
+    pub(crate) target: String,
+    pub(crate) headers: Vec<(&'static str, String)>,
+    pub(crate) body: Vec<u8>,
 }
 
 #[derive(Debug)]
-pub struct Answer {
-    pub status: u16,
+pub(crate) struct Answer {
+    pub(crate) status: u16,
     /// The names in lower case.
-    pub headers: Vec<(String, String)>,
-    pub body: Vec<u8>,
+    pub(crate) headers: Vec<(String, String)>,
+    pub(crate) body: Vec<u8>,
 }
 
 impl Client {
-    pub fn first_account(address: SocketAddr) -> Self {
+    pub(crate) fn first_account(address: SocketAddr) -> Self {
         Self {
             address,
             key: FIRST_KEY,
@@ -47,19 +47,19 @@ impl Client {
         }
     }
 
-    pub fn second_account(address: SocketAddr) -> Self {
+    pub(crate) fn second_account(address: SocketAddr) -> Self {
         Self {
             key: SECOND_KEY,
             ..Self::first_account(address)
         }
     }
 
-    pub fn call(&self, method: &'static str, target: &str, body: Option<Value>) -> Answer {
+    pub(crate) fn call(&self, method: &'static str, target: &str, body: Option<Value>) -> Answer {
         let body = body.map(|body| body.to_string()).unwrap_or_default();
         self.send(self.signed(method, target, body.as_bytes()))
     }
 
-    pub fn signed(&self, method: &'static str, target: &str, body: &[u8]) -> Request {
+    pub(crate) fn signed(&self, method: &'static str, target: &str, body: &[u8]) -> Request {
         let host = self.address.to_string();
         let (path, query) = target.split_once('?').unwrap_or((target, ""));
         // The target's own escapes are encoded once more; the tests' paths have no other character
@@ -104,7 +104,7 @@ impl Client {
         }
     }
 
-    pub fn send(&self, request: Request) -> Answer {
+    pub(crate) fn send(&self, request: Request) -> Answer {
         let mut head = format!("{} {} HTTP/1.1\r\n", request.method, request.target);
         for (name, value) in &request.headers {
             write!(head, "{name}: {value}\r\n").unwrap();
@@ -126,7 +126,7 @@ impl Client {
 
 impl Request {
     /// With another value of a header, or without it.
-    pub fn with(mut self, name: &'static str, value: Option<&str>) -> Self {
+    pub(crate) fn with(mut self, name: &'static str, value: Option<&str>) -> Self {
         self.headers.retain(|(found, _)| *found != name);
         if let Some(value) = value {
             self.headers.push((name, value.to_owned()));
@@ -134,7 +134,7 @@ impl Request {
         self
     }
 
-    pub fn header(&self, name: &str) -> &str {
+    pub(crate) fn header(&self, name: &str) -> &str {
         let mut headers = self.headers.iter();
         let found = headers.find(|(found, _)| *found == name);
         &found.unwrap().1
@@ -161,18 +161,18 @@ impl Answer {
         }
     }
 
-    pub fn header(&self, name: &str) -> Option<&str> {
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
         let mut headers = self.headers.iter();
         let found = headers.find(|(found, _)| found == name);
         found.map(|(_, value)| value.as_str())
     }
 
-    pub fn text(&self) -> String {
+    pub(crate) fn text(&self) -> String {
         String::from_utf8_lossy(&self.body).into_owned()
     }
 
     /// The output of an operation that answers this status; `null` where there is none.
-    pub fn ok(self, status: u16) -> Value {
+    pub(crate) fn ok(self, status: u16) -> Value {
         assert_eq!(self.status, status, "{}", self.text());
         assert_eq!(self.header("content-type"), Some("application/json"));
         assert_eq!(self.header("x-amzn-errortype"), None);
@@ -184,7 +184,7 @@ impl Answer {
     }
 
     /// The message of a refusal in the form that the SDKs read.
-    pub fn refused(self, status: u16, code: &str) -> String {
+    pub(crate) fn refused(self, status: u16, code: &str) -> String {
         assert_eq!(self.status, status, "{}", self.text());
         assert_eq!(self.header("content-type"), Some("application/json"));
         assert_eq!(

@@ -14,7 +14,11 @@ mod origination;
 mod termination;
 mod voice_connectors;
 
+use std::sync::Arc;
+
 use serde_json::{Value, json};
+use trunkline::connector_id::VoiceConnectorId;
+use trunkline::shard::snapshot::VoiceConnector;
 
 use client::Client;
 use node::Node;
@@ -32,6 +36,12 @@ fn create_connector(client: &Client, name: &str) -> String {
     let body = json!({"Name": name, "RequireEncryption": false});
     let answer = client.call("POST", "/voice-connectors", Some(body)).ok(201);
     text(&answer["VoiceConnector"]["VoiceConnectorId"]).to_owned()
+}
+
+/// The connector as calls see it now.
+fn published(node: &Node, id: &str) -> Arc<VoiceConnector> {
+    let id: VoiceConnectorId = id.parse().unwrap();
+    Arc::clone(&node.state.control.snapshot().connectors[&id])
 }
 
 /// Orders numbers of the pool and checks that all were acquired.

@@ -14,28 +14,28 @@ use trunkline::api::{ApiState, server};
 use trunkline::config::{AccessKey, NumberPool, Secret};
 use trunkline::control::publish::Control;
 
-pub const FIRST_KEY: Key = Key {
+pub(crate) const FIRST_KEY: Key = Key {
     id: "AKIAIOSFODNN7EXAMPLE",
     secret: "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY",
     account: "111122223333",
 };
 
-pub const SECOND_KEY: Key = Key {
+pub(crate) const SECOND_KEY: Key = Key {
     id: "AKIAI44QH8DHBEXAMPLE",
     secret: "je7MtGbClwBF/2Zp9Utk/h3yCo8nvbEXAMPLEKEY",
     account: "444455556666",
 };
 
 #[derive(Clone, Copy)]
-pub struct Key {
-    pub id: &'static str,
-    pub secret: &'static str,
-    pub account: &'static str,
+pub(crate) struct Key {
+    pub(crate) id: &'static str,
+    pub(crate) secret: &'static str,
+    pub(crate) account: &'static str,
 }
 
-pub struct Node {
-    pub address: SocketAddr,
-    pub state: Arc<ApiState>,
+pub(crate) struct Node {
+    pub(crate) address: SocketAddr,
+    pub(crate) state: Arc<ApiState>,
     runtime: Runtime,
     stop: oneshot::Sender<()>,
     served: JoinHandle<std::io::Result<()>>,
@@ -43,13 +43,13 @@ pub struct Node {
 
 /// The moment at which the tests' requests are signed.
 #[allow(dead_code, reason = "the boto3 test is signed by the clock")]
-pub fn fixed_now() -> Timestamp {
+pub(crate) fn fixed_now() -> Timestamp {
     "2026-03-01T12:00:00Z".parse().unwrap()
 }
 
 impl Node {
     /// Serves what the directory's store holds.
-    pub fn start(directory: &Path, now: fn() -> Timestamp) -> Self {
+    pub(crate) fn start(directory: &Path, now: fn() -> Timestamp) -> Self {
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(2)
             .enable_all()
@@ -84,14 +84,14 @@ impl Node {
     }
 
     /// Ends serving and closes the store.
-    pub fn stop(self) {
+    pub(crate) fn stop(self) {
         self.stop.send(()).unwrap();
         self.runtime.block_on(self.served).unwrap().unwrap();
     }
 
     /// Runs a call of the control plane.
     #[allow(dead_code, reason = "the boto3 test has nothing to ask the store")]
-    pub fn block_on<F: Future>(&self, future: F) -> F::Output {
+    pub(crate) fn block_on<F: Future>(&self, future: F) -> F::Output {
         self.runtime.block_on(future)
     }
 }

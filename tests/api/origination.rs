@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::{assert_refused, bad, create_connector, node};
+use crate::{assert_refused, bad, create_connector, node, published};
 
 #[test]
 fn origination_is_put_read_and_deleted() {
@@ -21,20 +21,14 @@ fn origination_is_put_read_and_deleted() {
     let put = client.call("PUT", &path, Some(body.clone())).ok(200);
     assert_eq!(put, body);
     assert_eq!(client.call("GET", &path, None).ok(200), body);
-    let snapshot = node.state.control.snapshot();
-    let connector = &snapshot.connectors[&id.parse().unwrap()];
+    let connector = published(&node, &id);
     let origination = connector.origination.as_ref().unwrap();
     assert_eq!(origination.routes.len(), 2);
     assert_eq!(origination.routes[1].priority, 2);
 
     assert_eq!(client.call("DELETE", &path, None).ok(204), Value::Null);
     client.call("GET", &path, None).refused(404, "NotFound");
-    let snapshot = node.state.control.snapshot();
-    assert!(
-        snapshot.connectors[&id.parse().unwrap()]
-            .origination
-            .is_none()
-    );
+    assert!(published(&node, &id).origination.is_none());
 }
 
 #[test]

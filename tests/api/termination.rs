@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::{assert_refused, bad, create_connector, node};
+use crate::{assert_refused, bad, create_connector, node, published};
 
 #[test]
 fn termination_is_put_read_and_deleted() {
@@ -21,20 +21,14 @@ fn termination_is_put_read_and_deleted() {
     let put = client.call("PUT", &path, Some(body.clone())).ok(200);
     assert_eq!(put, body);
     assert_eq!(client.call("GET", &path, None).ok(200), body);
-    let snapshot = node.state.control.snapshot();
-    let connector = &snapshot.connectors[&id.parse().unwrap()];
+    let connector = published(&node, &id);
     assert!(connector.allows_source("203.0.113.5".parse().unwrap()));
     assert!(!connector.allows_source("203.0.113.16".parse().unwrap()));
     assert_eq!(connector.termination.as_ref().unwrap().cps_limit, 2);
 
     assert_eq!(client.call("DELETE", &path, None).ok(204), Value::Null);
     client.call("GET", &path, None).refused(404, "NotFound");
-    let snapshot = node.state.control.snapshot();
-    assert!(
-        snapshot.connectors[&id.parse().unwrap()]
-            .termination
-            .is_none()
-    );
+    assert!(published(&node, &id).termination.is_none());
 }
 
 #[test]
@@ -105,8 +99,7 @@ fn credentials_are_put_listed_and_deleted() {
     assert_eq!(put(two).ok(204), Value::Null);
     assert_eq!(usernames(), json!(["pbx-1", "pbx-2"]));
     let hash = || {
-        let snapshot = node.state.control.snapshot();
-        let connector = &snapshot.connectors[&id.parse().unwrap()];
+        let connector = published(&node, &id);
         let mut credentials = connector.credentials.iter();
         let first = credentials.find(|one| one.username == "pbx-1");
         first.unwrap().ha1_sha256.clone()
@@ -123,11 +116,7 @@ fn credentials_are_put_listed_and_deleted() {
         Value::Null
     );
     assert_eq!(usernames(), json!(["pbx-1"]));
-    let snapshot = node.state.control.snapshot();
-    assert_eq!(
-        snapshot.connectors[&id.parse().unwrap()].credentials.len(),
-        1
-    );
+    assert_eq!(published(&node, &id).credentials.len(), 1);
 }
 
 #[test]

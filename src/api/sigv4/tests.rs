@@ -99,7 +99,11 @@ fn aws(
             ),
         ),
     ];
-    headers.extend(extra.iter().map(|(name, value)| (*name, (*value).to_owned())));
+    headers.extend(
+        extra
+            .iter()
+            .map(|(name, value)| (*name, (*value).to_owned())),
+    );
     Signed {
         method,
         target,
@@ -313,7 +317,9 @@ fn a_changed_request_does_not_verify() {
         mismatch
     );
     assert_eq!(
-        associate().reworded("7594b7f5", "7594b7f6").verify(SERVICE, NOW),
+        associate()
+            .reworded("7594b7f5", "7594b7f6")
+            .verify(SERVICE, NOW),
         mismatch
     );
     assert_eq!(
@@ -335,7 +341,11 @@ fn each_fault_is_told() {
     let basic = get_number().with("authorization", "Basic QWxhZGRpbg==");
     assert_eq!(basic.verify(SERVICE, NOW), Err(SignatureFault::Algorithm));
     let faults: [(&str, &str, SignatureFault); 9] = [
-        ("HMAC-SHA256 ", "ECDSA-P256-SHA256 ", SignatureFault::Algorithm),
+        (
+            "HMAC-SHA256 ",
+            "ECDSA-P256-SHA256 ",
+            SignatureFault::Algorithm,
+        ),
         ("Signature=", "Sign=", SignatureFault::Part("Signature")),
         ("Credential=", "Cred=", SignatureFault::Part("Credential")),
         ("/chime/", "/", SignatureFault::Part("Credential")),
@@ -363,7 +373,10 @@ fn each_fault_is_told() {
         Err(SignatureFault::UnknownAccessKey)
     );
     let date = Err(SignatureFault::Part("X-Amz-Date"));
-    assert_eq!(get_number().without("x-amz-date").verify(SERVICE, NOW), date);
+    assert_eq!(
+        get_number().without("x-amz-date").verify(SERVICE, NOW),
+        date
+    );
     for text in ["2026-03-01T12:00", "20261301T120000Z", "2026030éT12000Z"] {
         let request = get_number().with("x-amz-date", text);
         assert_eq!(request.verify(SERVICE, NOW), date, "{text}");
@@ -425,7 +438,10 @@ fn the_texts_of_faults_have_no_secret() {
         .verify(SERVICE, NOW)
         .unwrap_err();
     let text = format!("{fault} {fault:?}");
-    assert!(!text.contains("7594b7f5") && !text.contains("wJalr"), "{text}");
+    assert!(
+        !text.contains("7594b7f5") && !text.contains("wJalr"),
+        "{text}"
+    );
 }
 
 #[test]

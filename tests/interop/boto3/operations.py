@@ -201,6 +201,10 @@ def numbers(client, key):
     number = client.get_phone_number(PhoneNumberId=found[0])["PhoneNumber"]
     assert number["E164PhoneNumber"] == found[0], number
     assert number["Status"] == "Unassigned", number
+    by_id = client.get_phone_number(PhoneNumberId=number["PhoneNumberId"])["PhoneNumber"]
+    assert by_id == number, by_id
+    with refused(client, "NotFoundException"):
+        client.get_phone_number(PhoneNumberId="+12065550109")
 
     associated = client.associate_phone_numbers_with_voice_connector(
         VoiceConnectorId=key, E164PhoneNumbers=found, ForceAssociate=False
@@ -217,7 +221,7 @@ def numbers(client, key):
         VoiceConnectorId=key, E164PhoneNumbers=[*found, "+12065550109"]
     )
     errors = missing["PhoneNumberErrors"]
-    assert [error["PhoneNumberId"] for error in errors] == ["+12065550109"], missing
+    assert [error["PhoneNumberId"] for error in errors] == ["%2B12065550109"], missing
     assert errors[0]["ErrorMessage"], missing
 
 
