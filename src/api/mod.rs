@@ -6,6 +6,8 @@
 
 pub mod errors;
 pub mod request;
+pub mod server;
+pub mod sigv4;
 
 mod credentials;
 mod inventory;
