@@ -10,7 +10,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 SCENARIOS = Path(__file__).resolve().parent
 BOUND_S = 10
-SCREEN_S = 5
+SCREEN_PERIOD_S = 0.3
 
 # What SIPp notes of its own and no peer has to do with.
 HARMLESS = ("SIPp", "The following events occurred", "Dead call", "from dead call")
@@ -28,8 +28,7 @@ class Sipp:
     def __init__(self, scenario, address, ports, directory, port=None, target=None, count=None,
                  transport="udp", rate=50, hold_ms=None, timeout_s=60, echo=False, screen=False, extra=()):
         """`port`: where it is for SIP, by default a free one. `target`: (address, port) to call, `None` to be
-        called. `count`: calls; `None` until ended.
-        `rate`: calls a second. `hold_ms`: how long a pause without a length of its own takes."""
+        called. `count`: calls; `None` until ended. `rate`: calls a second. `hold_ms`: how long a pause without a length of its own takes."""
         self.scenario = scenario
         self.address = address
         self.port = port or ports.take()
@@ -89,20 +88,27 @@ class Sipp:
         self.process.send_signal(signal.SIGUSR1)
         self.wait()
 
-    def echoed(self):
-        """RTP packets sent back so far, from SIPp's screen; `screen` and `echo` must have been asked for."""
-        self._screen.unlink(missing_ok=True)
-        self.process.send_signal(signal.SIGUSR2)
-        deadline = time.monotonic() + SCREEN_S
+    def wait_counting(self):
+        """As `wait`, and keeps the counts that `echoed` reads. SIPp writes them when it is told to, and not
+        at its end, when they are complete: so again and again."""
+        deadline = time.monotonic() + self.timeout_s + 10
         while time.monotonic() < deadline:
-            if self._screen.exists():
-                text = self._screen.read_text(errors="replace")
-                counts = re.findall(r"Total echo RTP pckts 1st stream\D*\n?\D*?(\d+)|(\d+)\s+Total echo RTP pckts 1st",
-                                    text)
-                if counts:
-                    return int("".join(counts[-1]))
-            time.sleep(0.05)
-        raise SippFailed(f"{self.scenario}: no echo count on the screen")
+            try:
+                return self._judge(self.process.wait(SCREEN_PERIOD_S))
+            except subprocess.TimeoutExpired:
+                self.process.send_signal(signal.SIGUSR2)
+        raise SippFailed(f"{self.scenario}: still running")
+
+    def end_counting(self):
+        """As `end`, and keeps the counts that `echoed` reads."""
+        self.process.send_signal(signal.SIGUSR2)
+        time.sleep(SCREEN_PERIOD_S)
+        self.end()
+
+    def echoed(self):
+        """RTP packets that it has sent back, once it has ended; `echo` and `screen` must have been set."""
+        screens = self._screen.read_text(errors="replace")
+        return max(map(int, re.findall(r"(\d+) Total echo RTP pckts 1st stream", screens)), default=0)
 
     def show(self):
         """Prints what the process noted."""
