@@ -11,7 +11,7 @@ use crate::numbering::E164;
 use crate::shard::io::Flow;
 use crate::shard::random::Random;
 use crate::shard::snapshot::{Credential, Snapshot, Termination, VoiceConnector};
-use crate::sip::digest::{self, Algorithm, Authorization, NonceVerdict, Nonces};
+use crate::sip::digest::{self, Algorithm, Credentials, CredentialsError, NonceVerdict, Nonces};
 use crate::sip::message::{HeaderName, Request};
 use crate::sip::uri::{Uri, unescape};
 use crate::telemetry::Direction;
@@ -124,14 +124,19 @@ fn authenticate(
         return Ok(None);
     }
     let realm = &*connector.outbound_host_name;
-    let answers = request
-        .headers(HeaderName::ProxyAuthorization)
-        .filter_map(|value| match Authorization::parse(value) {
-            Ok(Some(answer)) if answer.realm == realm => Some(answer),
-            // Another scheme or realm: no credentials for us (RFC 4475 §3.3.7).
-            Ok(Some(_) | None) | Err(_) => None,
-        });
-    let Some(answer) = answers.last() else {
+    let answers = request.headers(HeaderName::ProxyAuthorization);
+    let mut answer = None;
+    for value in answers {
+        match Credentials::parse(value) {
+            Ok(credentials) if credentials.realm == realm => answer = Some(credentials),
+            // Another realm or scheme: not for us (RFC 4475 §3.3.7).
+            Ok(_) | Err(CredentialsError::OtherScheme | CredentialsError::Unsupported) => {}
+            Err(CredentialsError::Malformed) => {
+                return Err(Refusal::new(400, "Malformed Proxy-Authorization"));
+            }
+        }
+    }
+    let Some(answer) = answer else {
         return Err(challenge(realm, false, context));
     };
     let wrong = || Refusal::new(403, "Wrong Credentials");
@@ -143,14 +148,16 @@ fn authenticate(
     if !digest::verify(&answer, ha1, request.method_token()) {
         return Err(wrong());
     }
-    match context.nonces.check(&answer, context.now) {
+    match context
+        .nonces
+        .use_up(&answer.nonce, answer.nc(), context.now)
+    {
         NonceVerdict::Fresh => {}
         // The right password with a nonce that does not hold any more, or another shard's: once again.
         NonceVerdict::Stale | NonceVerdict::Unknown | NonceVerdict::Replayed => {
             return Err(challenge(realm, true, context));
         }
     }
-    context.nonces.use_up(&answer, context.now);
     Ok(Some(answer.username.to_string()))
 }
 

@@ -15,6 +15,8 @@ mod packet;
 mod ports;
 mod relay;
 mod stream;
+#[cfg(test)]
+mod tests;
 
 use std::net::SocketAddr;
 

@@ -38,6 +38,19 @@ impl FreePorts {
         self.v4.len() + self.v6.len()
     }
 
+    /// How many ports could be taken now, that is have rested.
+    pub(super) fn ready(&self, now: Instant) -> usize {
+        let rested = |port: &FreePort| {
+            port.released
+                .is_none_or(|released| now.since(released) >= self.rest)
+        };
+        let queues = [&self.v4, &self.v6];
+        queues
+            .map(|queue| queue.partition_point(rested))
+            .iter()
+            .sum()
+    }
+
     /// Puts a port in that no call has had: before all that were released.
     pub(super) fn add(&mut self, pair: u32, ipv6: bool) {
         let queue = self.of_family(ipv6);

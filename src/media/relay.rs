@@ -78,6 +78,11 @@ impl Media {
         self.free.len()
     }
 
+    /// Pairs that could be allocated at `now`: free, and rested since their last call.
+    pub fn ports_ready(&self, now: Instant) -> usize {
+        self.free.ready(now)
+    }
+
     /// Pairs that were added.
     pub fn ports_total(&self) -> usize {
         self.ports_total

@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 
@@ -29,6 +30,11 @@ use crate::telemetry::Event;
 /// The methods that are served, as an Allow value (RFC 3261 §20.5).
 pub(crate) const ALLOW: &str = "INVITE, ACK, CANCEL, BYE, OPTIONS";
 
+/// How long a challenge may be answered.
+const NONCE_LIFETIME: Duration = Duration::from_secs(300);
+/// Used nonces that are remembered; beyond that the oldest expire early.
+const USED_NONCES_MAX: usize = 100_000;
+
 /// Room for a request or response of ours without growing the buffer.
 const MESSAGE_BYTES: usize = 1_536;
 
@@ -46,7 +52,7 @@ pub struct Settings {
     /// Bounds.
     pub limits: Limits,
     /// A call without media is ended after this long.
-    pub media_timeout: std::time::Duration,
+    pub media_timeout: Duration,
     /// Secret of this process: owner hash, nonces. The same for all its shards.
     pub secret: [u8; 16],
     /// Secret of this shard: what it mints.
@@ -91,6 +97,8 @@ impl Core {
         limiter: Arc<dyn CallLimiter>,
         now: Instant,
     ) -> Self {
+        let mut random = Random::new(settings.shard_secret);
+        let nonces = Nonces::new(random.next_bytes(), NONCE_LIFETIME, USED_NONCES_MAX);
         let transactions = Transactions::new(
             settings.shard,
             &settings.limits,
@@ -109,8 +117,8 @@ impl Core {
             wheel: Wheel::new(now),
             media: Media::default(),
             outputs: VecDeque::new(),
-            random: Random::new(settings.shard_secret),
-            nonces: Nonces::new(settings.shard_secret),
+            random,
+            nonces,
             limiter,
             advertised,
             settings,
@@ -136,7 +144,7 @@ impl Core {
 
     pub(crate) fn start_call_timer(
         &mut self,
-        after: std::time::Duration,
+        after: Duration,
         call: CallId,
         timer: CallTimer,
     ) -> TimerId {

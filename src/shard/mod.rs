@@ -42,8 +42,8 @@ use crate::sip::uri::{Scheme, Uri};
 use crate::sip::writer::reason_phrase;
 use crate::telemetry::Event;
 
-/// Free media ports below which a shard asks for more.
-const MEDIA_PORTS_LOW: usize = 32;
+/// Media ports ready for a call below which a shard asks for more.
+const MEDIA_PORTS_LOW: usize = 64;
 
 /// What the timers of a shard are for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -57,6 +57,8 @@ pub struct Shard {
     core: Core,
     calls: Slab<Held>,
     generation: u32,
+    /// Alive in all calls.
+    dialogs: usize,
     counters: Counters,
 }
 
@@ -77,6 +79,8 @@ pub struct Counters {
     pub stray: u64,
     /// INVITEs that were refused before they became a call.
     pub refused: u64,
+    /// INVITEs that were refused because the call table was full.
+    pub refused_full: u64,
     /// Calls begun.
     pub calls: u64,
     /// Panics in the handling of a call; each ended that call.
@@ -96,6 +100,8 @@ pub struct Occupancy {
     pub timers: usize,
     /// Media port pairs that calls hold.
     pub media_ports: usize,
+    /// Media port pairs that no call holds.
+    pub media_ports_free: usize,
 }
 
 impl Shard {
@@ -110,6 +116,7 @@ impl Shard {
             core: Core::new(settings, snapshot, limiter, now),
             calls: Slab::new(),
             generation: 0,
+            dialogs: 0,
             counters: Counters::default(),
         }
     }
@@ -180,7 +187,7 @@ impl Shard {
 
     /// Whether free media ports are low.
     pub fn media_ports_wanted(&self) -> bool {
-        self.core.media.ports_free() < MEDIA_PORTS_LOW
+        self.core.media.ports_ready(self.core.now) < MEDIA_PORTS_LOW
     }
 
     /// What was counted so far.
@@ -192,15 +199,11 @@ impl Shard {
     pub fn occupancy(&self) -> Occupancy {
         Occupancy {
             calls: self.calls.len(),
-            dialogs: self
-                .calls
-                .iter()
-                .filter_map(|(_, held)| held.call.as_ref())
-                .map(|call| call.dialogs())
-                .sum(),
+            dialogs: self.dialogs,
             transactions: self.core.transactions.len(),
             timers: self.core.wheel.len(),
             media_ports: self.core.media.ports_in_use(),
+            media_ports_free: self.core.media.ports_free(),
         }
     }
 
@@ -358,6 +361,7 @@ impl Shard {
     fn begin_call(&mut self, flow: Flow, request: Request) -> Result<(), Refusal> {
         check_request(&request)?;
         if self.calls.len() >= self.core.settings.limits.calls_max {
+            self.counters.refused_full += 1;
             return Err(Refusal::unavailable("Too Many Calls", 5));
         }
         let admission = self.admit(&flow, &request)?;
@@ -442,6 +446,7 @@ impl Shard {
         let Some(mut call) = held.and_then(|held| held.call.take()) else {
             return;
         };
+        self.dialogs -= call.dialogs();
         let core = &mut self.core;
         if catch_unwind(AssertUnwindSafe(|| work(&mut call, core))).is_err() {
             self.counters.panics += 1;
@@ -456,6 +461,7 @@ impl Shard {
     }
 
     fn put_back(&mut self, id: CallId, call: Box<Call>) {
+        self.dialogs += call.dialogs();
         if call.is_finished() {
             self.calls.remove(id.slot as usize);
         } else if let Some(held) = self.calls.get_mut(id.slot as usize) {

@@ -25,6 +25,15 @@ impl Random {
         hasher.finish()
     }
 
+    /// 256 random bits.
+    pub fn next_bytes(&mut self) -> [u8; 32] {
+        let mut bytes = [0; 32];
+        for part in bytes.chunks_exact_mut(8) {
+            part.copy_from_slice(&self.next_u64().to_be_bytes());
+        }
+        bytes
+    }
+
     /// A number below `bound`, which is small against 2^64 (the bias is below 2^-32 then); 0 for a bound
     /// of 0.
     pub fn below(&mut self, bound: u32) -> u32 {

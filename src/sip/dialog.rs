@@ -43,7 +43,10 @@ impl Dialog {
             local_cseq: 0,
             remote_cseq: request.cseq().ok().map(|cseq| cseq.number),
             remote_target: contact.uri.into(),
-            route_set: request.values(HeaderName::RecordRoute).map(Into::into).collect(),
+            route_set: request
+                .values(HeaderName::RecordRoute)
+                .map(Into::into)
+                .collect(),
         })
     }
 
@@ -67,7 +70,10 @@ impl Dialog {
         self.remote_tag = tag_of(response.to().ok());
         self.remote = response.header(HeaderName::To).unwrap_or_default().into();
         self.refresh_target(response);
-        self.route_set = response.values(HeaderName::RecordRoute).map(Into::into).collect();
+        self.route_set = response
+            .values(HeaderName::RecordRoute)
+            .map(Into::into)
+            .collect();
         self.route_set.reverse();
     }
 
@@ -89,22 +95,37 @@ impl Dialog {
 
     /// Begins a request within the dialog (§12.2.1.1): request line, Via, Max-Forwards, Route, From, To,
     /// Call-ID, CSeq. The caller counts `local_cseq` up for a new request and adds the rest.
-    pub fn write_request<'a>(&self, out: &'a mut Vec<u8>, method: &str, cseq: u32, via: &[&str]) -> Writer<'a> {
-        let strict = self.first_route().is_some_and(|route| route.params.get("lr").is_none());
-        let first = self.route_set.first().and_then(|route| NameAddr::parse(route).ok());
+    pub fn write_request<'a>(
+        &self,
+        out: &'a mut Vec<u8>,
+        method: &str,
+        cseq: u32,
+        via: &[&str],
+    ) -> Writer<'a> {
+        let strict = self
+            .first_route()
+            .is_some_and(|route| route.params.get("lr").is_none());
+        let first = self
+            .route_set
+            .first()
+            .and_then(|route| NameAddr::parse(route).ok());
         let request_uri = match &first {
             Some(route) if strict => route.uri,
             Some(_) | None => &self.remote_target,
         };
         let mut writer = Writer::request(out, method, request_uri);
-        writer.field(HeaderName::Via, via).number(HeaderName::MaxForwards, 70);
+        writer
+            .field(HeaderName::Via, via)
+            .number(HeaderName::MaxForwards, 70);
         for route in self.route_set.iter().skip(usize::from(strict)) {
             writer.field(HeaderName::Route, &[route]);
         }
         if strict {
             writer.field(HeaderName::Route, &["<", &self.remote_target, ">"]);
         }
-        writer.field(HeaderName::From, &[&self.local]).field(HeaderName::To, &[&self.remote]);
+        writer
+            .field(HeaderName::From, &[&self.local])
+            .field(HeaderName::To, &[&self.remote]);
         writer.field(HeaderName::CallId, &[&self.call_id]);
         writer.field(HeaderName::CSeq, &[&cseq.to_string(), " ", method]);
         writer
@@ -112,7 +133,8 @@ impl Dialog {
 
     /// The URI whose host a request within the dialog is sent to: the first route, else the target.
     pub fn next_hop(&self) -> Option<Uri<'_>> {
-        self.first_route().or_else(|| Uri::parse(&self.remote_target).ok())
+        self.first_route()
+            .or_else(|| Uri::parse(&self.remote_target).ok())
     }
 
     fn first_route(&self) -> Option<Uri<'_>> {

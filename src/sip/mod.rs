@@ -9,6 +9,7 @@
 
 pub mod dialog;
 pub mod digest;
+pub mod framing;
 pub mod header;
 pub mod message;
 pub mod method;

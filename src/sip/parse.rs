@@ -11,7 +11,7 @@ use super::header::{self, HeaderName};
 use super::message::{Field, Fields, Message, Rejected, Request, Response, Span, Unparsed};
 use super::method::Method;
 use super::parse_error::ParseError;
-use super::parse_token::{self as lexical, TOKEN, looks_like_uri, number, token};
+use super::parse_token::{self as lexical, TOKEN, looks_like_uri, number, split_at_sign, token};
 use crate::config::Limits;
 
 /// What a response copies from its request (RFC 3261 §8.2.6.2), and so every message has.
@@ -313,8 +313,8 @@ impl StartLine {
     /// RFC 3261 §7.1: exactly one space between the three parts.
     fn parse_request(line: &str) -> Result<Self, ParseError> {
         let (rest, method) = token(line).map_err(|_| ParseError::StartLine)?;
-        let rest = rest.strip_prefix(' ').ok_or(ParseError::StartLine)?;
-        let (uri, version) = rest.split_once(' ').ok_or(ParseError::StartLine)?;
+        let rest = lexical::after_sign(rest, b' ').ok_or(ParseError::StartLine)?;
+        let (uri, version) = split_at_sign(rest, b' ').ok_or(ParseError::StartLine)?;
         check_version(version)?;
         if !looks_like_uri(uri) {
             return Err(ParseError::RequestUri);
@@ -328,9 +328,9 @@ impl StartLine {
 
     /// RFC 3261 §7.2; the space before an empty reason phrase may be missing.
     fn parse_status(line: &str) -> Result<Self, ParseError> {
-        let (version, rest) = line.split_once(' ').ok_or(ParseError::StartLine)?;
+        let (version, rest) = split_at_sign(line, b' ').ok_or(ParseError::StartLine)?;
         check_version(version)?;
-        let (code, reason) = rest.split_once(' ').unwrap_or((rest, ""));
+        let (code, reason) = split_at_sign(rest, b' ').unwrap_or((rest, ""));
         let status = match number(code).and_then(|status| u16::try_from(status).ok()) {
             Some(status @ 100..=699) if code.len() == 3 => status,
             Some(_) | None => return Err(ParseError::StatusCode),

@@ -3,9 +3,8 @@
 //! They are a little wider than the RFC where peers are known to be: a parameter's value may hold any
 //! visible character that ends nothing.
 
-use nom::character::complete::char;
 use nom::combinator::opt;
-use nom::sequence::{delimited, preceded};
+use nom::sequence::preceded;
 use nom::{Err, IResult, Parser};
 
 /// What a lexical parser gives. Which rule failed does not matter: the caller names the header field.
@@ -23,6 +22,8 @@ pub(super) const PARAM_NAME: u8 = 1 << 3;
 pub(super) const PARAM_VALUE: u8 = 1 << 4;
 /// What may stand in a URI at all.
 pub(super) const URI: u8 = 1 << 5;
+/// The value of a parameter of credentials, where it is not quoted: a URI for instance.
+pub(super) const CREDENTIAL: u8 = 1 << 6;
 
 /// The classes that each byte belongs to.
 static CLASSES: [u8; 256] = classify();
@@ -37,6 +38,9 @@ const fn classify() -> [u8; 256] {
         }
         if value > b' ' && value != 0x7f && !matches!(value, b'<' | b'>' | b'"') {
             classes[byte] |= URI;
+            if value != b',' {
+                classes[byte] |= CREDENTIAL;
+            }
             if !matches!(value, b';' | b',') {
                 classes[byte] |= PARAM_VALUE;
             }
@@ -95,13 +99,30 @@ pub(super) fn token(input: &str) -> Lexed<'_, &str> {
 /// `SWS`: white space or nothing. Line ends are no matter here: the head is unfolded by then.
 #[inline]
 pub(super) fn sws(input: &str) -> Lexed<'_, ()> {
-    Ok((input.trim_start_matches([' ', '\t']), ()))
+    match input.as_bytes().first() {
+        Some(b' ' | b'\t') => Ok((input.trim_start_matches(is_blank), ())),
+        Some(_) | None => Ok((input, ())),
+    }
 }
 
 /// A separator with white space on both sides (`SEMI`, `EQUAL`, `SLASH`, `COLON`).
 #[inline]
-pub(super) fn separator<'a>(sign: char) -> impl FnMut(&'a str) -> Lexed<'a, char> {
-    move |input| delimited(sws, char(sign), sws).parse(input)
+pub(super) fn separator<'a>(sign: u8) -> impl Fn(&'a str) -> Lexed<'a, ()> {
+    move |input| {
+        let (input, ()) = sws(input)?;
+        let rest = after_sign(input, sign).ok_or(Err::Error(()))?;
+        sws(rest)
+    }
+}
+
+/// What follows an ASCII sign, where the text begins with it. (`str::strip_prefix` with a `char` calls
+/// `memcmp`, too slow for the hot path.)
+#[inline]
+pub(super) fn after_sign(text: &str, sign: u8) -> Option<&str> {
+    match text.as_bytes().first() {
+        Some(first) if *first == sign => text.get(1..),
+        Some(_) | None => None,
+    }
 }
 
 /// `quoted-string`, given with its quotes.
@@ -123,14 +144,15 @@ pub(super) fn quoted(input: &str) -> Lexed<'_, &str> {
 /// `SEMI generic-param`: a parameter's name and its value, a quoted one with its quotes.
 #[inline]
 pub(super) fn param(input: &str) -> Lexed<'_, (&str, Option<&str>)> {
-    let (input, name) = preceded(separator(';'), run(PARAM_NAME)).parse(input)?;
-    let (input, value) = opt(preceded(separator('='), param_value)).parse(input)?;
+    let (input, ()) = separator(b';')(input)?;
+    let (input, name) = run(PARAM_NAME)(input)?;
+    let (input, value) = opt(preceded(separator(b'='), param_value)).parse(input)?;
     Ok((input, (name, value)))
 }
 
 #[inline]
 fn param_value(input: &str) -> Lexed<'_, &str> {
-    if input.starts_with('"') {
+    if input.as_bytes().first() == Some(&b'"') {
         quoted(input)
     } else {
         run(PARAM_VALUE)(input)
@@ -140,18 +162,18 @@ fn param_value(input: &str) -> Lexed<'_, &str> {
 /// A host and a port: `[2001:db8::1]:5060`, `example.com`.
 pub(super) fn hostport(input: &str) -> Lexed<'_, (&str, Option<u16>)> {
     let (input, host) = host(input)?;
-    let (input, port) = opt(preceded(separator(':'), port)).parse(input)?;
+    let (input, port) = opt(preceded(separator(b':'), port)).parse(input)?;
     Ok((input, (host, port)))
 }
 
 fn host(input: &str) -> Lexed<'_, &str> {
-    if !input.starts_with('[') {
+    if input.as_bytes().first() != Some(&b'[') {
         return run(HOST)(input);
     }
-    let end = input.find(']').ok_or(Err::Error(()))?;
-    let address = input.get(1..end).ok_or(Err::Error(()))?;
+    let (before, _) = split_at_sign(input, b']').ok_or(Err::Error(()))?;
+    let address = before.get(1..).unwrap_or_default();
     match address.parse::<std::net::Ipv6Addr>() {
-        Ok(_) => cut(input, end + 1),
+        Ok(_) => cut(input, before.len() + 1),
         Err(_) => Err(Err::Error(())),
     }
 }
@@ -171,6 +193,9 @@ fn port(input: &str) -> Lexed<'_, u16> {
 /// Whether a text begins with a URI's `scheme ":"` and holds only what a URI may.
 #[inline]
 pub(super) fn looks_like_uri(text: &str) -> bool {
+    if text.starts_with("sip:") {
+        return text.len() > 4 && all(URI, text);
+    }
     let scheme_end = text
         .bytes()
         .position(|byte| !(byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'-' | b'.')));
@@ -196,10 +221,26 @@ pub(super) fn number(text: &str) -> Option<u64> {
     })
 }
 
+/// The texts before and after the first of an ASCII sign. (`str::split_once` takes several times as long
+/// on texts of this size, and this is the hot path.)
+#[inline]
+pub(super) fn split_at_sign(text: &str, sign: u8) -> Option<(&str, &str)> {
+    let at = text.bytes().position(|byte| byte == sign)?;
+    let (before, rest) = text.split_at_checked(at)?;
+    Some((before, rest.get(1..)?))
+}
+
 /// White space off both ends.
 #[inline]
 pub(super) fn trim(text: &str) -> &str {
-    text.trim_matches([' ', '\t'])
+    match text.as_bytes() {
+        [b' ' | b'\t', ..] | [.., b' ' | b'\t'] => text.trim_matches(is_blank),
+        _ => text,
+    }
+}
+
+fn is_blank(letter: char) -> bool {
+    matches!(letter, ' ' | '\t')
 }
 
 /// The elements of a comma-separated list; commas in quotes and in angle brackets separate nothing.

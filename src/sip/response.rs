@@ -26,7 +26,10 @@ pub fn write_response<'a>(
             }
         }
     }
-    writer.field(HeaderName::From, &[request.header(HeaderName::From).unwrap_or_default()]);
+    writer.field(
+        HeaderName::From,
+        &[request.header(HeaderName::From).unwrap_or_default()],
+    );
     let to = request.header(HeaderName::To).unwrap_or_default();
     let has_tag = request.to().is_ok_and(|to| to.tag().is_some());
     match to_tag {
@@ -34,7 +37,10 @@ pub fn write_response<'a>(
         Some(_) | None => writer.field(HeaderName::To, &[to]),
     };
     writer.field(HeaderName::CallId, &[request.call_id()]);
-    writer.field(HeaderName::CSeq, &[request.header(HeaderName::CSeq).unwrap_or_default()]);
+    writer.field(
+        HeaderName::CSeq,
+        &[request.header(HeaderName::CSeq).unwrap_or_default()],
+    );
     writer
 }
 
@@ -47,12 +53,22 @@ fn write_top_via(writer: &mut Writer<'_>, raw: &str, via: &Via<'_>, source: Sock
     if !via.wants_rport() {
         match same_host {
             true => writer.field(HeaderName::Via, &[raw]),
-            false => writer.field(HeaderName::Via, &[without_params(raw, &["received"]).as_str(), ";received=", &address]),
+            false => writer.field(
+                HeaderName::Via,
+                &[
+                    without_params(raw, &["received"]).as_str(),
+                    ";received=",
+                    &address,
+                ],
+            ),
         };
         return;
     }
     let bare = without_params(raw, &["received", "rport"]);
-    writer.field(HeaderName::Via, &[&bare, ";received=", &address, ";rport=", &port]);
+    writer.field(
+        HeaderName::Via,
+        &[&bare, ";received=", &address, ";rport=", &port],
+    );
 }
 
 /// The value without these parameters; what stays is untouched.
@@ -61,7 +77,10 @@ fn without_params(raw: &str, names: &[&str]) -> String {
     let mut kept = parts.next().unwrap_or_default().trim_end().to_owned();
     for part in parts {
         let name = part.split('=').next().unwrap_or_default().trim();
-        if !names.iter().any(|unwanted| name.eq_ignore_ascii_case(unwanted)) {
+        if !names
+            .iter()
+            .any(|unwanted| name.eq_ignore_ascii_case(unwanted))
+        {
             kept.push(';');
             kept.push_str(part.trim());
         }
@@ -87,7 +106,9 @@ pub fn response_address(via: &Via<'_>, transport: Transport, source: SocketAddr)
 pub fn behind_nat(via: &Via<'_>, source: SocketAddr) -> bool {
     let host = Host::from(via.host);
     match host {
-        Host::Address(IpAddr::V4(_) | IpAddr::V6(_)) => host != Host::Address(source.ip().to_canonical()),
+        Host::Address(IpAddr::V4(_) | IpAddr::V6(_)) => {
+            host != Host::Address(source.ip().to_canonical())
+        }
         Host::Name(_) => false,
     }
 }

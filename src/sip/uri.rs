@@ -45,7 +45,7 @@ pub struct Uri<'a> {
 impl<'a> Uri<'a> {
     /// Reads a URI. One of a foreign scheme is not looked into.
     pub fn parse(text: &'a str) -> Result<Self, ParseError> {
-        let (scheme, rest) = text.split_once(':').ok_or(ParseError::Uri)?;
+        let (scheme, rest) = lexical::split_at_sign(text, b':').ok_or(ParseError::Uri)?;
         if !lexical::looks_like_uri(text) {
             return Err(ParseError::Uri);
         }
@@ -87,8 +87,8 @@ impl<'a> Uri<'a> {
         let mut uri = Self::bare(scheme);
         let mut rest = text;
         // The only place for an unescaped `@` is after the user, which may itself hold `;` and `?`.
-        if let Some((userinfo, after)) = text.split_once('@') {
-            let (user, password) = match userinfo.split_once(':') {
+        if let Some((userinfo, after)) = lexical::split_at_sign(text, b'@') {
+            let (user, password) = match lexical::split_at_sign(userinfo, b':') {
                 Some((user, password)) => (user, Some(password)),
                 None => (userinfo, None),
             };
@@ -101,7 +101,7 @@ impl<'a> Uri<'a> {
             }
             (uri.user, uri.password, rest) = (Some(user), password, after);
         }
-        if let Some((before, headers)) = rest.split_once('?') {
+        if let Some((before, headers)) = lexical::split_at_sign(rest, b'?') {
             (rest, uri.headers) = (before, Some(headers));
         }
         let (rest, (host, port)) = hostport(rest).ok()?;

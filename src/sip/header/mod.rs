@@ -103,7 +103,7 @@ impl<'a> NameAddr<'a> {
     }
 
     fn lex(text: &'a str) -> Option<Self> {
-        let (rest, display, uri) = if text.starts_with('"') {
+        let (rest, display, uri) = if text.as_bytes().first() == Some(&b'"') {
             let (rest, display) = quoted(text).ok()?;
             let (rest, uri) = bracketed(lexical::trim(rest))?;
             (rest, Some(display), uri)
@@ -152,7 +152,7 @@ impl<'a> NameAddr<'a> {
 
 /// `<uri>`
 fn bracketed(text: &str) -> Option<(&str, &str)> {
-    let (uri, rest) = text.strip_prefix('<')?.split_once('>')?;
+    let (uri, rest) = lexical::split_at_sign(lexical::after_sign(text, b'<')?, b'>')?;
     Some((rest, uri))
 }
 
@@ -258,18 +258,17 @@ fn sent_protocol(input: &str) -> Lexed<'_, &str> {
     }
     let version = (
         tag_no_case("SIP"),
-        separator('/'),
+        separator(b'/'),
         tag_no_case("2.0"),
-        separator('/'),
+        separator(b'/'),
     );
     terminated(preceded(version, token), lws).parse(input)
 }
 
 fn lws(input: &str) -> Lexed<'_, ()> {
-    if input.starts_with([' ', '\t']) {
-        sws(input)
-    } else {
-        Err(nom::Err::Error(()))
+    match input.as_bytes().first() {
+        Some(b' ' | b'\t') => sws(input),
+        Some(_) | None => Err(nom::Err::Error(())),
     }
 }
 
@@ -291,7 +290,8 @@ impl<'a> CSeq<'a> {
     }
 
     fn lex(text: &'a str) -> Option<Self> {
-        let (digits, token) = text.split_once([' ', '\t'])?;
+        let blank = text.bytes().position(|byte| matches!(byte, b' ' | b'\t'))?;
+        let (digits, token) = text.split_at_checked(blank)?;
         let token = lexical::trim(token);
         let number = u32::try_from(lexical::number(digits)?).ok()?;
         let in_range = number < 1 << 31;

@@ -138,9 +138,8 @@ impl HeaderName {
             [first, .., last] => {
                 let mut at = slot(name.len(), *first, *last);
                 loop {
-                    let known = SLOTS[at % SLOT_COUNT];
-                    if known == Self::Other || known.as_str().as_bytes().eq_ignore_ascii_case(name)
-                    {
+                    let (text, known) = SLOTS[at % SLOT_COUNT];
+                    if known == Self::Other || is_same_name(text, name) {
                         return known;
                     }
                     at += 1;
@@ -187,7 +186,18 @@ impl fmt::Display for HeaderName {
 const SLOT_COUNT: usize = 256;
 
 /// An open-addressed table of the names, made at compile time; `Other` marks a free slot.
-static SLOTS: [HeaderName; SLOT_COUNT] = fill_slots();
+static SLOTS: [(&[u8], HeaderName); SLOT_COUNT] = fill_slots();
+
+/// Compares without the case bit. Our names are letters and `-`, and no other sign of a token becomes
+/// one of those without it.
+#[inline]
+fn is_same_name(known: &[u8], written: &[u8]) -> bool {
+    known.len() == written.len()
+        && known
+            .iter()
+            .zip(written)
+            .all(|(known, written)| known | 0x20 == written | 0x20)
+}
 
 /// Length, first and last letter tell nearly all names apart and cost nothing to read.
 const fn slot(length: usize, first: u8, last: u8) -> usize {
@@ -195,17 +205,17 @@ const fn slot(length: usize, first: u8, last: u8) -> usize {
     (length * 31 + letters) % SLOT_COUNT
 }
 
-const fn fill_slots() -> [HeaderName; SLOT_COUNT] {
-    let mut slots = [HeaderName::Other; SLOT_COUNT];
+const fn fill_slots() -> [(&'static [u8], HeaderName); SLOT_COUNT] {
+    let mut slots: [(&[u8], HeaderName); SLOT_COUNT] = [(b"", HeaderName::Other); SLOT_COUNT];
     let mut next = 0;
     while next < HeaderName::KNOWN.len() {
         let name = HeaderName::KNOWN[next];
         let text = name.as_str().as_bytes();
         let mut at = slot(text.len(), text[0], text[text.len() - 1]);
-        while !matches!(slots[at % SLOT_COUNT], HeaderName::Other) {
+        while !matches!(slots[at % SLOT_COUNT].1, HeaderName::Other) {
             at += 1;
         }
-        slots[at % SLOT_COUNT] = name;
+        slots[at % SLOT_COUNT] = (text, name);
         next += 1;
     }
     slots

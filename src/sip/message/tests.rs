@@ -172,7 +172,9 @@ fn without_the_five_fields_no_answer_is_possible() {
 
 #[test]
 fn a_head_that_is_not_utf8_can_be_answered() {
-    let mut bytes = format!("OPTIONS sip:b@b SIP/2.0\r\nSubject: ").into_bytes();
+    let mut bytes = "OPTIONS sip:b@b SIP/2.0\r\nSubject: "
+        .to_owned()
+        .into_bytes();
     bytes.extend_from_slice(b"caf\xe9\r\n");
     bytes.extend_from_slice(FIELDS.as_bytes());
     bytes.extend_from_slice(b"\r\n");

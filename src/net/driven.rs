@@ -1,0 +1,70 @@
+//! The core that workers drive in the product: a shard.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use super::{Core, Gauges};
+use crate::instant::Instant;
+use crate::media::{Forward, MediaSocket};
+use crate::shard::Shard;
+use crate::shard::io::{Input, Output};
+use crate::shard::snapshot::Snapshot;
+
+impl Core for Shard {
+    fn handle(&mut self, input: Input, now: Instant) {
+        Self::handle(self, input, now);
+    }
+
+    fn handle_timeout(&mut self, now: Instant) {
+        Self::handle_timeout(self, now);
+    }
+
+    fn next_timeout(&mut self) -> Option<Instant> {
+        Self::next_timeout(self)
+    }
+
+    fn poll_output(&mut self) -> Option<Output> {
+        Self::poll_output(self)
+    }
+
+    fn relay(
+        &mut self,
+        socket: MediaSocket,
+        from: SocketAddr,
+        packet: &[u8],
+        _now: Instant,
+    ) -> Option<Forward> {
+        Self::relay(self, socket, from, packet)
+    }
+
+    fn owner(&self, message: &[u8]) -> u8 {
+        Self::owner(self, message)
+    }
+
+    fn media_ports_wanted(&self) -> bool {
+        Self::media_ports_wanted(self)
+    }
+
+    fn set_snapshot(&mut self, snapshot: Arc<Snapshot>) {
+        Self::set_snapshot(self, snapshot);
+    }
+
+    fn gauges(&self) -> Gauges {
+        let (held, counted) = (self.occupancy(), self.counters());
+        Gauges {
+            calls: held.calls as u64,
+            dialogs: held.dialogs as u64,
+            transactions: held.transactions as u64,
+            timers: held.timers as u64,
+            media_ports_in_use: held.media_ports as u64,
+            media_ports_free: held.media_ports_free as u64,
+            messages: counted.messages,
+            messages_malformed: counted.malformed,
+            messages_stray: counted.stray,
+            calls_begun: counted.calls,
+            calls_refused: counted.refused,
+            calls_refused_full: counted.refused_full,
+            call_panics: counted.panics,
+        }
+    }
+}

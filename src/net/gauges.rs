@@ -1,0 +1,151 @@
+//! Figures of a shard, published to the control plane through relaxed atomics.
+//!
+//! A worker counts in plain integers and publishes after a loop turn in which anything happened, so
+//! no packet pays for an atomic. A reader may see fields of two turns side by side.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// Declares a set of figures twice: as plain integers and as atomics that carry them over.
+macro_rules! figures {
+    (
+        $(#[$plain_doc:meta])* $plain:ident,
+        $shared:ident,
+        { $( $(#[$doc:meta])* $field:ident, )* }
+    ) => {
+        $(#[$plain_doc])*
+        #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+        pub struct $plain { $( $(#[$doc])* pub $field: u64, )* }
+
+        #[derive(Default, Debug)]
+        struct $shared { $( $field: AtomicU64, )* }
+
+        impl $shared {
+            fn publish(&self, figures: &$plain) {
+                $( self.$field.store(figures.$field, Ordering::Relaxed); )*
+            }
+
+            fn read(&self) -> $plain {
+                $plain { $( $field: self.$field.load(Ordering::Relaxed), )* }
+            }
+        }
+    };
+}
+
+figures! {
+    /// What a core holds now, and what it has handled since its start.
+    Gauges, SharedCore, {
+        /// Calls now, both legs counted as one.
+        calls,
+        /// Dialogs now.
+        dialogs,
+        /// Transactions now.
+        transactions,
+        /// Timers running now.
+        timers,
+        /// Pairs of media sockets in use now.
+        media_ports_in_use,
+        /// Pairs of media sockets bound and free now.
+        media_ports_free,
+        /// SIP messages handled since the start.
+        messages,
+        /// SIP messages that could not be parsed, since the start.
+        messages_malformed,
+        /// SIP messages that belonged to nothing, since the start.
+        messages_stray,
+        /// Calls begun, since the start.
+        calls_begun,
+        /// INVITEs refused before they became a call, since the start.
+        calls_refused,
+        /// INVITEs refused because the call table was full, since the start.
+        calls_refused_full,
+        /// Panics in the handling of a call, each of which ended that call, since the start.
+        call_panics,
+    }
+}
+
+figures! {
+    /// What a worker's sockets hold now, and what passed through them since its start.
+    NetGauges, SharedNet, {
+        /// SIP connections open now.
+        connections,
+        /// Datagrams received on SIP listeners.
+        datagrams_received,
+        /// SIP datagrams that only kept a binding alive.
+        keep_alives,
+        /// SIP messages received on connections.
+        stream_messages_received,
+        /// SIP messages handed to their owner shard.
+        handed_over,
+        /// Messages lost because another shard's mailbox was full.
+        mailbox_drops,
+        /// Events lost because the control plane did not drain them in time.
+        event_drops,
+        /// SIP messages that could not be sent.
+        send_errors,
+        /// SIP datagrams lost because the socket's send buffer was full.
+        datagram_drops,
+        /// Connections refused because there were too many.
+        connections_refused,
+        /// Connections closed for bytes that cannot be framed.
+        framing_errors,
+        /// Connections closed because the peer did not read.
+        slow_readers,
+        /// Media sockets bound.
+        media_sockets,
+        /// Pairs of media ports that could not be bound and were skipped.
+        media_ports_skipped,
+        /// Media packets received.
+        media_packets_received,
+        /// Media packets sent on.
+        media_packets_sent,
+        /// Media packets that the kernel did not take.
+        media_send_drops,
+        /// Panics in the core that were caught.
+        panics,
+    }
+}
+
+/// One shard's figures as the control plane reads them.
+#[derive(Default, Debug)]
+pub struct SharedGauges {
+    core: SharedCore,
+    net: SharedNet,
+}
+
+impl SharedGauges {
+    /// The core's figures after its last turn.
+    pub fn core(&self) -> Gauges {
+        self.core.read()
+    }
+
+    /// The worker's figures after its last turn.
+    pub fn net(&self) -> NetGauges {
+        self.net.read()
+    }
+
+    pub(super) fn publish(&self, core: &Gauges, net: &NetGauges) {
+        self.core.publish(core);
+        self.net.publish(net);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_published_is_read() {
+        let core = Gauges {
+            calls: 3,
+            ..Gauges::default()
+        };
+        let net = NetGauges {
+            panics: 1,
+            ..NetGauges::default()
+        };
+        let shared = SharedGauges::default();
+        shared.publish(&core, &net);
+        assert_eq!(shared.core(), core);
+        assert_eq!(shared.net(), net);
+    }
+}

@@ -1,0 +1,218 @@
+//! The media sockets of one shard.
+//!
+//! A shard has its own slice of the port range and binds it in chunks, as its core asks for more. A
+//! packet is read, handed to the core, and sent on from the socket that the core names, all in one
+//! buffer: nothing is allocated and nothing is logged per packet.
+
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::ops::{Range, RangeInclusive};
+
+use mio::net::UdpSocket;
+use mio::{Interest, Registry, Token};
+use socket2::{Domain, Protocol, Socket, Type};
+
+use super::Core;
+use super::dispatch::Dispatch;
+use super::gauges::NetGauges;
+use crate::config::{Media, MediaAddress};
+use crate::instant::Instant;
+use crate::media::{Forward, MediaPort, MediaSocket};
+
+/// Pairs bound in one turn of the loop.
+const PAIRS_PER_CHUNK: usize = 32;
+/// Packets of one socket in one turn of the loop.
+const PACKETS_PER_TURN: usize = 32;
+/// Receive buffer of a media socket: some seconds of audio, should the thread be held up. The kernel
+/// cuts it to `net.core.rmem_max`.
+const RECEIVE_BUFFER_BYTES: usize = 256 * 1_024;
+
+/// A media socket pair cannot be bound for want of sockets or memory: the next one neither.
+#[derive(Debug)]
+pub(super) struct OutOfSockets;
+
+/// The media sockets of one shard, by [`MediaSocket`] number.
+pub(super) struct MediaSockets {
+    sockets: Vec<UdpSocket>,
+    addresses: Vec<MediaAddress>,
+    /// RTP ports that no pair was tried on yet, step 2.
+    untried: Range<u32>,
+    /// Token of socket 0; the other sockets follow.
+    first_token: usize,
+}
+
+impl MediaSockets {
+    /// Nothing bound yet.
+    pub(super) fn new(media: &Media, shard: u8, shards: u8, first_token: usize) -> Self {
+        Self {
+            sockets: Vec::new(),
+            addresses: media.addresses.clone(),
+            untried: slice(&media.ports, shard, shards),
+            first_token,
+        }
+    }
+
+    /// Whether the whole slice was tried.
+    pub(super) fn is_exhausted(&self) -> bool {
+        self.untried.is_empty()
+    }
+
+    /// Binds some more pairs and appends them to `ports`. A port that something else holds is skipped
+    /// and counted; when the process is out of sockets the port is kept for later.
+    pub(super) fn bind_more(
+        &mut self,
+        registry: &Registry,
+        ports: &mut Vec<MediaPort>,
+        counts: &mut NetGauges,
+    ) -> Result<(), OutOfSockets> {
+        let enough = ports.len() + PAIRS_PER_CHUNK;
+        while ports.len() < enough && !self.untried.is_empty() {
+            let Ok(port) = u16::try_from(self.untried.start) else {
+                break;
+            };
+            for index in 0..self.addresses.len() {
+                let Some(address) = self.addresses.get(index).copied() else {
+                    break;
+                };
+                match self.bind_pair(registry, address, port) {
+                    Ok(pair) => {
+                        counts.media_sockets += 2;
+                        ports.push(pair);
+                    }
+                    Err(error) if is_out_of_sockets(&error) => {
+                        tracing::warn!(%error, "no more media ports for now");
+                        return Err(OutOfSockets);
+                    }
+                    Err(error) => {
+                        counts.media_ports_skipped += 1;
+                        tracing::warn!(address = %address.bind, port, %error, "media port skipped");
+                    }
+                }
+            }
+            self.untried.start += 2;
+        }
+        Ok(())
+    }
+
+    fn bind_pair(
+        &mut self,
+        registry: &Registry,
+        address: MediaAddress,
+        port: u16,
+    ) -> io::Result<MediaPort> {
+        let mut rtp = bind(address.bind, port)?;
+        let mut rtcp = bind(address.bind, port + 1)?;
+        let number = self.sockets.len();
+        let socket = u32::try_from(number).map_err(io::Error::other)?;
+        let token = self.first_token + number;
+        registry.register(&mut rtp, Token(token), Interest::READABLE)?;
+        registry.register(&mut rtcp, Token(token + 1), Interest::READABLE)?;
+        self.sockets.push(rtp);
+        self.sockets.push(rtcp);
+        Ok(MediaPort {
+            socket: MediaSocket(socket),
+            advertise: SocketAddr::new(address.advertise, port),
+        })
+    }
+
+    /// Relays what a socket has received, a turn's share of it; returns whether there may be more.
+    pub(super) fn relay<C: Core>(
+        &self,
+        number: usize,
+        buffer: &mut [u8],
+        dispatch: &mut Dispatch<C>,
+        now: Instant,
+    ) -> bool {
+        let (Some(socket), Ok(id)) = (self.sockets.get(number), u32::try_from(number)) else {
+            return false;
+        };
+        for _ in 0..PACKETS_PER_TURN {
+            let (bytes, from) = match socket.recv_from(buffer) {
+                Ok(received) => received,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return false,
+                // An error that an earlier packet left; the socket itself is in order.
+                Err(_) => continue,
+            };
+            dispatch.counts.media_packets_received += 1;
+            let packet = buffer.get(..bytes).unwrap_or_default();
+            if let Some(forward) = dispatch.relay(MediaSocket(id), from, packet, now) {
+                self.send(forward, packet, &mut dispatch.counts);
+            }
+        }
+        true
+    }
+
+    fn send(&self, forward: Forward, packet: &[u8], counts: &mut NetGauges) {
+        let socket = usize::try_from(forward.socket.0)
+            .ok()
+            .and_then(|number| self.sockets.get(number));
+        match socket.map(|socket| socket.send_to(packet, forward.to)) {
+            Some(Ok(_)) => counts.media_packets_sent += 1,
+            Some(Err(_)) | None => counts.media_send_drops += 1,
+        }
+    }
+}
+
+/// A shard's RTP ports, step 2: an even start, an odd port after each, no port in two slices.
+fn slice(ports: &RangeInclusive<u16>, shard: u8, shards: u8) -> Range<u32> {
+    let first = u32::from(*ports.start()).next_multiple_of(2);
+    let end = u32::from(*ports.end()) + 1;
+    let pairs = end.saturating_sub(first) / 2;
+    let shards = u32::from(shards.max(1));
+    let pair = |shard: u32| first + 2 * (pairs * shard / shards);
+    pair(u32::from(shard))..pair(u32::from(shard) + 1)
+}
+
+fn bind(address: IpAddr, port: u16) -> io::Result<UdpSocket> {
+    let address = SocketAddr::new(address, port);
+    let socket = Socket::new(
+        Domain::for_address(address),
+        Type::DGRAM.nonblocking(),
+        Some(Protocol::UDP),
+    )?;
+    if address.is_ipv6() {
+        socket.set_only_v6(true)?;
+    }
+    socket.set_recv_buffer_size(RECEIVE_BUFFER_BYTES)?;
+    socket.bind(&address.into())?;
+    Ok(UdpSocket::from_std(socket.into()))
+}
+
+fn is_out_of_sockets(error: &io::Error) -> bool {
+    matches!(
+        error.raw_os_error(),
+        Some(libc::EMFILE | libc::ENFILE | libc::ENOBUFS | libc::ENOMEM | libc::ENOSPC)
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn slices_are_even_disjoint_and_cover_the_range() {
+        for (ports, expected_pairs) in [
+            (20_000..=29_999, 5_000),
+            (20_001..=29_999, 4_999),
+            (20_000..=29_998, 4_999),
+            (1..=2, 0),
+            (2..=2, 0),
+            (65_534..=65_535, 1),
+            (1_024..=65_535, 32_256),
+        ] {
+            for shards in [1, 2, 3, 64] {
+                let mut rtp_ports = Vec::new();
+                for shard in 0..shards {
+                    rtp_ports.extend(slice(&ports, shard, shards).step_by(2));
+                }
+                assert_eq!(rtp_ports.len(), expected_pairs, "{ports:?} {shards}");
+                assert!(rtp_ports.is_sorted_by(|a, b| a < b));
+                for port in rtp_ports {
+                    assert_eq!(port % 2, 0);
+                    assert!(port >= u32::from(*ports.start()));
+                    assert!(port < u32::from(*ports.end()));
+                }
+            }
+        }
+    }
+}

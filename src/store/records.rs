@@ -1,0 +1,225 @@
+//! What the store keeps, as the API and the publisher see it.
+
+use ipnetwork::IpNetwork;
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::connector_id::VoiceConnectorId;
+use crate::numbering::E164;
+
+/// A voice connector without its configurations.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct VoiceConnectorRecord {
+    /// The id.
+    pub id: VoiceConnectorId,
+    /// The AWS account that owns it.
+    pub account: String,
+    /// `Name`, 1 to 256 characters.
+    pub name: String,
+    /// `AwsRegion`, as asked for.
+    pub aws_region: String,
+    /// `{id}.{sip.domain}` at its creation; the realm of its credentials.
+    pub outbound_host_name: String,
+    /// TLS and SRTP on the customer's side.
+    pub require_encryption: bool,
+    /// `NetworkType`.
+    pub network_type: String,
+    /// `IntegrationType`, where one was given.
+    pub integration_type: Option<String>,
+    /// When it was created.
+    pub created: Timestamp,
+    /// When it was changed last.
+    pub updated: Timestamp,
+}
+
+/// What a voice connector is created from.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct NewVoiceConnector {
+    /// The AWS account that will own it.
+    pub account: String,
+    /// `Name`
+    pub name: String,
+    /// `AwsRegion`
+    pub aws_region: String,
+    /// `RequireEncryption`
+    pub require_encryption: bool,
+    /// `NetworkType`
+    pub network_type: String,
+    /// `IntegrationType`
+    pub integration_type: Option<String>,
+}
+
+/// `Termination`
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct TerminationRecord {
+    /// `CpsLimit`, at least 1.
+    pub cps_limit: u32,
+    /// `DefaultPhoneNumber`, in `+` form.
+    pub default_phone_number: Option<String>,
+    /// `CallingRegions`, ISO 3166-1 alpha-2.
+    pub calling_regions: Vec<String>,
+    /// `CidrAllowedList`
+    pub cidr_allowed_list: Vec<IpNetwork>,
+    /// `Disabled`
+    pub disabled: bool,
+}
+
+/// `Origination`
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct OriginationRecord {
+    /// `Routes`
+    pub routes: Vec<RouteRecord>,
+    /// `Disabled`
+    pub disabled: bool,
+}
+
+/// `OriginationRoute`
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct RouteRecord {
+    /// `Host`: FQDN or IP address.
+    pub host: String,
+    /// `Port`
+    pub port: u16,
+    /// `Protocol`
+    pub protocol: RouteProtocol,
+    /// `Priority`, 1 to 100.
+    pub priority: u8,
+    /// `Weight`, 1 to 100.
+    pub weight: u8,
+}
+
+/// `OriginationRouteProtocol`
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "UPPERCASE")]
+pub enum RouteProtocol {
+    /// TCP; TLS where the connector requires encryption.
+    Tcp,
+    /// UDP
+    Udp,
+}
+
+/// The last OPTIONS that came from a customer's host.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct HealthRecord {
+    /// Where from.
+    pub source: std::net::IpAddr,
+    /// When.
+    pub at: Timestamp,
+}
+
+/// A number of an account's inventory.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct PhoneNumberRecord {
+    /// The number.
+    pub number: E164,
+    /// The AWS account that ordered it.
+    pub account: String,
+    /// `ProductType`, as ordered.
+    pub product_type: String,
+    /// The voice connector it is associated with.
+    pub voice_connector: Option<VoiceConnectorId>,
+    /// When it was associated.
+    pub associated: Option<Timestamp>,
+    /// The order it came with.
+    pub order: String,
+    /// When it was ordered.
+    pub created: Timestamp,
+    /// When it was changed last.
+    pub updated: Timestamp,
+}
+
+/// `PhoneNumberOrder`
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct OrderRecord {
+    /// `PhoneNumberOrderId`, a UUID.
+    pub id: String,
+    /// The AWS account that ordered.
+    pub account: String,
+    /// `ProductType`
+    pub product_type: String,
+    /// The numbers, and whether each was acquired.
+    pub numbers: Vec<OrderedNumber>,
+    /// When it was placed.
+    pub created: Timestamp,
+}
+
+/// A number of an order.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct OrderedNumber {
+    /// In `+` form.
+    pub number: String,
+    /// Whether it went into the account's inventory; not where somebody has it already.
+    pub acquired: bool,
+}
+
+/// Which numbers a list has.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct NumberFilter {
+    /// Associated with this connector.
+    pub voice_connector: Option<VoiceConnectorId>,
+    /// Associated with some connector, or with none.
+    pub associated: Option<bool>,
+    /// Of this product type.
+    pub product_type: Option<String>,
+}
+
+/// Why a number could not be associated or disassociated; the others of the request were.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct NumberError {
+    /// The number.
+    pub number: E164,
+    /// What is wrong with it.
+    pub problem: NumberProblem,
+}
+
+/// See [`NumberError`].
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum NumberProblem {
+    /// Not in the account's inventory.
+    NotInInventory,
+    /// Associated with another connector, and `ForceAssociate` was not set.
+    AssociatedElsewhere,
+    /// Not associated with this connector.
+    NotAssociated,
+}
+
+/// A part of a list, and where the next part begins.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Page<T> {
+    /// The rows.
+    pub rows: Vec<T>,
+    /// Opaque; `None` at the end. Stable when rows are added.
+    pub next: Option<String>,
+}
+
+/// Why the store did not do what it was asked.
+#[derive(Debug)]
+pub enum StoreError {
+    /// No such connector in this account. 404.
+    UnknownVoiceConnector(VoiceConnectorId),
+    /// The connector's configuration of this name was never put. 404.
+    NotConfigured(&'static str),
+    /// No such number in this account. 404.
+    UnknownNumber(E164),
+    /// No such order in this account. 404.
+    UnknownOrder,
+    /// The connector still has this many numbers. 409.
+    NumbersAssociated(u64),
+    /// More credentials than one connector may have. 400.
+    TooManyCredentials {
+        /// The most it may have.
+        most: usize,
+    },
+    /// A next-token that this store did not give out. 400.
+    InvalidToken,
+    /// The database failed. 500.
+    Database(sqlx::Error),
+    /// A row holds what this program did not write. 500.
+    Corrupt(&'static str),
+}
+
+impl From<sqlx::Error> for StoreError {
+    fn from(error: sqlx::Error) -> Self {
+        Self::Database(error)
+    }
+}

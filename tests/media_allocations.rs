@@ -1,0 +1,77 @@
+//! The media path allocates nothing: counted, not promised.
+#![allow(
+    unsafe_code,
+    reason = "a counting global allocator cannot be written without it"
+)]
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::cell::Cell;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use trunkline::instant::Instant;
+use trunkline::media::{Media, MediaPort, MediaSocket};
+
+thread_local! {
+    /// Of this thread alone: the test harness allocates on its own.
+    static ALLOCATIONS: Cell<u64> = const { Cell::new(0) };
+}
+
+struct Counting;
+
+// SAFETY: every call is passed to the system's allocator as it came.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        ALLOCATIONS.set(ALLOCATIONS.get() + 1);
+        // SAFETY: the caller's promise is the one System asks for.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        // SAFETY: the pointer came from System, with this layout.
+        unsafe { System.dealloc(pointer, layout) }
+    }
+
+    unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, bytes: usize) -> *mut u8 {
+        ALLOCATIONS.set(ALLOCATIONS.get() + 1);
+        // SAFETY: the pointer came from System, with this layout.
+        unsafe { System.realloc(pointer, layout, bytes) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+#[test]
+fn relaying_ten_thousand_packets_allocates_nothing() {
+    let mut media = Media::new(Duration::ZERO);
+    for number in 0..2u16 {
+        media.add_port(MediaPort {
+            socket: MediaSocket(2 * u32::from(number)),
+            advertise: SocketAddr::from(([198, 51, 100, 7], 20_000 + 2 * number)),
+        });
+    }
+    let a = media.allocate(false, Instant::ORIGIN).unwrap();
+    let b = media.allocate(false, Instant::ORIGIN).unwrap();
+    let peer_a = SocketAddr::from(([10, 0, 0, 1], 4000));
+    let peer_b = SocketAddr::from(([10, 0, 0, 2], 5000));
+    media.connect(a.id, b.id);
+    media.expect(a.id, Some(peer_a), None);
+    media.expect(b.id, Some(peer_b), None);
+    let mut packet = [0u8; 172];
+    packet[0] = 0x80;
+    let stranger = SocketAddr::from(([192, 0, 2, 66], 666));
+
+    let before = ALLOCATIONS.get();
+    let mut forwarded = 0;
+    for _ in 0..5_000 {
+        forwarded += u32::from(media.relay(MediaSocket(0), peer_a, &packet).is_some());
+        forwarded += u32::from(media.relay(MediaSocket(2), peer_b, &packet).is_some());
+        forwarded += u32::from(media.relay(MediaSocket(0), stranger, &packet).is_some());
+    }
+    let allocated = ALLOCATIONS.get() - before;
+
+    assert_eq!(forwarded, 10_000);
+    assert_eq!(allocated, 0);
+    assert!(before > 0, "the allocator counts");
+}
