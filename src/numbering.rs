@@ -55,6 +55,19 @@ impl FromStr for E164 {
 }
 
 impl E164 {
+    /// The digits as a number.
+    pub const fn digits(self) -> u64 {
+        self.digits
+    }
+
+    /// The number with these digits; `None` where they are not 2 to 15.
+    pub const fn from_digits(digits: u64) -> Option<Self> {
+        match digits {
+            10..=999_999_999_999_999 => Some(Self { digits }),
+            0..10 | 1_000_000_000_000_000.. => None,
+        }
+    }
+
     /// Whether the number begins with these digits; `prefix` may have a leading `+`.
     pub fn starts_with(self, prefix: &str) -> bool {
         let mut text = [0u8; 20];

@@ -22,7 +22,10 @@ impl CallLimiter for SlidingWindow {
         let mut all = self.admitted.lock().unwrap_or_else(PoisonError::into_inner);
         let admitted = all.entry(connector).or_default();
         // Shards read their clocks once a turn, so that `now` may be a little behind the newest entry.
-        while admitted.front().is_some_and(|oldest| now.since(*oldest) >= WINDOW) {
+        while admitted
+            .front()
+            .is_some_and(|oldest| now.since(*oldest) >= WINDOW)
+        {
             admitted.pop_front();
         }
         if admitted.len() >= per_second as usize {
@@ -49,8 +52,16 @@ mod tests {
     #[test]
     fn no_second_has_more_calls_than_the_limit() {
         let limiter = SlidingWindow::default();
-        let admitted: Vec<u64> = (0..5_000).step_by(10).filter(|now| limiter.admit(connector(1), 7, at(*now))).collect();
-        assert!(admitted.windows(8).all(|eight| eight[7] - eight[0] >= 1_000), "{admitted:?}");
+        let admitted: Vec<u64> = (0..5_000)
+            .step_by(10)
+            .filter(|now| limiter.admit(connector(1), 7, at(*now)))
+            .collect();
+        assert!(
+            admitted
+                .windows(8)
+                .all(|eight| eight[7] - eight[0] >= 1_000),
+            "{admitted:?}"
+        );
         assert_eq!(admitted.len(), 5 * 7, "the limit is used in full");
     }
 

@@ -33,7 +33,7 @@ pub trait Routes: Send + Sync {
     fn names(&self) -> Vec<String>;
 
     /// Takes the addresses; called only where they differ from the last ones.
-    fn publish(&self, addresses: &Addresses);
+    fn publish(&self, addresses: &Addresses) -> impl Future<Output = ()> + Send;
 }
 
 /// Keeps the addresses of the routes' names fresh: at once, every 30 s, and whenever `changed` is
@@ -108,7 +108,7 @@ where
         let answers = lookup(routes.names()).await;
         let addresses = with_last_known(answers, &last);
         if addresses != last {
-            routes.publish(&addresses);
+            routes.publish(&addresses).await;
             last = addresses;
         }
     }
@@ -145,7 +145,7 @@ mod tests {
             vec!["pbx.example".to_owned()]
         }
 
-        fn publish(&self, addresses: &Addresses) {
+        async fn publish(&self, addresses: &Addresses) {
             self.0.send(addresses.clone()).unwrap();
         }
     }

@@ -394,12 +394,39 @@ pub struct Running {
     threads: Vec<JoinHandle<()>>,
 }
 
-impl Running {
+/// What the control plane keeps of the data plane while it runs.
+#[derive(Clone)]
+pub struct Handle {
+    /// Each shard's figures.
+    pub gauges: Vec<Arc<SharedGauges>>,
+    mailboxes: Arc<[Mailbox]>,
+}
+
+impl Handle {
     /// Makes every shard look at the published snapshot now; to be called after a publish.
     pub fn wake(&self) {
-        for mailbox in self.mailboxes.iter() {
-            mailbox.wake();
+        wake_all(&self.mailboxes);
+    }
+}
+
+fn wake_all(mailboxes: &[Mailbox]) {
+    for mailbox in mailboxes {
+        mailbox.wake();
+    }
+}
+
+impl Running {
+    /// For wakes and figures, from anywhere.
+    pub fn handle(&self) -> Handle {
+        Handle {
+            gauges: self.gauges.clone(),
+            mailboxes: Arc::clone(&self.mailboxes),
         }
+    }
+
+    /// Makes every shard look at the published snapshot now; to be called after a publish.
+    pub fn wake(&self) {
+        wake_all(&self.mailboxes);
     }
 
     /// Whether every shard's thread is alive. One that ended has logged why.

@@ -3,10 +3,441 @@
 use std::net::IpAddr;
 
 use jiff::Timestamp;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use sqlx::Row;
+use sqlx::sqlite::SqliteRow;
 
 use super::records::{
-    HealthRecord, NewVoiceConnector, OriginationRecord, Page, StoreError, TerminationRecord, VoiceConnectorRecord,
+    HealthRecord, NewVoiceConnector, OriginationRecord, Page, StoreError, TerminationRecord,
+    VoiceConnectorRecord,
 };
-use super::Store;
+use super::{Store, timestamp};
 use crate::connector_id::VoiceConnectorId;
 use crate::shard::snapshot::Credential;
+
+/// Credentials one connector may have.
+pub const CREDENTIALS_MAX: usize = 10;
+
+/// A connector with all that calls need to know of it.
+pub struct WholeConnector {
+    /// The connector.
+    pub record: VoiceConnectorRecord,
+    /// Termination, where it was put.
+    pub termination: Option<TerminationRecord>,
+    /// Origination, where it was put.
+    pub origination: Option<OriginationRecord>,
+    /// Credentials, by user name.
+    pub credentials: Vec<Credential>,
+}
+
+impl Store {
+    /// Adds a connector.
+    pub async fn insert_voice_connector(
+        &self,
+        id: VoiceConnectorId,
+        new: NewVoiceConnector,
+        outbound_host_name: String,
+        now: Timestamp,
+    ) -> Result<VoiceConnectorRecord, StoreError> {
+        let NewVoiceConnector {
+            account,
+            name,
+            aws_region,
+            require_encryption,
+            network_type,
+            integration_type,
+        } = new;
+        sqlx::query(
+            "INSERT INTO voice_connector (id, account, name, aws_region, outbound_host_name, require_encryption, \
+             network_type, integration_type, created, updated) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        )
+        .bind(id.as_str())
+        .bind(&account)
+        .bind(&name)
+        .bind(&aws_region)
+        .bind(&outbound_host_name)
+        .bind(require_encryption)
+        .bind(&network_type)
+        .bind(&integration_type)
+        .bind(now.as_millisecond())
+        .bind(now.as_millisecond())
+        .execute(&self.pool)
+        .await?;
+        self.voice_connector(&account, id).await
+    }
+
+    /// One connector of an account.
+    pub async fn voice_connector(
+        &self,
+        account: &str,
+        id: VoiceConnectorId,
+    ) -> Result<VoiceConnectorRecord, StoreError> {
+        self.connector_row(account, id)
+            .await
+            .and_then(|row| record(&row))
+    }
+
+    async fn connector_row(
+        &self,
+        account: &str,
+        id: VoiceConnectorId,
+    ) -> Result<SqliteRow, StoreError> {
+        let row = sqlx::query("SELECT * FROM voice_connector WHERE id = ? AND account = ?")
+            .bind(id.as_str())
+            .bind(account)
+            .fetch_optional(&self.pool)
+            .await?;
+        row.ok_or(StoreError::UnknownVoiceConnector(id))
+    }
+
+    /// An account's connectors in the order of their creation, at most `most`, from behind the token on.
+    pub async fn voice_connectors(
+        &self,
+        account: &str,
+        after: Option<&str>,
+        most: u32,
+    ) -> Result<Page<VoiceConnectorRecord>, StoreError> {
+        let (created, id) = match after {
+            Some(token) => token.split_once('-').ok_or(StoreError::InvalidToken)?,
+            None => ("-1", ""),
+        };
+        let created: i64 = created.parse().map_err(|_| StoreError::InvalidToken)?;
+        let rows = sqlx::query(
+            "SELECT * FROM voice_connector WHERE account = ? AND (created, id) > (?, ?) ORDER BY created, id LIMIT ?",
+        )
+        .bind(account)
+        .bind(created)
+        .bind(id)
+        .bind(i64::from(most) + 1)
+        .fetch_all(&self.pool)
+        .await?;
+        let rows: Vec<VoiceConnectorRecord> = rows.iter().map(record).collect::<Result<_, _>>()?;
+        let token =
+            |last: &VoiceConnectorRecord| format!("{}-{}", last.created.as_millisecond(), last.id);
+        Ok(Page::of(rows, most, token))
+    }
+
+    /// Changes a connector's name and encryption.
+    pub async fn update_voice_connector(
+        &self,
+        account: &str,
+        id: VoiceConnectorId,
+        name: &str,
+        require_encryption: bool,
+        now: Timestamp,
+    ) -> Result<VoiceConnectorRecord, StoreError> {
+        sqlx::query("UPDATE voice_connector SET name = ?, require_encryption = ?, updated = ? WHERE id = ? AND account = ?")
+            .bind(name)
+            .bind(require_encryption)
+            .bind(now.as_millisecond())
+            .bind(id.as_str())
+            .bind(account)
+            .execute(&self.pool)
+            .await?;
+        self.voice_connector(account, id).await
+    }
+
+    /// Takes a connector out, if no number is associated with it.
+    pub async fn delete_voice_connector(
+        &self,
+        account: &str,
+        id: VoiceConnectorId,
+    ) -> Result<(), StoreError> {
+        self.connector_row(account, id).await?;
+        let mut transaction = self.pool.begin().await?;
+        let row = sqlx::query("SELECT count(*) FROM phone_number WHERE voice_connector = ?")
+            .bind(id.as_str())
+            .fetch_one(&mut *transaction)
+            .await?;
+        let numbers: i64 = row.try_get(0)?;
+        if numbers > 0 {
+            return Err(StoreError::NumbersAssociated(numbers.unsigned_abs()));
+        }
+        sqlx::query("DELETE FROM voice_connector WHERE id = ?")
+            .bind(id.as_str())
+            .execute(&mut *transaction)
+            .await?;
+        transaction.commit().await?;
+        Ok(())
+    }
+
+    /// The connector's termination.
+    pub async fn termination(
+        &self,
+        account: &str,
+        id: VoiceConnectorId,
+    ) -> Result<TerminationRecord, StoreError> {
+        let row = self.connector_row(account, id).await?;
+        configuration(&row, "termination")?.ok_or(StoreError::NotConfigured("termination"))
+    }
+
+    /// The connector's origination.
+    pub async fn origination(
+        &self,
+        account: &str,
+        id: VoiceConnectorId,
+    ) -> Result<OriginationRecord, StoreError> {
+        let row = self.connector_row(account, id).await?;
+        configuration(&row, "origination")?.ok_or(StoreError::NotConfigured("origination"))
+    }
+
+    /// Puts the connector's termination, or takes it away.
+    pub async fn set_termination(
+        &self,
+        account: &str,
+        id: VoiceConnectorId,
+        termination: Option<&TerminationRecord>,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        let sql =
+            "UPDATE voice_connector SET termination = ?, updated = ? WHERE id = ? AND account = ?";
+        self.set_configuration(sql, account, id, termination, now)
+            .await
+    }
+
+    /// Puts the connector's origination, or takes it away.
+    pub async fn set_origination(
+        &self,
+        account: &str,
+        id: VoiceConnectorId,
+        origination: Option<&OriginationRecord>,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        let sql =
+            "UPDATE voice_connector SET origination = ?, updated = ? WHERE id = ? AND account = ?";
+        self.set_configuration(sql, account, id, origination, now)
+            .await
+    }
+
+    async fn set_configuration<T: Serialize>(
+        &self,
+        sql: &'static str,
+        account: &str,
+        id: VoiceConnectorId,
+        configuration: Option<&T>,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        let text = configuration.map(serde_json::to_string).transpose();
+        let text = text.map_err(|_| StoreError::Corrupt("a configuration that is no JSON"))?;
+        let done = sqlx::query(sql)
+            .bind(text)
+            .bind(now.as_millisecond())
+            .bind(id.as_str())
+            .bind(account)
+            .execute(&self.pool)
+            .await?;
+        match done.rows_affected() {
+            0 => Err(StoreError::UnknownVoiceConnector(id)),
+            1.. => Ok(()),
+        }
+    }
+
+    /// Adds credentials, or replaces those of the same user name.
+    pub async fn put_credentials(
+        &self,
+        account: &str,
+        id: VoiceConnectorId,
+        credentials: &[Credential],
+    ) -> Result<(), StoreError> {
+        self.connector_row(account, id).await?;
+        let mut transaction = self.pool.begin().await?;
+        for credential in credentials {
+            sqlx::query(
+                "INSERT INTO termination_credential (voice_connector, username, ha1_md5, ha1_sha256) \
+                 VALUES (?, ?, ?, ?) ON CONFLICT (voice_connector, username) \
+                 DO UPDATE SET ha1_md5 = excluded.ha1_md5, ha1_sha256 = excluded.ha1_sha256",
+            )
+            .bind(id.as_str())
+            .bind(&credential.username)
+            .bind(&credential.ha1_md5)
+            .bind(&credential.ha1_sha256)
+            .execute(&mut *transaction)
+            .await?;
+        }
+        let row =
+            sqlx::query("SELECT count(*) FROM termination_credential WHERE voice_connector = ?")
+                .bind(id.as_str())
+                .fetch_one(&mut *transaction)
+                .await?;
+        let count: i64 = row.try_get(0)?;
+        if count > CREDENTIALS_MAX as i64 {
+            return Err(StoreError::TooManyCredentials {
+                most: CREDENTIALS_MAX,
+            });
+        }
+        transaction.commit().await?;
+        Ok(())
+    }
+
+    /// Takes the credentials of these user names away; a name that has none is no error.
+    pub async fn delete_credentials(
+        &self,
+        account: &str,
+        id: VoiceConnectorId,
+        usernames: &[String],
+    ) -> Result<(), StoreError> {
+        self.connector_row(account, id).await?;
+        let mut transaction = self.pool.begin().await?;
+        for username in usernames {
+            sqlx::query(
+                "DELETE FROM termination_credential WHERE voice_connector = ? AND username = ?",
+            )
+            .bind(id.as_str())
+            .bind(username)
+            .execute(&mut *transaction)
+            .await?;
+        }
+        transaction.commit().await?;
+        Ok(())
+    }
+
+    /// The user names that have credentials, in order.
+    pub async fn credential_usernames(
+        &self,
+        account: &str,
+        id: VoiceConnectorId,
+    ) -> Result<Vec<String>, StoreError> {
+        self.connector_row(account, id).await?;
+        let credentials = self.credentials(id).await?;
+        Ok(credentials
+            .into_iter()
+            .map(|credential| credential.username)
+            .collect())
+    }
+
+    async fn credentials(&self, id: VoiceConnectorId) -> Result<Vec<Credential>, StoreError> {
+        let rows = sqlx::query(
+            "SELECT * FROM termination_credential WHERE voice_connector = ? ORDER BY username",
+        )
+        .bind(id.as_str())
+        .fetch_all(&self.pool)
+        .await?;
+        rows.iter().map(credential).collect()
+    }
+
+    /// Notes that OPTIONS came from a customer's host.
+    pub async fn record_options(
+        &self,
+        id: VoiceConnectorId,
+        source: IpAddr,
+        at: Timestamp,
+    ) -> Result<(), StoreError> {
+        sqlx::query(
+            "INSERT INTO termination_health (voice_connector, source, at) \
+             SELECT id, ?, ? FROM voice_connector WHERE id = ? \
+             ON CONFLICT (voice_connector) DO UPDATE SET source = excluded.source, at = excluded.at",
+        )
+        .bind(source.to_string())
+        .bind(at.as_millisecond())
+        .bind(id.as_str())
+        .execute(&self.pool)
+        .await?;
+        Ok(())
+    }
+
+    /// The last OPTIONS from the customer's hosts.
+    pub async fn termination_health(
+        &self,
+        account: &str,
+        id: VoiceConnectorId,
+    ) -> Result<Option<HealthRecord>, StoreError> {
+        self.connector_row(account, id).await?;
+        let row =
+            sqlx::query("SELECT source, at FROM termination_health WHERE voice_connector = ?")
+                .bind(id.as_str())
+                .fetch_optional(&self.pool)
+                .await?;
+        let Some(row) = row else { return Ok(None) };
+        let source: String = row.try_get("source")?;
+        let source = source
+            .parse()
+            .map_err(|_| StoreError::Corrupt("termination_health.source"))?;
+        Ok(Some(HealthRecord {
+            source,
+            at: timestamp(row.try_get("at")?)?,
+        }))
+    }
+
+    /// One connector as calls need it.
+    pub async fn whole_connector(
+        &self,
+        id: VoiceConnectorId,
+    ) -> Result<WholeConnector, StoreError> {
+        let row = sqlx::query("SELECT * FROM voice_connector WHERE id = ?")
+            .bind(id.as_str())
+            .fetch_optional(&self.pool)
+            .await?;
+        whole(
+            &row.ok_or(StoreError::UnknownVoiceConnector(id))?,
+            self.credentials(id).await?,
+        )
+    }
+
+    /// Every connector of every account, as calls need it.
+    pub async fn whole_connectors(&self) -> Result<Vec<WholeConnector>, StoreError> {
+        let mut by_connector = std::collections::HashMap::<String, Vec<Credential>>::new();
+        let rows = sqlx::query("SELECT * FROM termination_credential ORDER BY username")
+            .fetch_all(&self.pool)
+            .await?;
+        for row in &rows {
+            by_connector
+                .entry(row.try_get("voice_connector")?)
+                .or_default()
+                .push(credential(row)?);
+        }
+        let rows = sqlx::query("SELECT * FROM voice_connector")
+            .fetch_all(&self.pool)
+            .await?;
+        let with_credentials = |row: &SqliteRow| {
+            let id: String = row.try_get("id")?;
+            whole(row, by_connector.remove(&id).unwrap_or_default())
+        };
+        rows.iter().map(with_credentials).collect()
+    }
+}
+
+fn whole(row: &SqliteRow, credentials: Vec<Credential>) -> Result<WholeConnector, StoreError> {
+    Ok(WholeConnector {
+        record: record(row)?,
+        termination: configuration(row, "termination")?,
+        origination: configuration(row, "origination")?,
+        credentials,
+    })
+}
+
+fn record(row: &SqliteRow) -> Result<VoiceConnectorRecord, StoreError> {
+    let id: String = row.try_get("id")?;
+    Ok(VoiceConnectorRecord {
+        id: id
+            .parse()
+            .map_err(|_| StoreError::Corrupt("voice_connector.id"))?,
+        account: row.try_get("account")?,
+        name: row.try_get("name")?,
+        aws_region: row.try_get("aws_region")?,
+        outbound_host_name: row.try_get("outbound_host_name")?,
+        require_encryption: row.try_get("require_encryption")?,
+        network_type: row.try_get("network_type")?,
+        integration_type: row.try_get("integration_type")?,
+        created: timestamp(row.try_get("created")?)?,
+        updated: timestamp(row.try_get("updated")?)?,
+    })
+}
+
+fn configuration<T: DeserializeOwned>(
+    row: &SqliteRow,
+    column: &'static str,
+) -> Result<Option<T>, StoreError> {
+    let text: Option<String> = row.try_get(column)?;
+    text.map(|text| serde_json::from_str(&text))
+        .transpose()
+        .map_err(|_| StoreError::Corrupt(column))
+}
+
+fn credential(row: &SqliteRow) -> Result<Credential, StoreError> {
+    Ok(Credential {
+        username: row.try_get("username")?,
+        ha1_md5: row.try_get("ha1_md5")?,
+        ha1_sha256: row.try_get("ha1_sha256")?,
+    })
+}

@@ -311,6 +311,7 @@ fn config(shards: u8) -> Config {
         },
         store: Store { url: String::new() },
         limits: Limits::default(),
+        ..Config::default_for_start()
     }
 }
 

@@ -1,0 +1,435 @@
+//! Writes and what calls see of them: commit, then publish, then answer.
+//!
+//! All writes go through one lock, so that snapshots follow each other in the order of the commits. A
+//! snapshot is a changed copy of the last one that shares all that did not change.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use jiff::Timestamp;
+use tokio::sync::{Mutex, MutexGuard, Notify};
+
+use crate::config::{Carrier, Config, Host, Secret, Target, Transport};
+use crate::connector_id::VoiceConnectorId;
+use crate::numbering::E164;
+use crate::shard::snapshot::{
+    Credential, Origination, OriginationRoute, Snapshot, Termination, VoiceConnector,
+};
+use crate::sip::digest::{self, Algorithm};
+use crate::store::{
+    NewVoiceConnector, NumberError, OpenError, OrderRecord, OriginationRecord, RouteProtocol,
+    RouteRecord, Store, StoreError, TerminationRecord, VoiceConnectorRecord, WholeConnector,
+};
+
+use super::random_bytes;
+use super::resolver::{Addresses, Routes};
+
+/// The store, and the snapshot of it that the shards read.
+pub struct Control {
+    store: Store,
+    snapshot: Arc<ArcSwap<Snapshot>>,
+    /// Held from before a commit until after its publishing.
+    writing: Mutex<()>,
+    sip_domain: String,
+    names_changed: Arc<Notify>,
+    /// Tells the shards to look at the snapshot.
+    wake: std::sync::OnceLock<Box<dyn Fn() + Send + Sync>>,
+}
+
+impl Control {
+    /// Opens the store and makes the first snapshot.
+    pub async fn open(
+        url: &str,
+        sip_domain: &str,
+        carriers: Arc<[Carrier]>,
+    ) -> Result<Arc<Self>, OpenError> {
+        let store = Store::open(url).await?;
+        let mut snapshot = Snapshot {
+            carriers,
+            ..Snapshot::default()
+        };
+        for connector in store.whole_connectors().await? {
+            snapshot.put_connector(for_calls(connector));
+        }
+        for (number, connector) in store.associations().await? {
+            snapshot.numbers.insert(number, connector);
+        }
+        Ok(Arc::new(Self {
+            store,
+            snapshot: Arc::new(ArcSwap::from_pointee(snapshot)),
+            writing: Mutex::new(()),
+            sip_domain: sip_domain.to_owned(),
+            names_changed: Arc::new(Notify::new()),
+            wake: std::sync::OnceLock::new(),
+        }))
+    }
+
+    /// For reads.
+    pub fn store(&self) -> &Store {
+        &self.store
+    }
+
+    /// What calls see now.
+    pub fn snapshot(&self) -> Arc<Snapshot> {
+        self.snapshot.load_full()
+    }
+
+    /// Where the shards find the snapshot.
+    pub fn published(&self) -> Arc<ArcSwap<Snapshot>> {
+        Arc::clone(&self.snapshot)
+    }
+
+    /// Notified when a route or carrier may have a new host name.
+    pub fn names_changed(&self) -> Arc<Notify> {
+        Arc::clone(&self.names_changed)
+    }
+
+    /// Calls `wake` after every publishing from now on; only the first call counts.
+    pub fn on_publish(&self, wake: impl Fn() + Send + Sync + 'static) {
+        // A second caller would be a fault of ours, and harmless: shards look every turn.
+        let _set_before = self.wake.set(Box::new(wake));
+    }
+
+    /// Names and addresses of this node itself, from its listeners and aliases.
+    pub async fn set_own_hosts(&self, config: &Config) {
+        let listeners = config
+            .sip
+            .listeners
+            .iter()
+            .flat_map(|listener| [listener.bind, listener.advertise]);
+        let addresses = listeners.map(|address| Host::Address(address.ip()).to_string());
+        let aliases = config.sip.aliases.iter().cloned();
+        let hosts = addresses
+            .chain(aliases)
+            .chain([config.sip.domain.clone()])
+            .map(Arc::from)
+            .collect();
+        let writing = self.writing.lock().await;
+        self.publish(&writing, |snapshot| snapshot.own_hosts = hosts);
+    }
+
+    /// `CreateVoiceConnector`
+    pub async fn create_voice_connector(
+        &self,
+        new: NewVoiceConnector,
+    ) -> Result<VoiceConnectorRecord, StoreError> {
+        let id = VoiceConnectorId::from_random(random_bytes());
+        let host = format!("{id}.{}", self.sip_domain);
+        let writing = self.writing.lock().await;
+        let record = self
+            .store
+            .insert_voice_connector(id, new, host, Timestamp::now())
+            .await?;
+        self.publish_connector(&writing, id).await?;
+        Ok(record)
+    }
+
+    /// `UpdateVoiceConnector`
+    pub async fn update_voice_connector(
+        &self,
+        account: &str,
+        id: VoiceConnectorId,
+        name: &str,
+        require_encryption: bool,
+    ) -> Result<VoiceConnectorRecord, StoreError> {
+        let writing = self.writing.lock().await;
+        let now = Timestamp::now();
+        let record = self
+            .store
+            .update_voice_connector(account, id, name, require_encryption, now)
+            .await?;
+        self.publish_connector(&writing, id).await?;
+        Ok(record)
+    }
+
+    /// `DeleteVoiceConnector`
+    pub async fn delete_voice_connector(
+        &self,
+        account: &str,
+        id: VoiceConnectorId,
+    ) -> Result<(), StoreError> {
+        let writing = self.writing.lock().await;
+        self.store.delete_voice_connector(account, id).await?;
+        self.publish(&writing, |snapshot| snapshot.remove_connector(id));
+        Ok(())
+    }
+
+    /// `PutVoiceConnectorTermination`
+    pub async fn put_termination(
+        &self,
+        account: &str,
+        id: VoiceConnectorId,
+        termination: &TerminationRecord,
+    ) -> Result<(), StoreError> {
+        self.set_termination(account, id, Some(termination)).await
+    }
+
+    /// `DeleteVoiceConnectorTermination`; what was never put is no error.
+    pub async fn delete_termination(
+        &self,
+        account: &str,
+        id: VoiceConnectorId,
+    ) -> Result<(), StoreError> {
+        self.set_termination(account, id, None).await
+    }
+
+    async fn set_termination(
+        &self,
+        account: &str,
+        id: VoiceConnectorId,
+        termination: Option<&TerminationRecord>,
+    ) -> Result<(), StoreError> {
+        let writing = self.writing.lock().await;
+        self.store
+            .set_termination(account, id, termination, Timestamp::now())
+            .await?;
+        self.publish_connector(&writing, id).await
+    }
+
+    /// `PutVoiceConnectorOrigination`
+    pub async fn put_origination(
+        &self,
+        account: &str,
+        id: VoiceConnectorId,
+        origination: &OriginationRecord,
+    ) -> Result<(), StoreError> {
+        self.set_origination(account, id, Some(origination)).await
+    }
+
+    /// `DeleteVoiceConnectorOrigination`; what was never put is no error.
+    pub async fn delete_origination(
+        &self,
+        account: &str,
+        id: VoiceConnectorId,
+    ) -> Result<(), StoreError> {
+        self.set_origination(account, id, None).await
+    }
+
+    async fn set_origination(
+        &self,
+        account: &str,
+        id: VoiceConnectorId,
+        origination: Option<&OriginationRecord>,
+    ) -> Result<(), StoreError> {
+        let writing = self.writing.lock().await;
+        self.store
+            .set_origination(account, id, origination, Timestamp::now())
+            .await?;
+        self.publish_connector(&writing, id).await?;
+        self.names_changed.notify_one();
+        Ok(())
+    }
+
+    /// `PutVoiceConnectorTerminationCredentials`: adds or replaces by user name; only hashes are kept.
+    pub async fn put_credentials(
+        &self,
+        account: &str,
+        id: VoiceConnectorId,
+        credentials: &[(String, Secret)],
+    ) -> Result<(), StoreError> {
+        let realm = self
+            .store
+            .voice_connector(account, id)
+            .await?
+            .outbound_host_name;
+        let hashed = credentials.iter().map(|(username, password)| Credential {
+            username: username.clone(),
+            ha1_md5: digest::ha1(Algorithm::Md5, username, &realm, &password.0),
+            ha1_sha256: digest::ha1(Algorithm::Sha256, username, &realm, &password.0),
+        });
+        let hashed: Vec<Credential> = hashed.collect();
+        let writing = self.writing.lock().await;
+        self.store.put_credentials(account, id, &hashed).await?;
+        self.publish_connector(&writing, id).await
+    }
+
+    /// `DeleteVoiceConnectorTerminationCredentials`
+    pub async fn delete_credentials(
+        &self,
+        account: &str,
+        id: VoiceConnectorId,
+        usernames: &[String],
+    ) -> Result<(), StoreError> {
+        let writing = self.writing.lock().await;
+        self.store
+            .delete_credentials(account, id, usernames)
+            .await?;
+        self.publish_connector(&writing, id).await
+    }
+
+    /// `CreatePhoneNumberOrder`: a number that somebody has is not acquired.
+    pub async fn order_numbers(
+        &self,
+        account: &str,
+        product_type: &str,
+        numbers: &[E164],
+    ) -> Result<OrderRecord, StoreError> {
+        let id = uuid::Uuid::new_v4().to_string();
+        let _writing = self.writing.lock().await;
+        self.store
+            .order_numbers(id, account, product_type, numbers, Timestamp::now())
+            .await
+    }
+
+    /// `AssociatePhoneNumbersWithVoiceConnector`
+    pub async fn associate_numbers(
+        &self,
+        account: &str,
+        id: VoiceConnectorId,
+        numbers: &[E164],
+        force: bool,
+    ) -> Result<Vec<NumberError>, StoreError> {
+        let writing = self.writing.lock().await;
+        let errors = self
+            .store
+            .associate_numbers(account, id, numbers, force, Timestamp::now())
+            .await?;
+        self.publish(&writing, |snapshot| {
+            for number in done(numbers, &errors) {
+                snapshot.numbers.insert(number, id);
+            }
+        });
+        Ok(errors)
+    }
+
+    /// `DisassociatePhoneNumbersFromVoiceConnector`
+    pub async fn disassociate_numbers(
+        &self,
+        account: &str,
+        id: VoiceConnectorId,
+        numbers: &[E164],
+    ) -> Result<Vec<NumberError>, StoreError> {
+        let writing = self.writing.lock().await;
+        let errors = self
+            .store
+            .disassociate_numbers(account, id, numbers, Timestamp::now())
+            .await?;
+        self.publish(&writing, |snapshot| {
+            for number in done(numbers, &errors) {
+                snapshot.numbers.remove(&number);
+            }
+        });
+        Ok(errors)
+    }
+
+    async fn publish_connector(
+        &self,
+        writing: &MutexGuard<'_, ()>,
+        id: VoiceConnectorId,
+    ) -> Result<(), StoreError> {
+        let connector = for_calls(self.store.whole_connector(id).await?);
+        self.publish(writing, |snapshot| snapshot.put_connector(connector));
+        Ok(())
+    }
+
+    /// Changes the snapshot; the guard shows that nobody else does.
+    fn publish(&self, _writing: &MutexGuard<'_, ()>, change: impl FnOnce(&mut Snapshot)) {
+        let mut next = Snapshot::clone(&self.snapshot.load());
+        change(&mut next);
+        self.snapshot.store(Arc::new(next));
+        if let Some(wake) = self.wake.get() {
+            wake();
+        }
+    }
+}
+
+/// The resolver's view: which names routes have, and where their addresses go.
+pub struct RouteNames(pub Arc<Control>);
+
+impl Routes for RouteNames {
+    fn names(&self) -> Vec<String> {
+        let snapshot = self.0.snapshot();
+        let originations = snapshot
+            .connectors
+            .values()
+            .filter_map(|connector| connector.origination.as_ref());
+        let routes = originations
+            .flat_map(|origination| &origination.routes)
+            .map(|route| &route.target);
+        let carriers = snapshot
+            .carriers
+            .iter()
+            .flat_map(|carrier| &carrier.routes)
+            .map(|route| &route.target);
+        let name = |target: &Target| match &target.host {
+            Host::Name(name) => Some(name.clone()),
+            Host::Address(_) => None,
+        };
+        let mut names: Vec<String> = routes.chain(carriers).filter_map(name).collect();
+        names.sort_unstable();
+        names.dedup();
+        names
+    }
+
+    async fn publish(&self, addresses: &Addresses) {
+        let resolved = |(name, found): (&String, &Vec<IpAddr>)| {
+            (Arc::from(name.as_str()), Arc::from(found.as_slice()))
+        };
+        let resolved = addresses.iter().map(resolved).collect();
+        let writing = self.0.writing.lock().await;
+        self.0
+            .publish(&writing, |snapshot| snapshot.addresses = resolved);
+    }
+}
+
+/// The numbers of a request with which nothing was wrong.
+fn done(numbers: &[E164], errors: &[NumberError]) -> impl Iterator<Item = E164> {
+    let failed = |number: &E164| errors.iter().any(|error| error.number == *number);
+    numbers
+        .iter()
+        .copied()
+        .filter(move |number| !failed(number))
+}
+
+/// A connector as calls see it.
+fn for_calls(whole: WholeConnector) -> VoiceConnector {
+    let WholeConnector {
+        record,
+        termination,
+        origination,
+        credentials,
+    } = whole;
+    let encrypted = record.require_encryption;
+    VoiceConnector {
+        id: record.id,
+        outbound_host_name: record.outbound_host_name.to_ascii_lowercase().into(),
+        require_encryption: encrypted,
+        termination: termination.map(|termination| Termination {
+            disabled: termination.disabled,
+            cidr_allowed_list: termination.cidr_allowed_list,
+            calling_regions: termination.calling_regions,
+            cps_limit: termination.cps_limit,
+            // What the API let in is a number.
+            default_phone_number: termination
+                .default_phone_number
+                .and_then(|number| number.parse().ok()),
+        }),
+        origination: origination.map(|origination| Origination {
+            disabled: origination.disabled,
+            routes: origination
+                .routes
+                .iter()
+                .map(|route| route_for_calls(route, encrypted))
+                .collect(),
+        }),
+        credentials,
+    }
+}
+
+fn route_for_calls(route: &RouteRecord, encrypted: bool) -> OriginationRoute {
+    let transport = match route.protocol {
+        _ if encrypted => Transport::Tls,
+        RouteProtocol::Tcp => Transport::Tcp,
+        RouteProtocol::Udp => Transport::Udp,
+    };
+    OriginationRoute {
+        target: Target {
+            host: Host::from(route.host.as_str()),
+            port: route.port,
+            transport,
+        },
+        priority: route.priority,
+        weight: route.weight,
+    }
+}

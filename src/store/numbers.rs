@@ -1,0 +1,257 @@
+//! Phone numbers and their orders.
+
+use jiff::Timestamp;
+use sqlx::Row;
+use sqlx::sqlite::SqliteRow;
+
+use super::records::{
+    NumberError, NumberFilter, NumberProblem, OrderRecord, OrderedNumber, Page, PhoneNumberRecord,
+    StoreError,
+};
+use super::{Store, timestamp};
+use crate::connector_id::VoiceConnectorId;
+use crate::numbering::E164;
+
+impl Store {
+    /// Takes the numbers that nobody has into the account's inventory, and keeps the order.
+    pub async fn order_numbers(
+        &self,
+        id: String,
+        account: &str,
+        product_type: &str,
+        numbers: &[E164],
+        now: Timestamp,
+    ) -> Result<OrderRecord, StoreError> {
+        let mut transaction = self.pool.begin().await?;
+        let now_millis = now.as_millisecond();
+        // The order stands first, for the numbers refer to it; what came of it is written last.
+        sqlx::query("INSERT INTO phone_number_order (id, account, product_type, numbers, created) VALUES (?, ?, ?, '[]', ?)")
+            .bind(&id)
+            .bind(account)
+            .bind(product_type)
+            .bind(now_millis)
+            .execute(&mut *transaction)
+            .await?;
+        let mut ordered = Vec::with_capacity(numbers.len());
+        for number in numbers {
+            let done = sqlx::query(
+                "INSERT INTO phone_number (number, account, product_type, number_order, created, updated) \
+                 VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (number) DO NOTHING",
+            )
+            .bind(number.digits() as i64)
+            .bind(account)
+            .bind(product_type)
+            .bind(&id)
+            .bind(now_millis)
+            .bind(now_millis)
+            .execute(&mut *transaction)
+            .await?;
+            ordered.push(OrderedNumber {
+                number: number.to_string(),
+                acquired: done.rows_affected() == 1,
+            });
+        }
+        let text = serde_json::to_string(&ordered)
+            .map_err(|_| StoreError::Corrupt("an order that is no JSON"))?;
+        sqlx::query("UPDATE phone_number_order SET numbers = ? WHERE id = ?")
+            .bind(text)
+            .bind(&id)
+            .execute(&mut *transaction)
+            .await?;
+        transaction.commit().await?;
+        self.order(account, &id).await
+    }
+
+    /// One order of an account.
+    pub async fn order(&self, account: &str, id: &str) -> Result<OrderRecord, StoreError> {
+        let row = sqlx::query("SELECT * FROM phone_number_order WHERE id = ? AND account = ?")
+            .bind(id)
+            .bind(account)
+            .fetch_optional(&self.pool)
+            .await?;
+        let row = row.ok_or(StoreError::UnknownOrder)?;
+        let numbers: String = row.try_get("numbers")?;
+        Ok(OrderRecord {
+            id: row.try_get("id")?,
+            account: row.try_get("account")?,
+            product_type: row.try_get("product_type")?,
+            numbers: serde_json::from_str(&numbers)
+                .map_err(|_| StoreError::Corrupt("phone_number_order.numbers"))?,
+            created: timestamp(row.try_get("created")?)?,
+        })
+    }
+
+    /// One number of an account.
+    pub async fn phone_number(
+        &self,
+        account: &str,
+        number: E164,
+    ) -> Result<PhoneNumberRecord, StoreError> {
+        let row = sqlx::query("SELECT * FROM phone_number WHERE number = ? AND account = ?")
+            .bind(number.digits() as i64)
+            .bind(account)
+            .fetch_optional(&self.pool)
+            .await?;
+        record(&row.ok_or(StoreError::UnknownNumber(number))?)
+    }
+
+    /// An account's numbers in ascending order, at most `most`, from behind the token on.
+    pub async fn phone_numbers(
+        &self,
+        account: &str,
+        filter: &NumberFilter,
+        after: Option<&str>,
+        most: u32,
+    ) -> Result<Page<PhoneNumberRecord>, StoreError> {
+        let after: i64 = after
+            .unwrap_or("0")
+            .parse()
+            .map_err(|_| StoreError::InvalidToken)?;
+        let rows = sqlx::query(
+            "SELECT * FROM phone_number WHERE account = ?1 AND number > ?2 \
+             AND (?3 IS NULL OR voice_connector = ?3) \
+             AND (?4 IS NULL OR (voice_connector IS NOT NULL) = ?4) \
+             AND (?5 IS NULL OR product_type = ?5) ORDER BY number LIMIT ?6",
+        )
+        .bind(account)
+        .bind(after)
+        .bind(filter.voice_connector.map(|id| id.to_string()))
+        .bind(filter.associated)
+        .bind(&filter.product_type)
+        .bind(i64::from(most) + 1)
+        .fetch_all(&self.pool)
+        .await?;
+        let rows: Vec<PhoneNumberRecord> = rows.iter().map(record).collect::<Result<_, _>>()?;
+        Ok(Page::of(rows, most, |last| {
+            last.number.digits().to_string()
+        }))
+    }
+
+    /// The numbers from `first` to `last` that any account has, ascending.
+    pub async fn numbers_taken(&self, first: E164, last: E164) -> Result<Vec<E164>, StoreError> {
+        let rows = sqlx::query(
+            "SELECT number FROM phone_number WHERE number BETWEEN ? AND ? ORDER BY number",
+        )
+        .bind(first.digits() as i64)
+        .bind(last.digits() as i64)
+        .fetch_all(&self.pool)
+        .await?;
+        rows.iter().map(number_in).collect()
+    }
+
+    /// Every association of every account.
+    pub async fn associations(&self) -> Result<Vec<(E164, VoiceConnectorId)>, StoreError> {
+        let rows = sqlx::query(
+            "SELECT number, voice_connector FROM phone_number WHERE voice_connector IS NOT NULL",
+        )
+        .fetch_all(&self.pool)
+        .await?;
+        let association = |row: &SqliteRow| {
+            let connector =
+                connector_in(row)?.ok_or(StoreError::Corrupt("phone_number.voice_connector"))?;
+            Ok((number_in(row)?, connector))
+        };
+        rows.iter().map(association).collect()
+    }
+
+    /// Associates numbers with a connector; what could not be is returned, the rest is done.
+    pub async fn associate_numbers(
+        &self,
+        account: &str,
+        id: VoiceConnectorId,
+        numbers: &[E164],
+        force: bool,
+        now: Timestamp,
+    ) -> Result<Vec<NumberError>, StoreError> {
+        self.voice_connector(account, id).await?;
+        let may = |holder: Option<VoiceConnectorId>| match holder {
+            Some(holder) if holder != id && !force => Err(NumberProblem::AssociatedElsewhere),
+            Some(_) | None => Ok(()),
+        };
+        self.reassign(account, numbers, Some(id), now, may).await
+    }
+
+    /// Takes numbers away from a connector; what could not be is returned, the rest is done.
+    pub async fn disassociate_numbers(
+        &self,
+        account: &str,
+        id: VoiceConnectorId,
+        numbers: &[E164],
+        now: Timestamp,
+    ) -> Result<Vec<NumberError>, StoreError> {
+        self.voice_connector(account, id).await?;
+        let may = |holder| {
+            if holder == Some(id) {
+                Ok(())
+            } else {
+                Err(NumberProblem::NotAssociated)
+            }
+        };
+        self.reassign(account, numbers, None, now, may).await
+    }
+
+    async fn reassign(
+        &self,
+        account: &str,
+        numbers: &[E164],
+        to: Option<VoiceConnectorId>,
+        now: Timestamp,
+        may: impl Fn(Option<VoiceConnectorId>) -> Result<(), NumberProblem>,
+    ) -> Result<Vec<NumberError>, StoreError> {
+        let mut transaction = self.pool.begin().await?;
+        let mut errors = Vec::new();
+        for number in numbers {
+            let row = sqlx::query(
+                "SELECT voice_connector FROM phone_number WHERE number = ? AND account = ?",
+            )
+            .bind(number.digits() as i64)
+            .bind(account)
+            .fetch_optional(&mut *transaction)
+            .await?;
+            let holder = row.as_ref().map(connector_in).transpose()?;
+            let allowed = holder.ok_or(NumberProblem::NotInInventory).and_then(&may);
+            if let Err(problem) = allowed {
+                errors.push(NumberError {
+                    number: *number,
+                    problem,
+                });
+                continue;
+            }
+            sqlx::query("UPDATE phone_number SET voice_connector = ?, associated = ?, updated = ? WHERE number = ?")
+                .bind(to.map(|id| id.to_string()))
+                .bind(to.map(|_| now.as_millisecond()))
+                .bind(now.as_millisecond())
+                .bind(number.digits() as i64)
+                .execute(&mut *transaction)
+                .await?;
+        }
+        transaction.commit().await?;
+        Ok(errors)
+    }
+}
+
+fn record(row: &SqliteRow) -> Result<PhoneNumberRecord, StoreError> {
+    let associated: Option<i64> = row.try_get("associated")?;
+    Ok(PhoneNumberRecord {
+        number: number_in(row)?,
+        account: row.try_get("account")?,
+        product_type: row.try_get("product_type")?,
+        voice_connector: connector_in(row)?,
+        associated: associated.map(timestamp).transpose()?,
+        order: row.try_get("number_order")?,
+        created: timestamp(row.try_get("created")?)?,
+        updated: timestamp(row.try_get("updated")?)?,
+    })
+}
+
+fn number_in(row: &SqliteRow) -> Result<E164, StoreError> {
+    let digits: i64 = row.try_get("number")?;
+    E164::from_digits(digits.unsigned_abs()).ok_or(StoreError::Corrupt("phone_number.number"))
+}
+
+fn connector_in(row: &SqliteRow) -> Result<Option<VoiceConnectorId>, StoreError> {
+    let id: Option<String> = row.try_get("voice_connector")?;
+    id.map(|id| id.parse())
+        .transpose()
+        .map_err(|_| StoreError::Corrupt("phone_number.voice_connector"))
+}

@@ -1,0 +1,364 @@
+//! What is answered is kept, in a store that is opened again.
+
+use super::*;
+use crate::connector_id::VoiceConnectorId;
+use crate::numbering::E164;
+
+const ACCOUNT: &str = "111122223333";
+
+struct Fixture {
+    folder: tempfile::TempDir,
+    store: Store,
+}
+
+impl Fixture {
+    async fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(&url(&folder)).await.unwrap();
+        Self { folder, store }
+    }
+
+    async fn reopened(self) -> Self {
+        self.store.close().await;
+        let store = Store::open(&url(&self.folder)).await.unwrap();
+        Self {
+            folder: self.folder,
+            store,
+        }
+    }
+
+    async fn connector(&self, letter: u8) -> VoiceConnectorRecord {
+        let id = VoiceConnectorId::from_random([letter; VoiceConnectorId::LENGTH]);
+        let new = NewVoiceConnector {
+            account: ACCOUNT.to_owned(),
+            name: format!("connector {letter}"),
+            aws_region: "us-east-1".to_owned(),
+            require_encryption: false,
+            network_type: "IPV4_ONLY".to_owned(),
+            integration_type: None,
+        };
+        let host = format!("{id}.voiceconnector.localhost");
+        self.store
+            .insert_voice_connector(id, new, host, now())
+            .await
+            .unwrap()
+    }
+
+    async fn numbers(&self, numbers: &[E164]) -> OrderRecord {
+        let order = format!("order of {} numbers", numbers.len());
+        self.store
+            .order_numbers(order, ACCOUNT, "VoiceConnector", numbers, now())
+            .await
+            .unwrap()
+    }
+}
+
+fn url(folder: &tempfile::TempDir) -> String {
+    format!("sqlite://{}/deep/er/store.db", folder.path().display())
+}
+
+fn now() -> Timestamp {
+    Timestamp::from_millisecond(1_700_000_000_123).unwrap()
+}
+
+fn number(text: &str) -> E164 {
+    text.parse().unwrap()
+}
+
+fn termination() -> TerminationRecord {
+    TerminationRecord {
+        cps_limit: 7,
+        default_phone_number: Some("+12065550100".to_owned()),
+        calling_regions: vec!["US".to_owned()],
+        cidr_allowed_list: vec![
+            "192.0.2.0/28".parse().unwrap(),
+            "2001:db8::/64".parse().unwrap(),
+        ],
+        disabled: true,
+    }
+}
+
+#[tokio::test]
+async fn a_connector_and_its_configurations_survive_a_restart() {
+    let fixture = Fixture::new().await;
+    let connector = fixture.connector(1).await;
+    fixture
+        .store
+        .set_termination(ACCOUNT, connector.id, Some(&termination()), now())
+        .await
+        .unwrap();
+    let fixture = fixture.reopened().await;
+    assert_eq!(
+        fixture
+            .store
+            .voice_connector(ACCOUNT, connector.id)
+            .await
+            .unwrap(),
+        connector
+    );
+    assert_eq!(
+        fixture
+            .store
+            .termination(ACCOUNT, connector.id)
+            .await
+            .unwrap(),
+        termination()
+    );
+    let unset = fixture.store.origination(ACCOUNT, connector.id).await;
+    assert!(matches!(
+        unset,
+        Err(StoreError::NotConfigured("origination"))
+    ));
+}
+
+#[tokio::test]
+async fn an_account_sees_its_own_alone() {
+    let fixture = Fixture::new().await;
+    let connector = fixture.connector(1).await;
+    let other = "444455556666";
+    assert!(matches!(
+        fixture.store.voice_connector(other, connector.id).await,
+        Err(StoreError::UnknownVoiceConnector(_))
+    ));
+    let put = fixture
+        .store
+        .set_termination(other, connector.id, Some(&termination()), now())
+        .await;
+    assert!(matches!(put, Err(StoreError::UnknownVoiceConnector(_))));
+    assert!(matches!(
+        fixture
+            .store
+            .delete_voice_connector(other, connector.id)
+            .await,
+        Err(StoreError::UnknownVoiceConnector(_))
+    ));
+    fixture.numbers(&[number("+12065550100")]).await;
+    assert!(matches!(
+        fixture
+            .store
+            .phone_number(other, number("+12065550100"))
+            .await,
+        Err(StoreError::UnknownNumber(_))
+    ));
+}
+
+#[tokio::test]
+async fn pages_are_stable_when_rows_are_added() {
+    let fixture = Fixture::new().await;
+    for letter in [1, 3, 5] {
+        fixture.connector(letter).await;
+    }
+    let first = fixture
+        .store
+        .voice_connectors(ACCOUNT, None, 2)
+        .await
+        .unwrap();
+    assert_eq!(first.rows.len(), 2);
+    fixture.connector(6).await;
+    let second = fixture
+        .store
+        .voice_connectors(ACCOUNT, first.next.as_deref(), 2)
+        .await
+        .unwrap();
+    let names: Vec<String> = first
+        .rows
+        .into_iter()
+        .chain(second.rows)
+        .map(|row| row.name)
+        .collect();
+    assert_eq!(
+        names,
+        ["connector 1", "connector 3", "connector 5", "connector 6"]
+    );
+    assert_eq!(second.next, None);
+    assert!(matches!(
+        fixture
+            .store
+            .voice_connectors(ACCOUNT, Some("nonsense"), 2)
+            .await,
+        Err(StoreError::InvalidToken)
+    ));
+}
+
+#[tokio::test]
+async fn a_number_is_acquired_once_and_associated_as_asked() {
+    let fixture = Fixture::new().await;
+    let (one, two) = (fixture.connector(1).await.id, fixture.connector(2).await.id);
+    let numbers = [number("+12065550100"), number("+12065550101")];
+    assert!(
+        fixture
+            .numbers(&numbers[..1])
+            .await
+            .numbers
+            .iter()
+            .all(|ordered| ordered.acquired)
+    );
+    let acquired: Vec<bool> = fixture
+        .numbers(&numbers)
+        .await
+        .numbers
+        .iter()
+        .map(|ordered| ordered.acquired)
+        .collect();
+    assert_eq!(acquired, [false, true]);
+
+    let store = &fixture.store;
+    assert_eq!(
+        store
+            .associate_numbers(ACCOUNT, one, &numbers, false, now())
+            .await
+            .unwrap(),
+        []
+    );
+    let refused = store
+        .associate_numbers(ACCOUNT, two, &numbers, false, now())
+        .await
+        .unwrap();
+    assert!(
+        refused
+            .iter()
+            .all(|error| error.problem == NumberProblem::AssociatedElsewhere)
+            && refused.len() == 2
+    );
+    assert_eq!(
+        store
+            .associate_numbers(ACCOUNT, two, &numbers[..1], true, now())
+            .await
+            .unwrap(),
+        []
+    );
+    assert_eq!(
+        store
+            .phone_number(ACCOUNT, numbers[0])
+            .await
+            .unwrap()
+            .voice_connector,
+        Some(two)
+    );
+    let unknown = store
+        .associate_numbers(ACCOUNT, two, &[number("+12065550199")], true, now())
+        .await
+        .unwrap();
+    assert_eq!(unknown[0].problem, NumberProblem::NotInInventory);
+
+    assert!(matches!(
+        store.delete_voice_connector(ACCOUNT, one).await,
+        Err(StoreError::NumbersAssociated(1))
+    ));
+    let refused = store
+        .disassociate_numbers(ACCOUNT, one, &numbers, now())
+        .await
+        .unwrap();
+    assert_eq!(
+        refused,
+        [NumberError {
+            number: numbers[0],
+            problem: NumberProblem::NotAssociated
+        }]
+    );
+    store.delete_voice_connector(ACCOUNT, one).await.unwrap();
+    assert_eq!(store.associations().await.unwrap(), [(numbers[0], two)]);
+    let filter = NumberFilter {
+        associated: Some(false),
+        ..NumberFilter::default()
+    };
+    let free = store
+        .phone_numbers(ACCOUNT, &filter, None, 10)
+        .await
+        .unwrap();
+    assert_eq!(
+        free.rows.iter().map(|row| row.number).collect::<Vec<_>>(),
+        [numbers[1]]
+    );
+    assert_eq!(
+        store.numbers_taken(numbers[0], numbers[1]).await.unwrap(),
+        numbers
+    );
+}
+
+#[tokio::test]
+async fn no_more_than_ten_credentials() {
+    let fixture = Fixture::new().await;
+    let id = fixture.connector(1).await.id;
+    let credential = |name: usize| crate::shard::snapshot::Credential {
+        username: format!("user{name:02}"),
+        ha1_md5: "0".repeat(32),
+        ha1_sha256: "0".repeat(64),
+    };
+    let eleven: Vec<_> = (0..11).map(credential).collect();
+    let store = &fixture.store;
+    assert!(matches!(
+        store.put_credentials(ACCOUNT, id, &eleven).await,
+        Err(StoreError::TooManyCredentials { most: 10 })
+    ));
+    assert_eq!(
+        store.credential_usernames(ACCOUNT, id).await.unwrap(),
+        Vec::<String>::new()
+    );
+    store
+        .put_credentials(ACCOUNT, id, &eleven[..10])
+        .await
+        .unwrap();
+    store
+        .put_credentials(ACCOUNT, id, &eleven[..1])
+        .await
+        .unwrap();
+    assert_eq!(
+        store.credential_usernames(ACCOUNT, id).await.unwrap().len(),
+        10
+    );
+    store
+        .delete_credentials(ACCOUNT, id, &["user00".to_owned(), "nobody".to_owned()])
+        .await
+        .unwrap();
+    assert_eq!(
+        store.whole_connector(id).await.unwrap().credentials.len(),
+        9
+    );
+}
+
+#[tokio::test]
+async fn health_is_the_last_options() {
+    let fixture = Fixture::new().await;
+    let id = fixture.connector(1).await.id;
+    assert_eq!(
+        fixture.store.termination_health(ACCOUNT, id).await.unwrap(),
+        None
+    );
+    for source in ["192.0.2.1", "2001:db8::1"] {
+        fixture
+            .store
+            .record_options(id, source.parse().unwrap(), now())
+            .await
+            .unwrap();
+    }
+    let expected = HealthRecord {
+        source: "2001:db8::1".parse().unwrap(),
+        at: now(),
+    };
+    assert_eq!(
+        fixture.store.termination_health(ACCOUNT, id).await.unwrap(),
+        Some(expected)
+    );
+}
+
+#[tokio::test]
+async fn a_schema_of_the_future_is_refused() {
+    let fixture = Fixture::new().await;
+    sqlx::raw_sql("PRAGMA user_version = 99")
+        .execute(&fixture.store.pool)
+        .await
+        .unwrap();
+    fixture.store.close().await;
+    let refused = Store::open(&url(&fixture.folder)).await;
+    assert!(
+        matches!(
+            refused,
+            Err(OpenError::NewerSchema {
+                found: 99,
+                known: 1
+            })
+        ),
+        "{refused:?}"
+    );
+}
