@@ -7,9 +7,9 @@ to sockets without a port of their own, or any program's outgoing connection cou
 import random
 import socket
 
-BLOCK = 4_400
+BLOCK = 5_200
 """Numbers in a block."""
-MEDIA_OFFSET = 400
+MEDIA_OFFSET = 1_200
 """Where the media ports begin in a block; below them is room for everything else."""
 LOWEST = 2_048
 

@@ -26,9 +26,11 @@ class Sipp:
     """One SIPp. Use it as a context manager: the process is ended whatever happens."""
 
     def __init__(self, scenario, address, ports, directory, port=None, target=None, count=None,
-                 transport="udp", rate=50, hold_ms=None, timeout_s=60, echo=False, screen=False, extra=()):
+                 transport="udp", rate=50, hold_ms=None, timeout_s=60, echo=False, screen=False, extra=(),
+                 folder=SCENARIOS):
         """`port`: where it is for SIP, by default a free one. `target`: (address, port) to call, `None` to be
-        called. `count`: calls; `None` until ended. `rate`: calls a second. `hold_ms`: how long a pause without a length of its own takes."""
+        called. `count`: calls; `None` until ended. `rate`: calls a second. `hold_ms`: how long a pause without a length of its own takes.
+        `folder`: where the scenario is."""
         self.scenario = scenario
         self.address = address
         self.port = port or ports.take()
@@ -41,7 +43,7 @@ class Sipp:
         if target:
             command.append(f"{bracketed(target[0])}:{target[1]}")
         command += [
-            "-sf", SCENARIOS / f"{scenario}.xml", "-i", address, "-p", self.port, "-mi", address,
+            "-sf", Path(folder) / f"{scenario}.xml", "-i", address, "-p", self.port, "-mi", address,
             "-mp", ports.take(6), "-cp", ports.take(), "-nostdin", "-t", {"udp": "u1", "tcp": "t1"}[transport],
             "-trace_err", "-error_file", self._errors, "-timeout", timeout_s, "-timeout_error",
         ]
