@@ -1,7 +1,8 @@
 //! The floor of a relay on plain sockets: epoll, one recvfrom and one sendto a packet, nothing else done.
 //!
-//! `floor SESSIONS` opens two sockets a session, prints `A relayA B relayB` for each as `rtp` reads it,
-//! and relays until it is ended. A and B are fixed from 40000 on, as they are for the other relays.
+//! `floor SESSIONS PORT` opens two sockets a session, prints `A relayA B relayB` for each as `rtp` reads it,
+//! then `ready`, and relays until it is ended. Four ports a session, all from PORT on, are A, relayA, B and
+//! relayB.
 
 #![allow(
     clippy::print_stdout,
@@ -18,22 +19,20 @@ use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
 use std::os::fd::AsRawFd;
 
 const EVENTS: usize = 256;
-const FIRST_PORT: u16 = 40_000;
 
 fn main() -> Result<(), Box<dyn Error>> {
-    let sessions: u16 = std::env::args()
-        .nth(1)
-        .ok_or("usage: floor SESSIONS")?
-        .parse()?;
+    let arguments: Vec<u16> = std::env::args()
+        .skip(1)
+        .map(|argument| argument.parse())
+        .collect::<Result<_, _>>()?;
+    let &[sessions, first] = arguments.as_slice() else {
+        return Err("usage: floor SESSIONS PORT".into());
+    };
     let mut sockets = Vec::new();
-    for index in 0..sessions {
-        let (a, b) = (FIRST_PORT + 4 * index, FIRST_PORT + 4 * index + 2);
-        let (relay_a, relay_b) = (open()?, open()?);
-        println!(
-            "{a} {} {b} {}",
-            relay_a.local_addr()?.port(),
-            relay_b.local_addr()?.port()
-        );
+    for a in (first..).step_by(4).take(sessions.into()) {
+        let b = a + 2;
+        let (relay_a, relay_b) = (open(a + 1)?, open(b + 1)?);
+        println!("{a} {} {b} {}", a + 1, b + 1);
         // What arrives at one goes out of the other.
         sockets.push((relay_a, SocketAddr::from((Ipv4Addr::LOCALHOST, a))));
         sockets.push((relay_b, SocketAddr::from((Ipv4Addr::LOCALHOST, b))));
@@ -43,8 +42,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-fn open() -> io::Result<UdpSocket> {
-    let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0))?;
+fn open(port: u16) -> io::Result<UdpSocket> {
+    let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, port))?;
     socket.set_nonblocking(true)?;
     Ok(socket)
 }

@@ -8,7 +8,6 @@ import socket
 
 from node import CARRIER, GATEWAY, PBX
 
-FIRST_MEDIA_PORT = 40_000
 ANSWER_S = 5
 
 
@@ -16,7 +15,10 @@ def hold(node, connector, pbx_port, count):
     """Sets `count` calls up and returns a line `A relayA B relayB` for each, as `rtp` reads it."""
     with _socket(CARRIER, 0) as carrier, _socket(PBX, pbx_port) as pbx:
         gateway = (GATEWAY, node.sip_port)
-        return [_call(index, carrier, pbx, gateway, connector.number) for index in range(count)]
+        first = node.ports.take(2 * count)
+        return [
+            _call(index, carrier, pbx, gateway, connector.number, first + 2 * index) for index in range(count)
+        ]
 
 
 def _socket(address, port):
@@ -26,8 +28,8 @@ def _socket(address, port):
     return made
 
 
-def _call(index, carrier, pbx, gateway, number):
-    a, b = FIRST_MEDIA_PORT + 4 * index, FIRST_MEDIA_PORT + 4 * index + 2
+def _call(index, carrier, pbx, gateway, number, a):
+    b = a + 1
     here = f"{CARRIER}:{carrier.getsockname()[1]}"
     common = (
         f"Max-Forwards: 70\r\nFrom: <sip:+14015550101@{here}>;tag=a{index}\r\n"

@@ -118,12 +118,18 @@ def relayed_by_rtpengine():
 
 def relayed_by_floor():
     """epoll, recvfrom, sendto."""
-    with subprocess.Popen([tool("floor"), str(SESSIONS)], stdout=subprocess.PIPE, text=True) as floor:
-        try:
-            lines = list(iter(lambda: floor.stdout.readline().strip(), "ready"))
-            return cpu_per_packet(lambda: [floor.pid], lines)
-        finally:
-            floor.kill()
+    with ExitStack() as stack:
+        ports = PortBlock()
+        stack.callback(ports.close)
+        command = [tool("floor"), str(SESSIONS), str(ports.take(4 * SESSIONS))]
+        floor = stack.enter_context(subprocess.Popen(command, stdout=subprocess.PIPE, text=True))
+        stack.callback(floor.kill)
+        lines = []
+        while (line := floor.stdout.readline().strip()) != "ready":
+            if not line:
+                raise RuntimeError(f"{command} ended")
+            lines.append(line)
+        return cpu_per_packet(lambda: [floor.pid], lines)
 
 
 def cpu_per_packet(pids, lines):
