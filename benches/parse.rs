@@ -27,6 +27,8 @@ Session-Expires: 1800\r\n\
 Min-SE: 90\r\n\
 P-Asserted-Identity: \"Alice Example\" <sip:+12065550111@pbx.example.net>\r\n\
 Privacy: none\r\n\
+P-Charging-Vector: icid-value=0f4b1b6e25d04b1b8f8b7c4cf0e3b0d4;icid-generated-at=198.51.100.17\r\n\
+History-Info: <sip:+12065550100@pbx.example.net>;index=1, <sip:+12065550199@pbx.example.net>;index=1.1\r\n\
 X-Correlation: 7a1d3c0e-4f4a-4f6a-a7cb-0a9dc1e3f2b8;node=edge-17;queue=sales-emea\r\n\
 User-Agent: Asterisk PBX 20.9.2\r\n\
 Content-Type: application/sdp\r\n";

@@ -127,6 +127,9 @@ pub struct Fields {
     pub(super) head: ByteString,
     pub(super) body: Bytes,
     pub(super) index: Vec<Field>,
+    /// Whether the topmost Via, From and To were found well formed, so that they need not be looked at
+    /// byte by byte again.
+    pub(super) checked: bool,
 }
 
 /// A part of the head, in bytes; it begins and ends between characters.
@@ -194,17 +197,22 @@ impl Fields {
     /// The topmost Via.
     pub fn via(&self) -> Result<Via<'_>, ParseError> {
         let missing = ParseError::Missing(HeaderName::Via);
-        Via::parse(self.values(HeaderName::Via).next().ok_or(missing)?)
+        let topmost = self.values(HeaderName::Via).next().ok_or(missing)?;
+        if self.checked {
+            Via::parse_again(topmost)
+        } else {
+            Via::parse(topmost)
+        }
     }
 
     /// From.
     pub fn from(&self) -> Result<NameAddr<'_>, ParseError> {
-        NameAddr::read(self.required(HeaderName::From)?, HeaderName::From)
+        self.address(HeaderName::From)
     }
 
     /// To.
     pub fn to(&self) -> Result<NameAddr<'_>, ParseError> {
-        NameAddr::read(self.required(HeaderName::To)?, HeaderName::To)
+        self.address(HeaderName::To)
     }
 
     /// The first contact.
@@ -232,7 +240,16 @@ impl Fields {
             .transpose()
     }
 
-    pub(super) fn required(&self, name: HeaderName) -> Result<&str, ParseError> {
+    fn address(&self, name: HeaderName) -> Result<NameAddr<'_>, ParseError> {
+        let value = self.required(name)?;
+        if self.checked {
+            NameAddr::read_again(value, name)
+        } else {
+            NameAddr::read(value, name)
+        }
+    }
+
+    fn required(&self, name: HeaderName) -> Result<&str, ParseError> {
         self.header(name).ok_or(ParseError::Missing(name))
     }
 
@@ -254,5 +271,7 @@ impl fmt::Debug for Fields {
     }
 }
 
+#[cfg(test)]
+mod properties;
 #[cfg(test)]
 mod tests;

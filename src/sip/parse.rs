@@ -57,8 +57,9 @@ impl Message {
                 request: None,
             });
         }
-        let (fields, found) = read_head(&received, limits);
-        match check(fields, &found, &received, limits) {
+        let size = received.len();
+        let (fields, found) = read_head(received, limits);
+        match check(fields, &found, size, limits) {
             Ok(message) => Ok(message),
             Err((error, fields)) => Err(Rejected {
                 error,
@@ -80,17 +81,17 @@ struct Found {
     fault: Option<ParseError>,
 }
 
-/// The head's header fields, whatever is wrong with it; the body is not cut yet.
-fn read_head(received: &Bytes, limits: &Limits) -> (Fields, Found) {
+/// The head's header fields, whatever is wrong with it, and all that follows it.
+fn read_head(mut head: Bytes, limits: &Limits) -> (Fields, Found) {
     let fields_max = limits.sip_headers_max;
-    let mut found = find_fields(received, fields_max);
-    let head = if found.folded {
-        let unfolded = Bytes::from(unfold(received));
+    let mut found = find_fields(&head, fields_max);
+    if found.folded {
+        let unfolded = unfold(&head);
         found = find_fields(&unfolded, fields_max);
-        unfolded.slice(..found.length)
-    } else {
-        received.slice(..found.length)
-    };
+        head = Bytes::from(unfolded);
+    }
+    let body = head.split_off(found.length);
+    // A clone counts a reference; the bytes would be lost with the error.
     let head = ByteString::try_from(head.clone()).unwrap_or_else(|_| {
         // Enough to answer with; what is told is that it is not UTF-8.
         let lossy = String::from_utf8_lossy(&head).into_owned();
@@ -102,8 +103,9 @@ fn read_head(received: &Bytes, limits: &Limits) -> (Fields, Found) {
     (
         Fields {
             head,
-            body: Bytes::new(),
+            body,
             index,
+            checked: false,
         },
         found,
     )
@@ -221,15 +223,16 @@ fn unfold(bytes: &[u8]) -> Vec<u8> {
 fn check(
     mut fields: Fields,
     found: &Found,
-    received: &Bytes,
+    size: usize,
     limits: &Limits,
 ) -> Result<Message, (ParseError, Fields)> {
-    let checked = check_head(&fields, found, received.len(), limits)
-        .and_then(|start| Ok((start, body(&fields, found.length, received)?)));
+    let checked = check_head(&fields, found, size, limits)
+        .and_then(|start| Ok((start, body_length(&fields)?)));
     match checked {
         Err(error) => Err((error, fields)),
-        Ok((start, body)) => {
-            fields.body = body;
+        Ok((start, body_length)) => {
+            fields.body.truncate(body_length);
+            fields.checked = true;
             Ok(match start {
                 StartLine::Request { method, uri } => Message::Request(Request {
                     method,
@@ -282,16 +285,15 @@ fn check_head(
     Ok(start)
 }
 
-/// The body by Content-Length; without one, all that is left (RFC 3261 §18.3).
-fn body(fields: &Fields, head_length: usize, received: &Bytes) -> Result<Bytes, ParseError> {
-    let body = received.slice(head_length..);
+/// How much of what follows the head is the body: by Content-Length; without one, all of it
+/// (RFC 3261 §18.3).
+fn body_length(fields: &Fields) -> Result<usize, ParseError> {
     let Some(value) = fields.header(HeaderName::ContentLength) else {
-        return Ok(body);
+        return Ok(fields.body.len());
     };
     let malformed = ParseError::Malformed(HeaderName::ContentLength);
     match usize::try_from(number(value).ok_or(malformed)?) {
-        Ok(length) if length == body.len() => Ok(body),
-        Ok(length) if length < body.len() => Ok(body.slice(..length)),
+        Ok(length) if length <= fields.body.len() => Ok(length),
         Ok(_) | Err(_) => Err(ParseError::BodyUnfinished),
     }
 }

@@ -90,9 +90,9 @@ fn without_params(raw: &str, names: &[&str]) -> String {
 
 /// Where a response goes on an unreliable transport: the source address, and the source port where
 /// `rport` was asked for (RFC 3581 §4), otherwise the port of sent-by (RFC 3261 §18.2.2). On a stream
-/// it goes back on the connection, and where that is closed to the port of sent-by.
+/// it goes back on the connection, and only where that is closed to the port of sent-by.
 pub fn response_address(via: &Via<'_>, transport: Transport, source: SocketAddr) -> SocketAddr {
-    if via.wants_rport() {
+    if via.wants_rport() && !transport.is_reliable() {
         return source;
     }
     let default_port = match transport {
@@ -110,5 +110,44 @@ pub fn behind_nat(via: &Via<'_>, source: SocketAddr) -> bool {
             host != Host::Address(source.ip().to_canonical())
         }
         Host::Name(_) => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn via(text: &str) -> Via<'_> {
+        Via::parse(text).unwrap()
+    }
+
+    #[test]
+    fn a_response_goes_to_the_source_port_only_where_rport_asks_for_it() {
+        let source = "192.0.2.7:40000".parse().unwrap();
+        let plain = via("SIP/2.0/UDP 10.0.0.1:5070;branch=z9hG4bK1");
+        let symmetric = via("SIP/2.0/UDP 10.0.0.1:5070;branch=z9hG4bK1;rport");
+        let address = |via, transport| response_address(via, transport, source).to_string();
+        assert_eq!(address(&plain, Transport::Udp), "192.0.2.7:5070");
+        assert_eq!(address(&symmetric, Transport::Udp), "192.0.2.7:40000");
+        assert_eq!(address(&symmetric, Transport::Tcp), "192.0.2.7:5070");
+        let portless = via("SIP/2.0/TLS pbx.example;branch=z9hG4bK1");
+        assert_eq!(address(&portless, Transport::Tls), "192.0.2.7:5061");
+    }
+
+    #[test]
+    fn a_peer_that_names_another_address_is_behind_a_translator() {
+        let source = "192.0.2.7:5060".parse().unwrap();
+        assert!(behind_nat(
+            &via("SIP/2.0/UDP 10.0.0.1:5060;branch=z9hG4bK1"),
+            source
+        ));
+        assert!(!behind_nat(
+            &via("SIP/2.0/UDP 192.0.2.7:5060;branch=z9hG4bK1"),
+            source
+        ));
+        assert!(!behind_nat(
+            &via("SIP/2.0/UDP pbx.example;branch=z9hG4bK1"),
+            source
+        ));
     }
 }

@@ -2,9 +2,6 @@
 
 use std::borrow::Cow;
 
-use nom::Parser;
-use nom::combinator::all_consuming;
-
 use super::header::Params;
 use super::parse_error::ParseError;
 use super::parse_token::{self as lexical, USER, hostport};
@@ -106,7 +103,7 @@ impl<'a> Uri<'a> {
         }
         let (rest, (host, port)) = hostport(rest).ok()?;
         (uri.host, uri.port) = (host, port);
-        uri.params = whole_params(rest)?;
+        uri.params = Params::read_all(rest)?;
         Some(uri)
     }
 
@@ -120,14 +117,9 @@ impl<'a> Uri<'a> {
                 .all(|byte| byte.is_ascii_hexdigit() || b"*#-.()".contains(&byte));
         let mut uri = Self::bare(Scheme::Tel);
         uri.user = Some(number);
-        uri.params = whole_params(rest)?;
+        uri.params = Params::read_all(rest)?;
         is_number.then_some(uri)
     }
-}
-
-fn whole_params(text: &str) -> Option<Params<'_>> {
-    let (_, params) = all_consuming(Params::read).parse(text).ok()?;
-    Some(params)
 }
 
 /// A user part, or another part of a URI, with its `%XX` escapes replaced; `None` where an escape is

@@ -56,10 +56,10 @@ pub fn log(event: &Event) {
                 talked.map(|talked| u64::try_from(talked.as_millis()).unwrap_or(u64::MAX));
             info!(
                 call_id, ?direction, %connector, ?cause, talked_ms,
-                rtp_packets_from_a = from_a.rtp.packets,
-                rtp_packets_from_b = from_b.rtp.packets,
-                rtcp_packets_from_a = from_a.rtcp.packets,
-                rtcp_packets_from_b = from_b.rtcp.packets,
+                rtp_packets_from_a = from_a.rtp_packets,
+                rtp_packets_from_b = from_b.rtp_packets,
+                rtcp_packets_from_a = from_a.rtcp_packets,
+                rtcp_packets_from_b = from_b.rtcp_packets,
                 "call ended"
             );
         }

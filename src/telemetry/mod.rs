@@ -6,7 +6,6 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use crate::connector_id::VoiceConnectorId;
-use crate::media::StreamCounters;
 
 /// Which way a call goes; the words are the API's.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -72,10 +71,23 @@ pub enum Event {
         /// From answer to end; `None` where it was never answered.
         talked: Option<Duration>,
         /// What leg A sent.
-        from_a: StreamCounters,
+        from_a: Received,
         /// What leg B sent.
-        from_b: StreamCounters,
+        from_b: Received,
     },
+}
+
+/// What came from one leg of a call.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Received {
+    /// RTP packets.
+    pub rtp_packets: u64,
+    /// Bytes of them, RTP headers included.
+    pub rtp_bytes: u64,
+    /// RTCP packets.
+    pub rtcp_packets: u64,
+    /// RTP and RTCP packets that were not passed on.
+    pub dropped: u64,
 }
 
 /// What identifies a call in logs and records.

@@ -9,7 +9,7 @@ use crate::sdp::SessionDescription;
 use crate::shard::core::Core;
 use crate::shard::wheel::TimerId;
 use crate::sip::message::{Fields, HeaderName};
-use crate::telemetry::EndCause;
+use crate::telemetry::{EndCause, Received};
 
 /// Looks at whether media flows are taken this often within the media timeout.
 const LOOKS_PER_TIMEOUT: u32 = 4;
@@ -67,15 +67,25 @@ impl Anchor {
     }
 
     /// Gives the endpoints back; what each side sent.
-    pub(super) fn release(&mut self, core: &mut Core) -> (StreamCounters, StreamCounters) {
+    pub(super) fn release(&mut self, core: &mut Core) -> (Received, Received) {
         core.cancel_timer(&mut self.timer);
         let now = core.now;
         let mut release = |endpoint: Option<Endpoint>| {
             endpoint
-                .map(|endpoint| core.media.release(endpoint.id, now))
+                .map(|endpoint| received(&core.media.release(endpoint.id, now)))
                 .unwrap_or_default()
         };
         (release(self.a.take()), release(self.b.take()))
+    }
+}
+
+fn received(counters: &StreamCounters) -> Received {
+    let dropped = &counters.dropped;
+    Received {
+        rtp_packets: counters.rtp.packets,
+        rtp_bytes: counters.rtp.bytes,
+        rtcp_packets: counters.rtcp.packets,
+        dropped: dropped.malformed + dropped.foreign_source + dropped.no_destination,
     }
 }
 

@@ -7,7 +7,6 @@ use std::fmt;
 
 use nom::Parser;
 use nom::bytes::complete::tag_no_case;
-use nom::combinator::all_consuming;
 use nom::sequence::{preceded, terminated};
 
 use super::method::Method;
@@ -54,6 +53,23 @@ impl<'a> Params<'a> {
         self.text
     }
 
+    /// Parameters and nothing else.
+    #[inline]
+    pub(super) fn read_all(input: &'a str) -> Option<Self> {
+        if input.is_empty() {
+            return Some(Self::default());
+        }
+        let (rest, params) = Self::read(input).ok()?;
+        lexical::trim(rest).is_empty().then_some(params)
+    }
+
+    /// Parameters that [`Params::read_all`] has accepted before.
+    pub(super) fn known(input: &'a str) -> Self {
+        Self {
+            text: lexical::trim(input),
+        }
+    }
+
     /// As many parameters as there are at the input's begin.
     pub(super) fn read(input: &'a str) -> Lexed<'a, Self> {
         let mut rest = input;
@@ -61,8 +77,7 @@ impl<'a> Params<'a> {
             rest = after;
         }
         let length = input.len() - rest.len();
-        let text = input.get(..length).unwrap_or_default();
-        Ok((rest, Self { text }))
+        Ok((rest, Self::known(input.get(..length).unwrap_or_default())))
     }
 }
 
@@ -96,13 +111,20 @@ impl<'a> NameAddr<'a> {
 
     /// [`NameAddr::parse`] with the name of the field for the error.
     pub(super) fn read(text: &'a str, name: HeaderName) -> Result<Self, ParseError> {
-        match Self::lex(lexical::trim(text)) {
-            Some(value) => Ok(value),
-            None => Err(ParseError::Malformed(name)),
+        match Self::lex(lexical::trim(text), Params::read_all) {
+            Some(value) if looks_like_uri(value.uri) => Ok(value),
+            Some(_) | None => Err(ParseError::Malformed(name)),
         }
     }
 
-    fn lex(text: &'a str) -> Option<Self> {
+    /// [`NameAddr::read`] for a value that it has accepted before: only finds the parts.
+    pub(super) fn read_again(text: &'a str, name: HeaderName) -> Result<Self, ParseError> {
+        let value = Self::lex(text, |text| Some(Params::known(text)));
+        value.ok_or(ParseError::Malformed(name))
+    }
+
+    #[inline]
+    fn lex(text: &'a str, params: impl Fn(&'a str) -> Option<Params<'a>>) -> Option<Self> {
         let (rest, display, uri) = if text.as_bytes().first() == Some(&b'"') {
             let (rest, display) = quoted(text).ok()?;
             let (rest, uri) = bracketed(lexical::trim(rest))?;
@@ -120,12 +142,7 @@ impl<'a> NameAddr<'a> {
                 }
             }
         };
-        if !looks_like_uri(uri) {
-            return None;
-        }
-        let (_, params) = all_consuming(terminated(Params::read, sws))
-            .parse(rest)
-            .ok()?;
+        let params = params(rest)?;
         let display = display.filter(|display| !display.is_empty());
         Some(Self {
             display,
@@ -208,25 +225,29 @@ pub struct Via<'a> {
 impl<'a> Via<'a> {
     /// Reads one value, no list.
     pub fn parse(text: &'a str) -> Result<Self, ParseError> {
-        match all_consuming(terminated(Self::lex, sws)).parse(lexical::trim(text)) {
-            Ok((_, via)) => Ok(via),
-            Err(_) => Err(ParseError::Malformed(HeaderName::Via)),
-        }
+        Self::lex(lexical::trim(text), Params::read_all)
+            .ok_or(ParseError::Malformed(HeaderName::Via))
     }
 
-    fn lex(input: &'a str) -> Lexed<'a, Self> {
-        let (input, transport) = sent_protocol(input)?;
-        let (after, (host, port)) = hostport(input)?;
+    /// [`Via::parse`] for a value that it has accepted before: only finds the parts.
+    pub(super) fn parse_again(text: &'a str) -> Result<Self, ParseError> {
+        Self::lex(text, |text| Some(Params::known(text)))
+            .ok_or(ParseError::Malformed(HeaderName::Via))
+    }
+
+    #[inline]
+    fn lex(input: &'a str, params: impl Fn(&'a str) -> Option<Params<'a>>) -> Option<Self> {
+        let (input, transport) = sent_protocol(input).ok()?;
+        let (after, (host, port)) = hostport(input).ok()?;
         let sent_by = input.get(..input.len() - after.len()).unwrap_or_default();
-        let (input, params) = Params::read(after)?;
-        let via = Self {
+        let params = params(after)?;
+        Some(Self {
             transport,
             host,
             port,
             params,
             sent_by,
-        };
-        Ok((input, via))
+        })
     }
 
     /// The `branch` parameter (RFC 3261 §8.1.1.7).

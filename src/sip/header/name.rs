@@ -192,11 +192,13 @@ static SLOTS: [(&[u8], HeaderName); SLOT_COUNT] = fill_slots();
 /// one of those without it.
 #[inline]
 fn is_same_name(known: &[u8], written: &[u8]) -> bool {
-    known.len() == written.len()
-        && known
-            .iter()
-            .zip(written)
-            .all(|(known, written)| known | 0x20 == written | 0x20)
+    // Nearly every peer writes our case.
+    known == written
+        || known.len() == written.len()
+            && known
+                .iter()
+                .zip(written)
+                .all(|(known, written)| known | 0x20 == written | 0x20)
 }
 
 /// Length, first and last letter tell nearly all names apart and cost nothing to read.
