@@ -1,15 +1,14 @@
-//! Requests within the call's dialogs: BYE, re-INVITE, OPTIONS.
+//! Requests that come within the call's dialogs: BYE, re-INVITE, OPTIONS.
 
 use super::anchor::description_in;
-use super::exchange::Unanswerable;
 use super::setup::write_trying;
-use super::{Call, Exchange, Outcome, Side, State};
+use super::{Call, Exchange, Side, State};
 use crate::gateway::Refusal;
-use crate::shard::core::{ALLOW, Core, message_buffer, response_flow};
+use crate::shard::core::{Core, message_buffer, response_flow};
 use crate::shard::io::Flow;
 use crate::shard::transactions::User;
-use crate::sip::message::{HeaderName, Method, Request, Response};
-use crate::sip::response::behind_nat;
+use crate::sip::message::{HeaderName, Method, Request};
+use crate::sip::response::{behind_nat, write_response};
 use crate::sip::writer::reason_phrase;
 use crate::telemetry::EndCause;
 
@@ -60,13 +59,31 @@ impl Call {
             State::Established => self.end_established(core, cause, Some(side)),
             // RFC 3261 §15: a caller may send BYE on an early dialog, a callee may not.
             State::Setup if side == Side::A => {
-                self.end_setup(core, 487, reason_phrase(487), EndCause::Cancelled)
+                self.end_setup(core, &Refusal::new(487, reason_phrase(487)), EndCause::Cancelled)
             }
-            State::Setup | State::Ended => {}
+            State::Setup => {}
+            State::Ended => self.stop_waiting_for_ack(core, side),
+        }
+    }
+
+    /// A side that hung up sends no ACK any more, and needs no BYE.
+    fn stop_waiting_for_ack(&mut self, core: &mut Core, side: Side) {
+        let waiting = self.exchange.take_if(|exchange| exchange.from == side);
+        if let Some(mut answered) = waiting.and_then(|exchange| exchange.answered) {
+            core.cancel_timer(&mut answered.timer);
         }
     }
 
     fn on_reinvite(&mut self, core: &mut Core, side: Side, request: Request, flow: Flow) {
+        if self.state == State::Ended {
+            self.refuse_invite(core, side, &request, &flow, &Refusal::new(481, reason_phrase(481)));
+            return;
+        }
+        // RFC 3261 §8.2.2.3
+        if request.header(HeaderName::Require).is_some() {
+            self.refuse_invite(core, side, &request, &flow, &Refusal::new(420, reason_phrase(420)));
+            return;
+        }
         if let Some(exchange) = &self.exchange {
             // RFC 3261 §14.2: one of its own is under way, or one of ours.
             let refusal = match exchange.from == side {
@@ -108,7 +125,6 @@ impl Call {
             flow,
             server,
             offer,
-            client: None,
             answered: None,
         };
         core.respond(server, 100, &write_trying(&exchange));
@@ -116,103 +132,29 @@ impl Call {
         self.pass_reinvite(core, side.other());
     }
 
-    /// Sends the exchange's re-INVITE to the other leg.
-    fn pass_reinvite(&mut self, core: &mut Core, to: Side) {
-        let Some(ticket) = core.ticket() else {
-            self.answer_failure(core, 500, "Too Many Transactions");
-            return;
-        };
-        let offer = self
-            .exchange
-            .as_ref()
-            .and_then(|exchange| exchange.offer.clone());
-        let ours = self.endpoint(to).map(|endpoint| endpoint.advertise);
-        let call = self.id;
-        let Some(leg) = self.leg_mut(to) else { return };
-        leg.dialog.local_cseq += 1;
-        let body = offer
-            .zip(ours)
-            .map(|(offer, ours)| leg.local.offer(&offer, ours));
-        let flow = leg.request_flow(core);
-        let user = User::Leg(call, leg.number);
-        let mut out = message_buffer();
-        let cseq = leg.dialog.local_cseq;
-        let mut writer = core.write_in_dialog(
-            &mut out,
-            &leg.dialog,
-            Method::Invite,
-            cseq,
-            &flow,
-            &ticket.branch,
-        );
-        core.write_contact(&mut writer, &flow);
-        writer.field(HeaderName::Allow, &[ALLOW]);
-        match &body {
-            Some(body) => writer.body("application/sdp", body),
-            None => writer.end(),
-        }
-        if let Some(exchange) = &mut self.exchange {
-            exchange.client = Some(ticket.id);
-        }
-        core.send_request(&ticket, Method::Invite, flow, out.into(), user);
-    }
-
-    /// The other leg answered a re-INVITE, or did not.
-    pub(super) fn on_reinvite_outcome(&mut self, core: &mut Core, outcome: Outcome<'_>) {
-        match outcome {
-            Outcome::Response(response) if response.status < 200 => {}
-            Outcome::Response(response) if response.status < 300 => {
-                self.on_reinvite_success(core, response)
-            }
-            Outcome::Response(response) => {
-                let reason = response.reason().to_owned();
-                self.on_reinvite_failure(core, response.status, &reason);
-            }
-            Outcome::Timeout => self.on_reinvite_failure(core, 408, reason_phrase(408)),
-            Outcome::TransportError => self.on_reinvite_failure(core, 503, "Transport Error"),
-        }
-    }
-
-    fn on_reinvite_success(&mut self, core: &mut Core, response: &Response) {
-        let Some(side) = self.exchange.as_ref().map(|exchange| exchange.from.other()) else {
-            return;
-        };
-        if let Some(leg) = self.leg_mut(side) {
-            leg.dialog.refresh_target(response);
-        }
-        if let Err(Unanswerable) = self.pass_success(core, response) {
-            self.answer_failure(
-                core,
-                488,
-                "The Answer Has No Audio Stream That Can Be Relayed",
-            );
-        }
-    }
-
-    /// The session stays as it was (RFC 3261 §14.1); 408 and 481 say that the leg is gone (§12.2.1.2).
-    fn on_reinvite_failure(&mut self, core: &mut Core, status: u16, reason: &str) {
-        let lost = matches!(status, 408 | 481)
-            .then(|| self.exchange.as_ref().map(|exchange| exchange.from.other()));
-        let status_for_peer = if matches!(status, 300..=399 | 401 | 407 | 503) {
-            500
-        } else {
-            status
-        };
-        self.answer_failure(core, status_for_peer, reason);
-        if let Some(lost) = lost {
-            self.end_established(core, EndCause::LegLost, lost);
-        }
-    }
-
     /// Answers the exchange's INVITE with a failure, which ends the exchange.
-    pub(super) fn answer_failure(&mut self, core: &mut Core, status: u16, reason: &str) {
-        let Some(from) = self.exchange.as_ref().map(|exchange| exchange.from) else {
+    pub(super) fn answer_failure(&mut self, core: &mut Core, refusal: &Refusal) {
+        let Some(exchange) = self.exchange.take() else {
             return;
         };
-        let failure = self.write_answer(core, from, status, reason, &bytes::Bytes::new());
-        if let Some(exchange) = self.exchange.take() {
-            core.respond(exchange.server, status, &failure);
+        let Some(leg) = self.leg(exchange.from) else {
+            return;
+        };
+        let mut out = message_buffer();
+        let tag = leg.tag(self.id, core.settings.shard);
+        let mut writer = write_response(
+            &mut out,
+            &exchange.request,
+            exchange.flow.remote,
+            refusal.status,
+            &refusal.reason,
+            Some(&tag),
+        );
+        if let Some(seconds) = refusal.retry_after {
+            writer.number(HeaderName::RetryAfter, u64::from(seconds));
         }
+        writer.end();
+        core.respond(exchange.server, refusal.status, &out.into());
     }
 
     /// Refuses a re-INVITE without touching the exchange that is under way.

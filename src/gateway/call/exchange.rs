@@ -95,7 +95,6 @@ impl Call {
         let Some(exchange) = &mut self.exchange else {
             return;
         };
-        exchange.client = None;
         core.respond(exchange.server, 200, &success);
         exchange.answered = Some(Answered {
             success,

@@ -9,12 +9,14 @@
 //! - [`setup`](mod@setup): from the INVITE to its final response, failover
 //! - [`exchange`](mod@exchange): answers, ACK, retransmission of 2xx
 //! - [`established`](mod@established): requests within the dialogs
+//! - [`reinvite`](mod@reinvite): a re-INVITE on its way to the other leg
 //! - [`teardown`](mod@teardown): BYE, CANCEL, the end
 //! - [`anchor`](mod@anchor): what the call does with its media
 
 mod anchor;
 mod established;
 mod exchange;
+mod reinvite;
 mod setup;
 mod teardown;
 
@@ -23,6 +25,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
+use super::Refusal;
 use super::routing::Candidate;
 use crate::instant::Instant;
 use crate::media::Endpoint;
@@ -50,8 +53,9 @@ pub struct Call {
     attempts: Vec<Attempt>,
     candidates: std::vec::IntoIter<Candidate>,
     /// What leg A is answered when no place takes the call.
-    best_failure: Option<(u16, String)>,
+    best_failure: Option<Refusal>,
     exchange: Option<Exchange>,
+    reinvite: Option<Reinvite>,
     media: anchor::Anchor,
     answered: Option<Instant>,
     /// Timer C of the current attempt.
@@ -182,10 +186,30 @@ struct Exchange {
     server: TransactionId,
     /// The offer that came in the INVITE; `None` where the 2xx brings it.
     offer: Option<SessionDescription>,
-    /// A re-INVITE's client transaction on the other leg (the first INVITE's is its attempt's).
-    client: Option<TransactionId>,
     /// Our 2xx, from when it is sent until it is acknowledged.
     answered: Option<Answered>,
+}
+
+/// A re-INVITE of ours that has no final response. It may outlive the exchange it was sent for.
+struct Reinvite {
+    transaction: TransactionId,
+    /// The leg it was sent on.
+    side: Side,
+    progress: ReinviteProgress,
+    /// Timer C; once it was cancelled, the wait for its final response (RFC 3261 §9.1).
+    timer: Option<TimerId>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum ReinviteProgress {
+    /// Nothing was heard: its transaction bounds the wait.
+    Calling,
+    /// A provisional response came.
+    Proceeding,
+    /// To be cancelled when the first provisional response comes.
+    Abandoned,
+    /// CANCEL was sent.
+    Cancelled,
 }
 
 struct Answered {
@@ -210,6 +234,8 @@ pub enum CallTimer {
     Ring,
     /// The final response of this leg's cancelled INVITE is overdue.
     Cancel(u8),
+    /// The final response of a re-INVITE of ours is overdue.
+    Reinvite,
     /// See whether media still flows.
     Media,
 }
@@ -228,7 +254,7 @@ impl Call {
             .attempts
             .iter()
             .any(|attempt| attempt.invite.is_some() && attempt.progress != Progress::Answered);
-        self.state == State::Ended && self.exchange.is_none() && !waits
+        self.state == State::Ended && self.exchange.is_none() && self.reinvite.is_none() && !waits
     }
 
     /// Dialogs that are alive, for the gauge.
@@ -259,9 +285,9 @@ impl Call {
         outcome: Outcome<'_>,
     ) {
         let is_reinvite = self
-            .exchange
+            .reinvite
             .as_ref()
-            .is_some_and(|exchange| exchange.client == Some(transaction));
+            .is_some_and(|reinvite| reinvite.transaction == transaction);
         if is_reinvite {
             self.on_reinvite_outcome(core, outcome);
             return;
@@ -315,6 +341,7 @@ impl Call {
             CallTimer::Route => self.on_route_timer(core),
             CallTimer::Ring => self.on_ring_timer(core),
             CallTimer::Cancel(leg) => self.on_cancel_timer(core, leg),
+            CallTimer::Reinvite => self.on_reinvite_timer(core),
             CallTimer::Media => self.on_media_timer(core),
         }
     }

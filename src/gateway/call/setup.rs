@@ -85,9 +85,9 @@ impl Call {
                 flow,
                 server,
                 offer,
-                client: None,
                 answered: None,
             }),
+            reinvite: None,
             media,
             answered: None,
             ring_timer: None,
@@ -120,14 +120,12 @@ impl Call {
         while let Some(candidate) = self.candidates.next() {
             match self.try_place(core, &candidate) {
                 Ok(()) => return,
-                Err(refusal) => self.note_failure(refusal.status, &refusal.reason),
+                Err(refusal) => self.note_failure(refusal),
             }
         }
-        let (status, reason) = self
-            .best_failure
-            .take()
-            .unwrap_or((503, "No Place To Send To".to_owned()));
-        self.fail(core, status, &reason);
+        let best = self.best_failure.take();
+        let best = best.unwrap_or_else(|| Refusal::unavailable("No Place To Send To", 5));
+        self.fail(core, &best);
     }
 
     fn try_place(&mut self, core: &mut Core, candidate: &Candidate) -> Result<(), Refusal> {
@@ -365,11 +363,7 @@ impl Call {
             }
             Err(Unanswerable) => {
                 self.send_bye(core, Side::B);
-                self.fail(
-                    core,
-                    488,
-                    "The Answer Has No Audio Stream That Can Be Relayed",
-                );
+                self.fail(core, &Refusal::new(488, "The Answer Has No Audio Stream That Can Be Relayed"));
             }
         }
     }
@@ -379,32 +373,32 @@ impl Call {
             attempt.progress = Progress::Failed;
             attempt.invite = None;
         }
-        self.note_failure(status, &passed_reason(status, reason));
+        let failure = for_caller(status, passed_reason(status, reason));
         match is_retried_elsewhere(status) {
-            true => self.try_next_place(core),
-            false => {
-                let (status, reason) = for_caller(status, passed_reason(status, reason));
-                self.fail(core, status, &reason);
+            true => {
+                self.note_failure(failure);
+                self.try_next_place(core);
             }
+            false => self.fail(core, &failure),
         }
     }
 
     /// RFC 3261 §16.7 step 6: a 6xx before all, else the lowest class; in a class the first that came.
-    fn note_failure(&mut self, status: u16, reason: &str) {
-        let rank = |status: u16| if status >= 600 { 0 } else { status / 100 };
-        if self
-            .best_failure
-            .as_ref()
-            .is_none_or(|(best, _)| rank(status) < rank(*best))
-        {
-            self.best_failure = Some(for_caller(status, reason.to_owned()));
+    fn note_failure(&mut self, failure: Refusal) {
+        let rank = |failure: &Refusal| match failure.status {
+            600.. => 0,
+            status => status / 100,
+        };
+        let best = self.best_failure.as_ref();
+        if best.is_none_or(|best| rank(&failure) < rank(best)) {
+            self.best_failure = Some(failure);
         }
     }
 
     pub(super) fn on_route_timer(&mut self, core: &mut Core) {
         self.route_timer = None;
         if self.state == State::Setup {
-            self.note_failure(408, reason_phrase(408));
+            self.note_failure(Refusal::new(408, reason_phrase(408)));
             self.abandon_current(core);
             self.try_next_place(core);
         }
@@ -413,13 +407,13 @@ impl Call {
     pub(super) fn on_ring_timer(&mut self, core: &mut Core) {
         self.ring_timer = None;
         if self.state == State::Setup {
-            self.fail(core, 408, reason_phrase(408));
+            self.fail(core, &Refusal::new(408, reason_phrase(408)));
         }
     }
 
     /// Ends the set-up with a failure response.
-    fn fail(&mut self, core: &mut Core, status: u16, reason: &str) {
-        self.end_setup(core, status, reason, EndCause::Failed(status));
+    fn fail(&mut self, core: &mut Core, refusal: &Refusal) {
+        self.end_setup(core, refusal, EndCause::Failed(refusal.status));
     }
 }
 
@@ -430,12 +424,12 @@ fn is_retried_elsewhere(status: u16) -> bool {
 
 /// A failure as leg A hears it. A challenge or a redirection is between the gateway and leg B; a 503
 /// would say that the gateway itself is out of service (RFC 3261 §16.7 step 6).
-fn for_caller(status: u16, reason: String) -> (u16, String) {
+fn for_caller(status: u16, reason: String) -> Refusal {
     match status {
-        300..400 => (480, reason_phrase(480).to_owned()),
-        401 | 407 => (502, reason_phrase(502).to_owned()),
-        503 => (500, reason),
-        0..300 | 400 | 402..=406 | 408..=502 | 504.. => (status, reason),
+        300..400 => Refusal::new(480, reason_phrase(480)),
+        401 | 407 => Refusal::new(502, reason_phrase(502)),
+        503 => Refusal::new(500, reason),
+        0..300 | 400 | 402..=406 | 408..=502 | 504.. => Refusal::new(status, reason),
     }
 }
 

@@ -2,16 +2,24 @@
 
 use super::exchange::write_ack;
 use super::{Call, CallTimer, Outcome, Progress, Side, State};
+use crate::gateway::Refusal;
 use crate::shard::core::{Core, message_buffer};
 use crate::shard::transactions::User;
 use crate::sip::message::{Method, Response};
+use crate::sip::writer::reason_phrase;
 use crate::telemetry::{EndCause, Event};
 
 impl Call {
-    /// Leg A cancelled its INVITE; the CANCEL itself is answered already.
+    /// An INVITE that waits for its final response was cancelled; the CANCEL itself is answered already.
     pub(crate) fn on_cancel(&mut self, core: &mut Core) {
-        if self.state == State::Setup {
-            self.end_setup(core, 487, "Request Terminated", EndCause::Cancelled);
+        match self.state {
+            State::Setup => {
+                let terminated = Refusal::new(487, "Request Terminated");
+                self.end_setup(core, &terminated, EndCause::Cancelled);
+            }
+            // A re-INVITE: the other leg decides, its final response comes back.
+            State::Established => self.abandon_reinvite(core),
+            State::Ended => {}
         }
     }
 
@@ -20,14 +28,17 @@ impl Call {
         // A failure response that nobody acknowledged changes nothing. A 2xx is sent again by the
         // exchange until it is acknowledged or given up.
         if self.state == State::Setup {
-            self.end_setup(core, 500, "Transport Error", EndCause::LegLost);
+            self.end_setup(core, &Refusal::new(500, "Transport Error"), EndCause::LegLost);
         }
     }
 
     /// Ends a call by a fault of ours: whatever can still be told is told.
     pub(crate) fn abort(&mut self, core: &mut Core) {
         match self.state {
-            State::Setup => self.end_setup(core, 500, "Server Internal Error", EndCause::Internal),
+            State::Setup => {
+                let failure = Refusal::new(500, reason_phrase(500));
+                self.end_setup(core, &failure, EndCause::Internal);
+            }
             State::Established => self.end_established(core, EndCause::Internal, None),
             State::Ended => {}
         }
@@ -37,11 +48,10 @@ impl Call {
     pub(super) fn end_setup(
         &mut self,
         core: &mut Core,
-        status: u16,
-        reason: &str,
+        refusal: &Refusal,
         cause: EndCause,
     ) {
-        self.answer_failure(core, status, reason);
+        self.answer_failure(core, refusal);
         self.abandon_current(core);
         self.finish(core, cause);
     }
@@ -68,7 +78,8 @@ impl Call {
         };
         let from = exchange.from;
         let Some(answered) = &mut exchange.answered else {
-            self.answer_failure(core, 487, "Request Terminated");
+            self.answer_failure(core, &Refusal::new(487, "Request Terminated"));
+            self.abandon_reinvite(core);
             return;
         };
         let other_awaits_ack = answered.late_offer.take().map(|_| answered.other_cseq);

@@ -1,0 +1,176 @@
+//! A re-INVITE on its way to the other leg, and what comes of it.
+
+use super::exchange::Unanswerable;
+use super::{Call, CallTimer, Outcome, Reinvite, ReinviteProgress, Side};
+use crate::gateway::Refusal;
+use crate::shard::core::{ALLOW, Core, message_buffer};
+use crate::shard::transactions::User;
+use crate::sip::message::{HeaderName, Method, Response};
+use crate::sip::writer::reason_phrase;
+use crate::telemetry::EndCause;
+
+impl Call {
+    /// Sends the exchange's re-INVITE to the other leg.
+    pub(super) fn pass_reinvite(&mut self, core: &mut Core, to: Side) {
+        let Some(ticket) = core.ticket() else {
+            self.answer_failure(core, &Refusal::unavailable("Too Many Transactions", 5));
+            return;
+        };
+        let offer = self
+            .exchange
+            .as_ref()
+            .and_then(|exchange| exchange.offer.clone());
+        let ours = self.endpoint(to).map(|endpoint| endpoint.advertise);
+        let call = self.id;
+        let Some(leg) = self.leg_mut(to) else { return };
+        leg.dialog.local_cseq += 1;
+        let body = offer
+            .zip(ours)
+            .map(|(offer, ours)| leg.local.offer(&offer, ours));
+        let flow = leg.request_flow(core);
+        let user = User::Leg(call, leg.number);
+        let mut out = message_buffer();
+        let cseq = leg.dialog.local_cseq;
+        let mut writer = core.write_in_dialog(
+            &mut out,
+            &leg.dialog,
+            Method::Invite,
+            cseq,
+            &flow,
+            &ticket.branch,
+        );
+        core.write_contact(&mut writer, &flow);
+        writer.field(HeaderName::Allow, &[ALLOW]);
+        match &body {
+            Some(body) => writer.body("application/sdp", body),
+            None => writer.end(),
+        }
+        let timer = core.start_call_timer(core.settings.timers.timer_c, call, CallTimer::Reinvite);
+        self.reinvite = Some(Reinvite {
+            transaction: ticket.id,
+            side: to,
+            progress: ReinviteProgress::Calling,
+            timer: Some(timer),
+        });
+        core.send_request(&ticket, Method::Invite, flow, out.into(), user);
+    }
+
+    /// The other leg answered a re-INVITE, or did not.
+    pub(super) fn on_reinvite_outcome(&mut self, core: &mut Core, outcome: Outcome<'_>) {
+        if let Outcome::Response(response) = outcome
+            && response.status < 200
+        {
+            self.on_reinvite_provisional(core);
+            return;
+        }
+        let Some(mut reinvite) = self.reinvite.take() else {
+            return;
+        };
+        core.cancel_timer(&mut reinvite.timer);
+        let is_awaited = self
+            .exchange
+            .as_ref()
+            .is_some_and(|exchange| exchange.from != reinvite.side && exchange.answered.is_none());
+        match outcome {
+            Outcome::Response(response) if response.status < 300 && is_awaited => {
+                self.on_reinvite_success(core, response)
+            }
+            // The call has ended meanwhile; a 2xx is acknowledged all the same (RFC 3261 §13.2.2.4).
+            Outcome::Response(response) if response.status < 300 => {
+                let number = response.cseq().map_or(0, |cseq| cseq.number);
+                self.acknowledge(core, reinvite.side, number, None);
+            }
+            Outcome::Response(_) | Outcome::Timeout | Outcome::TransportError if !is_awaited => {}
+            Outcome::Response(response) => {
+                let reason = response.reason().to_owned();
+                self.on_reinvite_failure(core, reinvite.side, response.status, &reason);
+            }
+            Outcome::Timeout => {
+                self.on_reinvite_failure(core, reinvite.side, 408, reason_phrase(408))
+            }
+            Outcome::TransportError => {
+                self.on_reinvite_failure(core, reinvite.side, 503, "Transport Error")
+            }
+        }
+    }
+
+    fn on_reinvite_provisional(&mut self, core: &mut Core) {
+        let Some(reinvite) = &mut self.reinvite else {
+            return;
+        };
+        match reinvite.progress {
+            ReinviteProgress::Calling => reinvite.progress = ReinviteProgress::Proceeding,
+            ReinviteProgress::Abandoned => self.cancel_reinvite(core),
+            ReinviteProgress::Proceeding | ReinviteProgress::Cancelled => {}
+        }
+    }
+
+    /// The re-INVITE is not wanted any more: CANCEL, as soon as that is allowed (RFC 3261 §9.1).
+    pub(super) fn abandon_reinvite(&mut self, core: &mut Core) {
+        let Some(reinvite) = &mut self.reinvite else {
+            return;
+        };
+        match reinvite.progress {
+            ReinviteProgress::Calling => reinvite.progress = ReinviteProgress::Abandoned,
+            ReinviteProgress::Proceeding => self.cancel_reinvite(core),
+            ReinviteProgress::Abandoned | ReinviteProgress::Cancelled => {}
+        }
+    }
+
+    fn cancel_reinvite(&mut self, core: &mut Core) {
+        let Some(reinvite) = &mut self.reinvite else {
+            return;
+        };
+        reinvite.progress = ReinviteProgress::Cancelled;
+        let invite = reinvite.transaction;
+        core.with_transactions(|transactions, around| transactions.cancel(invite, around));
+        core.cancel_timer(&mut reinvite.timer);
+        let wait = core.settings.timers.t1 * 64;
+        reinvite.timer = Some(core.start_call_timer(wait, self.id, CallTimer::Reinvite));
+    }
+
+    pub(super) fn on_reinvite_timer(&mut self, core: &mut Core) {
+        let Some(reinvite) = &mut self.reinvite else {
+            return;
+        };
+        reinvite.timer = None;
+        match reinvite.progress {
+            ReinviteProgress::Cancelled => {
+                core.transactions
+                    .forget(reinvite.transaction, &mut core.wheel);
+                self.on_reinvite_outcome(core, Outcome::Timeout);
+            }
+            ReinviteProgress::Proceeding => self.cancel_reinvite(core),
+            // Its transaction times out by itself.
+            ReinviteProgress::Calling | ReinviteProgress::Abandoned => {}
+        }
+    }
+
+    fn on_reinvite_success(&mut self, core: &mut Core, response: &Response) {
+        let Some(side) = self.exchange.as_ref().map(|exchange| exchange.from.other()) else {
+            return;
+        };
+        if let Some(leg) = self.leg_mut(side) {
+            leg.dialog.refresh_target(response);
+        }
+        if let Err(Unanswerable) = self.pass_success(core, response) {
+            self.answer_failure(core, &Refusal::new(488, "The Answer Has No Audio Stream That Can Be Relayed"));
+        }
+    }
+
+    /// The session stays as it was (RFC 3261 §14.1); 408 and 481 say that the leg is gone (§12.2.1.2).
+    fn on_reinvite_failure(&mut self, core: &mut Core, side: Side, status: u16, reason: &str) {
+        let status_for_peer = if matches!(status, 300..=399 | 401 | 407 | 503) {
+            500
+        } else {
+            status
+        };
+        self.answer_failure(core, &Refusal::new(status_for_peer, reason));
+        match status {
+            481 => self.end_established(core, EndCause::LegLost, Some(side)),
+            // It may be there all the same, behind a network that lost too much.
+            408 => self.end_established(core, EndCause::LegLost, None),
+            0..408 | 409..481 | 482.. => {}
+        }
+    }
+}

@@ -1,0 +1,338 @@
+//! What an agent does of its own accord.
+
+use bytes::Bytes;
+use trunkline::sip::digest::{self, Account, Algorithm, Challenge};
+use trunkline::sip::message::{HeaderName, Method, Response};
+
+use super::call::{By, Call, Incoming, Invite, Role, State, What};
+use super::plan::{Act, Acks, Plan, Session, When};
+use super::{Agent, Effect, Hands, T1, Wake, wire};
+
+impl Agent {
+    /// Calls; returns the call's number.
+    pub(crate) fn call(&mut self, to: &str, plan: Plan, hands: &mut Hands<'_>) -> usize {
+        let tag = self.mint("t", hands.rng);
+        let id = self.mint("c", hands.rng);
+        let host = self.address;
+        let call = Call {
+            role: Role::Caller,
+            local: format!("\"Somebody\" <sip:{}@{host}>;tag={tag}", plan.from),
+            remote: format!("<{to}>"),
+            target: to.to_owned(),
+            ..self.blank(id, plan)
+        };
+        let index = self.add_call(call);
+        self.send_invite(index, &[], hands);
+        self.plan_steps(index, When::Invited, hands);
+        index
+    }
+
+    /// A call of which nothing is known.
+    pub(super) fn blank(&self, id: String, plan: Plan) -> Call {
+        Call {
+            role: Role::Called,
+            state: State::Setup,
+            id,
+            plan,
+            local: String::new(),
+            remote: String::new(),
+            remote_tag: None,
+            target: String::new(),
+            routes: Vec::new(),
+            cseq: 0,
+            invite: None,
+            incoming: None,
+            heard: Vec::new(),
+            outcome: None,
+            hung_up: None,
+            bye_answer: None,
+            sending: Vec::new(),
+            media_port: 10_000 + 2 * (self.calls.len() % 20_000) as u16,
+            direction: "sendrecv",
+            version: 1,
+            remote_media: None,
+            remote_direction: String::new(),
+            packets: 0,
+            answered_at: None,
+            acknowledged: false,
+            cancel_wanted: false,
+            reinvite_answers: Vec::new(),
+            reinvites: 0,
+            next_sending: 0,
+        }
+    }
+
+    pub(super) fn act(&mut self, index: usize, act: &Act, hands: &mut Hands<'_>) {
+        match act {
+            Act::Answer(_) | Act::EarlyMedia | Act::BareOk | Act::ForkedOk => {
+                self.answer(index, act, hands);
+            }
+            Act::Cancel => self.cancel(index, hands),
+            Act::Bye => self.hang_up(index, hands),
+            Act::Reinvite(session) => self.reinvite(index, *session, hands),
+        }
+    }
+
+    fn send_invite(&mut self, index: usize, extra: &[(&str, String)], hands: &mut Hands<'_>) {
+        let branch = self.branch(hands.rng);
+        let call = &mut self.calls[index];
+        call.cseq += 1;
+        let first = call.state == State::Setup;
+        let tried_account = !extra.is_empty();
+        let call = &self.calls[index];
+        let body = (!call.plan.late_offer || !first).then(|| wire::sdp(self, call));
+        let mut fields = call.plan.extra.clone();
+        fields.extend(extra.iter().map(|(_, value)| ("Proxy-Authorization", value.clone())));
+        let bytes = wire::request(self, call, "INVITE", call.cseq, &branch, &fields, body);
+        self.start_invite(index, bytes, branch, first, tried_account, hands);
+    }
+
+    fn start_invite(
+        &mut self,
+        index: usize,
+        bytes: Bytes,
+        branch: String,
+        first: bool,
+        tried_account: bool,
+        hands: &mut Hands<'_>,
+    ) {
+        let call = &mut self.calls[index];
+        let is_late = !bytes.windows(4).any(|part| part == b"v=0\r");
+        call.invite = Some(Invite {
+            bytes: bytes.clone(),
+            branch,
+            cseq: call.cseq,
+            first,
+            provisional: false,
+            done: false,
+            acks: Vec::new(),
+            late_offer: is_late,
+            tried_account,
+            cancelled: false,
+        });
+        self.send_until_answered(index, What::Invite, bytes, hands);
+    }
+
+    /// Answers a challenge; whether it could.
+    pub(super) fn try_account(
+        &mut self,
+        index: usize,
+        response: &Response,
+        hands: &mut Hands<'_>,
+    ) -> bool {
+        let call = &self.calls[index];
+        let Some((username, password, algorithm)) = call.plan.account else {
+            return false;
+        };
+        if call.invite.as_ref().is_some_and(|invite| invite.tried_account) {
+            return false;
+        }
+        let challenges = response.headers(HeaderName::ProxyAuthenticate);
+        let challenges = challenges.map(|value| Challenge::parse(value).unwrap());
+        let wanted = |challenge: &Challenge<'_>| challenge.algorithm.token() == algorithm;
+        let challenge = challenges.into_iter().find(wanted).expect("no such challenge");
+        let value = answer_to(&challenge, username, password, &call.target, 1);
+        self.send_invite(index, &[("Proxy-Authorization", value)], hands);
+        true
+    }
+
+    /// CANCEL waits for the first provisional response (RFC 3261 §9.1).
+    fn cancel(&mut self, index: usize, hands: &mut Hands<'_>) {
+        let call = &mut self.calls[index];
+        let Some(invite) = call.invite.as_mut().filter(|invite| !invite.done) else {
+            return;
+        };
+        if !invite.provisional {
+            call.cancel_wanted = true;
+            return;
+        }
+        call.cancel_wanted = false;
+        if std::mem::replace(&mut invite.cancelled, true) {
+            return;
+        }
+        let (bytes, cseq) = (wire::cancel(&invite.bytes), invite.cseq);
+        self.send_until_answered(index, What::Request(Method::Cancel, cseq), bytes, hands);
+    }
+
+    pub(super) fn cancel_where_due(&mut self, index: usize, hands: &mut Hands<'_>) {
+        if self.calls[index].cancel_wanted {
+            self.cancel(index, hands);
+        }
+    }
+
+    fn hang_up(&mut self, index: usize, hands: &mut Hands<'_>) {
+        let call = &self.calls[index];
+        if call.state != State::Talking || call.remote_tag.is_none() {
+            return;
+        }
+        if call.sending.iter().any(|sending| sending.what == What::Success) {
+            // RFC 3261 §15: who was called waits for the ACK.
+            let wake = Wake::Act(Act::Bye);
+            hands.effects.push(Effect::Wake { after: T1, call: index, wake });
+            return;
+        }
+        self.end(index, By::Us);
+        let bytes = self.write_in_dialog(index, "BYE", hands);
+        let cseq = self.calls[index].cseq;
+        self.send_until_answered(index, What::Request(Method::Bye, cseq), bytes, hands);
+    }
+
+    /// BYE before the call is answered, which a caller may send (RFC 3261 §15).
+    pub(crate) fn hang_up_early(&mut self, index: usize, hands: &mut Hands<'_>) {
+        let bytes = self.write_in_dialog(index, "BYE", hands);
+        let cseq = self.calls[index].cseq;
+        self.send_until_answered(index, What::Request(Method::Bye, cseq), bytes, hands);
+    }
+
+    /// Any other request within the dialog.
+    pub(crate) fn send_in_dialog(&mut self, index: usize, method: &str, hands: &mut Hands<'_>) {
+        let bytes = self.write_in_dialog(index, method, hands);
+        self.send(index, bytes, hands);
+    }
+
+    fn write_in_dialog(&mut self, index: usize, method: &str, hands: &mut Hands<'_>) -> Bytes {
+        let branch = self.branch(hands.rng);
+        self.calls[index].cseq += 1;
+        let call = &self.calls[index];
+        wire::request(self, call, method, call.cseq, &branch, &[], None)
+    }
+
+    /// The call is over: what was sent again and again is not any more, but for BYE and CANCEL.
+    pub(super) fn end(&mut self, index: usize, by: By) {
+        let call = &mut self.calls[index];
+        call.state = State::Over;
+        call.hung_up = Some(by);
+        call.sending
+            .retain(|sending| !matches!(sending.what, What::Success | What::Invite));
+    }
+
+    fn reinvite(&mut self, index: usize, session: Session, hands: &mut Hands<'_>) {
+        let call = &mut self.calls[index];
+        let ours = call.invite.as_ref().is_some_and(|invite| !invite.done);
+        let theirs = call.incoming.as_ref().is_some_and(|incoming| !incoming.done);
+        let busy = ours || theirs || call.sending.iter().any(|sending| sending.what == What::Success);
+        if call.state != State::Talking || busy {
+            return;
+        }
+        match session {
+            Session::Direction(direction) => call.direction = direction,
+            Session::Moved => call.media_port = call.media_port.wrapping_add(20_000),
+            Session::Late => {}
+        }
+        call.version += 1;
+        call.cseq += 1;
+        let branch = self.branch(hands.rng);
+        let call = &self.calls[index];
+        let body = (session != Session::Late).then(|| wire::sdp(self, call));
+        let bytes = wire::request(self, call, "INVITE", call.cseq, &branch, &call.plan.extra, body);
+        self.start_invite(index, bytes, branch, false, false, hands);
+    }
+
+    /// The ACK of a 2xx, the same for every time it comes (RFC 3261 §13.2.2.4).
+    pub(super) fn acknowledge(&mut self, index: usize, response: &Response, hands: &mut Hands<'_>) {
+        let tag = response.to().unwrap().tag().unwrap().to_owned();
+        let call = &self.calls[index];
+        if call.plan.acks == Acks::None {
+            return;
+        }
+        let Some(invite) = &call.invite else { return };
+        let known = invite.acks.iter().find(|(known, _)| *known == tag);
+        let bytes = match known {
+            Some((_, bytes)) => bytes.clone(),
+            None => {
+                let (cseq, late) = (invite.cseq, invite.late_offer);
+                let branch = self.branch(hands.rng);
+                let call = &self.calls[index];
+                let with_body = late && call.plan.acks != Acks::WithoutBody;
+                let body = with_body.then(|| wire::sdp(self, call));
+                let bytes = wire::request(self, call, "ACK", cseq, &branch, &[], body);
+                let call = &mut self.calls[index];
+                if let Some(invite) = &mut call.invite {
+                    invite.acks.push((tag, bytes.clone()));
+                }
+                bytes
+            }
+        };
+        self.send(index, bytes, hands);
+    }
+
+    /// Answers the INVITE that came first.
+    fn answer(&mut self, index: usize, act: &Act, hands: &mut Hands<'_>) {
+        let call = &self.calls[index];
+        let Some(incoming) = &call.incoming else { return };
+        let forked = *act == Act::ForkedOk;
+        if (call.state != State::Setup || incoming.done) && !forked {
+            return;
+        }
+        let (status, with_body) = match act {
+            Act::Answer(status) => (*status, (200..300).contains(status)),
+            Act::EarlyMedia => (183, true),
+            Act::BareOk => (200, false),
+            Act::ForkedOk => (200, true),
+            Act::Cancel | Act::Bye | Act::Reinvite(_) => return,
+        };
+        let tag = match forked {
+            true => self.mint("t", hands.rng),
+            false => tag_of(&self.calls[index].local),
+        };
+        let call = &self.calls[index];
+        let Some(Incoming { request, .. }) = &call.incoming else { return };
+        let body = with_body.then(|| wire::sdp(self, call));
+        let reason = trunkline::sip::reason_phrase(status);
+        let records = call.plan.record_route;
+        let bytes = wire::response(self, request, status, reason, &tag, records, body);
+        if forked {
+            self.send(index, bytes, hands);
+            return;
+        }
+        self.respond(index, status, bytes, hands);
+        if (200..300).contains(&status) {
+            let call = &mut self.calls[index];
+            call.state = State::Talking;
+            call.outcome = Some((status, reason.to_owned()));
+            call.answered_at = Some(hands.now);
+            self.plan_steps(index, When::Answered, hands);
+        } else if status >= 300 {
+            let call = &mut self.calls[index];
+            call.state = State::Over;
+            call.outcome = Some((status, reason.to_owned()));
+        }
+    }
+
+    /// Sends a response to the INVITE at hand; a final one again until its ACK.
+    pub(super) fn respond(
+        &mut self,
+        index: usize,
+        status: u16,
+        bytes: Bytes,
+        hands: &mut Hands<'_>,
+    ) {
+        if let Some(incoming) = &mut self.calls[index].incoming {
+            incoming.last = Some(bytes.clone());
+            incoming.done |= status >= 200;
+        }
+        match status {
+            ..200 => self.send(index, bytes, hands),
+            200..300 => self.send_until_answered(index, What::Success, bytes, hands),
+            300.. => self.send_until_answered(index, What::Failure, bytes, hands),
+        }
+    }
+}
+
+/// The credentials for a challenge.
+pub(crate) fn answer_to(
+    challenge: &Challenge<'_>,
+    username: &str,
+    password: &str,
+    uri: &str,
+    nc: u32,
+) -> String {
+    let algorithm: Algorithm = challenge.algorithm;
+    let ha1 = digest::ha1(algorithm, username, &challenge.realm, password);
+    let account = Account { username, ha1: &ha1 };
+    digest::answer(challenge, account, "INVITE", uri, "0a4f113b", nc)
+}
+
+pub(super) fn tag_of(value: &str) -> String {
+    value.rsplit(";tag=").next().unwrap().to_owned()
+}

@@ -1,0 +1,331 @@
+//! What an agent does when something comes.
+
+use trunkline::sip::message::{HeaderName, Message, Method, Request, Response};
+
+use super::acting::tag_of;
+use super::call::{By, Call, Incoming, State, What};
+use super::plan::{Plan, ToReinvite, When};
+use super::{Agent, Hands, wire};
+
+impl Agent {
+    pub(super) fn on_response(&mut self, index: usize, response: &Response, hands: &mut Hands<'_>) {
+        let cseq = response.cseq().unwrap();
+        let number = cseq.number;
+        match cseq.method {
+            Method::Invite => {
+                let invite = self.calls[index].invite.as_ref();
+                if invite.is_some_and(|invite| invite.cseq == number) {
+                    self.on_invite_response(index, response, hands);
+                }
+            }
+            method => {
+                if response.status >= 200 {
+                    self.stop(index, &What::Request(method, number));
+                }
+                if method == Method::Bye {
+                    self.calls[index].bye_answer = Some(response.status);
+                }
+            }
+        }
+    }
+
+    fn on_invite_response(&mut self, index: usize, response: &Response, hands: &mut Hands<'_>) {
+        self.stop(index, &What::Invite);
+        let Some(invite) = &mut self.calls[index].invite else { return };
+        let was_done = invite.done;
+        invite.done |= response.status >= 200;
+        let first = invite.first;
+        match response.status {
+            ..200 => {
+                invite.provisional = true;
+                if response.status > 100 && !was_done && first {
+                    self.learn(index, response);
+                }
+                self.cancel_where_due(index, hands);
+            }
+            200..300 => {
+                if !was_done {
+                    self.learn(index, response);
+                    self.on_success(index, response, first, hands);
+                }
+                self.acknowledge(index, response, hands);
+                // A CANCEL that came too late, or a plan that has ended: hang up.
+                let cancelled = self.calls[index]
+                    .invite
+                    .as_ref()
+                    .is_some_and(|invite| invite.cancelled && invite.first);
+                if !was_done && (cancelled || self.calls[index].cancel_wanted) && first {
+                    self.act(index, &super::Act::Bye, hands);
+                }
+            }
+            300.. => {
+                let ack = wire::ack_of_failure(&invite.bytes, response);
+                self.send(index, ack, hands);
+                if !was_done {
+                    self.on_failure(index, response, first, hands);
+                }
+            }
+        }
+    }
+
+    fn on_success(&mut self, index: usize, response: &Response, first: bool, hands: &mut Hands<'_>) {
+        let call = &mut self.calls[index];
+        if !first {
+            call.reinvite_answers.push(response.status);
+            return;
+        }
+        call.outcome = Some((response.status, response.reason().to_owned()));
+        call.state = State::Talking;
+        call.answered_at = Some(hands.now);
+        self.plan_steps(index, When::Answered, hands);
+    }
+
+    fn on_failure(&mut self, index: usize, response: &Response, first: bool, hands: &mut Hands<'_>) {
+        if !first {
+            self.calls[index].reinvite_answers.push(response.status);
+            return;
+        }
+        if response.status == 407 && self.try_account(index, response, hands) {
+            return;
+        }
+        let call = &mut self.calls[index];
+        call.outcome = Some((response.status, response.reason().to_owned()));
+        call.state = State::Over;
+    }
+
+    /// Tag, target, route set and media address of a response to our INVITE.
+    fn learn(&mut self, index: usize, response: &Response) {
+        let call = &mut self.calls[index];
+        let to = response.to().unwrap();
+        if let Some(tag) = to.tag() {
+            call.remote_tag = Some(tag.to_owned());
+            call.remote = response.header(HeaderName::To).unwrap().to_owned();
+        }
+        if let Some(contact) = wire::contact_of(response.header(HeaderName::Contact)) {
+            call.target = contact;
+        }
+        if call.state == State::Setup {
+            let own = format!("{}-proxy", self.mark);
+            let recorded = response.values(HeaderName::RecordRoute);
+            let mut routes: Vec<String> = recorded.map(str::to_owned).collect();
+            routes.reverse();
+            let call = &mut self.calls[index];
+            assert!(
+                routes.iter().all(|route| route.contains(&own)),
+                "foreign Record-Route: {routes:?}"
+            );
+            call.routes = routes;
+        }
+        self.learn_media(index, response.body());
+    }
+
+    fn learn_media(&mut self, index: usize, body: &[u8]) {
+        if let Some((address, direction)) = wire::read_sdp(body) {
+            let call = &mut self.calls[index];
+            call.remote_media = Some(address);
+            call.remote_direction = direction;
+        }
+    }
+
+    pub(super) fn on_request(
+        &mut self,
+        known: Option<usize>,
+        request: Request,
+        hands: &mut Hands<'_>,
+    ) {
+        let index = match known {
+            Some(index) => index,
+            None if self.plan.deaf => {
+                let id = request.call_id().to_owned();
+                self.add_call(self.blank(id, self.plan.clone()))
+            }
+            None if request.method == Method::Invite && request.to().unwrap().tag().is_none() => {
+                self.on_first_invite(&request, hands)
+            }
+            None => {
+                self.refuse_unknown(request, hands);
+                return;
+            }
+        };
+        let message = Message::Request(request.clone());
+        self.calls[index].heard.push(message);
+        if self.calls[index].plan.deaf {
+            return;
+        }
+        match request.method {
+            Method::Invite => self.on_invite(index, request, hands),
+            Method::Ack => self.on_ack(index, &request),
+            Method::Cancel => self.on_cancel(index, &request, hands),
+            Method::Bye => self.on_bye(index, &request, hands),
+            _ => self.reply(index, &request, 200, hands),
+        }
+    }
+
+    fn refuse_unknown(&mut self, request: Request, hands: &mut Hands<'_>) {
+        let status = if request.method == Method::Options { 200 } else { 481 };
+        if request.method != Method::Ack {
+            let reason = trunkline::sip::reason_phrase(status);
+            let tag = self.mint("t", hands.rng);
+            let bytes = wire::response(self, &request, status, reason, &tag, false, None);
+            let to = self.gateway;
+            hands.effects.push(super::Effect::Send { to, bytes });
+        }
+        self.strays.push(Message::Request(request));
+    }
+
+    fn on_first_invite(&mut self, request: &Request, hands: &mut Hands<'_>) -> usize {
+        let plan: Plan = self.plan.clone();
+        let tag = self.mint("t", hands.rng);
+        let to = request.header(HeaderName::To).unwrap();
+        let from = request.header(HeaderName::From).unwrap();
+        let routes = request.values(HeaderName::RecordRoute).map(str::to_owned);
+        let mut routes: Vec<String> = routes.collect();
+        if plan.record_route {
+            routes.insert(0, self.record_route());
+        }
+        let call = Call {
+            local: format!("{to};tag={tag}"),
+            remote: from.to_owned(),
+            remote_tag: Some(tag_of(from)),
+            target: wire::contact_of(request.header(HeaderName::Contact)).unwrap(),
+            routes,
+            ..self.blank(request.call_id().to_owned(), plan)
+        };
+        let index = self.add_call(call);
+        self.plan_steps(index, When::Invited, hands);
+        index
+    }
+
+    fn on_invite(&mut self, index: usize, request: Request, hands: &mut Hands<'_>) {
+        let branch = request.via().unwrap().branch().unwrap().to_owned();
+        let call = &mut self.calls[index];
+        if let Some(incoming) = &call.incoming
+            && incoming.branch == branch
+        {
+            if let Some(last) = incoming.last.clone() {
+                self.send(index, last, hands);
+            }
+            return;
+        }
+        let is_first = request.to().unwrap().tag().is_none();
+        if !is_first {
+            self.on_reinvite(index, request, branch, hands);
+            return;
+        }
+        call.incoming = Some(Incoming {
+            branch,
+            last: None,
+            done: false,
+            offered: !request.body().is_empty(),
+            request: request.clone(),
+        });
+        self.learn_media(index, request.body());
+    }
+
+    fn on_reinvite(
+        &mut self,
+        index: usize,
+        request: Request,
+        branch: String,
+        hands: &mut Hands<'_>,
+    ) {
+        let call = &mut self.calls[index];
+        call.reinvites += 1;
+        let status = match call.plan.to_reinvite {
+            _ if call.state == State::Over => 481,
+            // RFC 3261 §14.2
+            _ if call.invite.as_ref().is_some_and(|invite| !invite.done) => 491,
+            ToReinvite::Accept => 200,
+            ToReinvite::Refuse(status) => status,
+            ToReinvite::Ring => 180,
+            ToReinvite::Ignore => return,
+        };
+        let offered = !request.body().is_empty();
+        if status == 491 || status == 481 {
+            // Answered without a place of its own: what is kept is the INVITE before.
+            let tag = tag_of(&call.local);
+            let reason = trunkline::sip::reason_phrase(status);
+            let bytes = wire::response(self, &request, status, reason, &tag, false, None);
+            self.send_until_answered(index, What::Failure, bytes, hands);
+            return;
+        }
+        call.incoming = Some(Incoming {
+            branch,
+            last: None,
+            done: false,
+            offered,
+            request: request.clone(),
+        });
+        if let Some(contact) = wire::contact_of(request.header(HeaderName::Contact)) {
+            call.target = contact;
+        }
+        if status == 200 {
+            self.learn_media(index, request.body());
+            let call = &mut self.calls[index];
+            call.direction = match (offered, call.remote_direction.as_str()) {
+                (false, _) => call.direction,
+                (true, "sendonly") => "recvonly",
+                (true, "recvonly") => "sendonly",
+                (true, "inactive") => "inactive",
+                (true, _) => "sendrecv",
+            };
+            call.version += 1;
+        }
+        let call = &self.calls[index];
+        let body = (status == 200).then(|| wire::sdp(self, call));
+        let reason = trunkline::sip::reason_phrase(status);
+        let tag = tag_of(&call.local);
+        let bytes = wire::response(self, &request, status, reason, &tag, false, body);
+        self.respond(index, status, bytes, hands);
+    }
+
+    fn on_ack(&mut self, index: usize, request: &Request) {
+        self.stop(index, &What::Failure);
+        let call = &mut self.calls[index];
+        let number = request.cseq().unwrap().number;
+        let awaited = call.incoming.as_ref().is_some_and(|incoming| {
+            incoming.done && incoming.request.cseq().unwrap().number == number
+        });
+        if awaited {
+            call.acknowledged = true;
+            self.stop(index, &What::Success);
+            self.learn_media(index, request.body());
+        }
+    }
+
+    fn on_cancel(&mut self, index: usize, request: &Request, hands: &mut Hands<'_>) {
+        let tag = tag_of(&self.calls[index].local);
+        let call = &self.calls[index];
+        let waiting = call.incoming.as_ref().filter(|incoming| !incoming.done);
+        let terminated = waiting.map(|incoming| {
+            let request = &incoming.request;
+            wire::response(self, request, 487, "Request Terminated", &tag, false, None)
+        });
+        self.reply(index, request, 200, hands);
+        if let Some(bytes) = terminated {
+            let call = &mut self.calls[index];
+            if call.state == State::Setup {
+                call.state = State::Over;
+                call.outcome = Some((487, "Request Terminated".to_owned()));
+            }
+            self.respond(index, 487, bytes, hands);
+        }
+    }
+
+    fn on_bye(&mut self, index: usize, request: &Request, hands: &mut Hands<'_>) {
+        let call = &self.calls[index];
+        // Another tag is another fork of ours, which is not played out.
+        let ours = request.to().unwrap().tag() == Some(tag_of(&call.local).as_str());
+        if call.hung_up.is_none() && ours {
+            self.end(index, By::Them);
+        }
+        self.reply(index, request, 200, hands);
+    }
+
+    fn reply(&mut self, index: usize, request: &Request, status: u16, hands: &mut Hands<'_>) {
+        let tag = tag_of(&self.calls[index].local);
+        let reason = trunkline::sip::reason_phrase(status);
+        let bytes = wire::response(self, request, status, reason, &tag, false, None);
+        self.send(index, bytes, hands);
+    }
+}

@@ -1,0 +1,164 @@
+//! One call as an agent sees it.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use bytes::Bytes;
+use trunkline::instant::Instant;
+use trunkline::sip::message::{HeaderName, Message, Method, Request};
+
+use super::plan::Plan;
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Role {
+    Caller,
+    Called,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum State {
+    /// The first INVITE has no final response.
+    Setup,
+    /// It was answered 2xx.
+    Talking,
+    /// Failed, or hung up.
+    Over,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum By {
+    Us,
+    Them,
+}
+
+/// A call of an agent.
+pub(crate) struct Call {
+    pub(crate) role: Role,
+    pub(crate) state: State,
+    pub(crate) id: String,
+    pub(crate) plan: Plan,
+    /// From or To, with our tag.
+    pub(crate) local: String,
+    /// The other's, with its tag when there is one.
+    pub(crate) remote: String,
+    pub(crate) remote_tag: Option<String>,
+    pub(crate) target: String,
+    pub(crate) routes: Vec<String>,
+    pub(crate) cseq: u32,
+    /// Our last INVITE.
+    pub(crate) invite: Option<Invite>,
+    /// Their last INVITE.
+    pub(crate) incoming: Option<Incoming>,
+    /// Everything that came, in order; retransmissions too.
+    pub(crate) heard: Vec<Message>,
+    /// The first final response to the first INVITE: what came, or what was sent.
+    pub(crate) outcome: Option<(u16, String)>,
+    pub(crate) hung_up: Option<By>,
+    /// The final response to our BYE.
+    pub(crate) bye_answer: Option<u16>,
+    pub(crate) sending: Vec<Sending>,
+    /// Our media port and direction, and the number of our description.
+    pub(crate) media_port: u16,
+    pub(crate) direction: &'static str,
+    pub(crate) version: u32,
+    /// Where they want media.
+    pub(crate) remote_media: Option<SocketAddr>,
+    pub(crate) remote_direction: String,
+    /// RTP packets that came.
+    pub(crate) packets: u64,
+    pub(crate) answered_at: Option<Instant>,
+    pub(crate) acknowledged: bool,
+    pub(crate) cancel_wanted: bool,
+    /// Final responses to re-INVITEs of ours.
+    pub(crate) reinvite_answers: Vec<u16>,
+    /// Re-INVITEs that came.
+    pub(crate) reinvites: u32,
+    pub(crate) next_sending: u32,
+}
+
+/// An INVITE that we sent.
+pub(crate) struct Invite {
+    pub(crate) bytes: Bytes,
+    pub(crate) branch: String,
+    pub(crate) cseq: u32,
+    pub(crate) first: bool,
+    pub(crate) provisional: bool,
+    pub(crate) done: bool,
+    /// The ACKs of its 2xx, by their tag.
+    pub(crate) acks: Vec<(String, Bytes)>,
+    pub(crate) late_offer: bool,
+    pub(crate) tried_account: bool,
+    pub(crate) cancelled: bool,
+}
+
+/// An INVITE that came.
+pub(crate) struct Incoming {
+    pub(crate) request: Request,
+    pub(crate) branch: String,
+    pub(crate) last: Option<Bytes>,
+    pub(crate) done: bool,
+    pub(crate) offered: bool,
+}
+
+/// Something that is sent again until it is answered.
+pub(crate) struct Sending {
+    pub(crate) id: u32,
+    pub(crate) what: What,
+    pub(crate) bytes: Bytes,
+    pub(crate) interval: Duration,
+    pub(crate) until: Instant,
+}
+
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) enum What {
+    Invite,
+    Request(Method, u32),
+    Success,
+    Failure,
+}
+
+impl Call {
+    /// The status codes of the responses to the first INVITE, in order, retransmissions once.
+    pub(crate) fn statuses(&self) -> Vec<u16> {
+        let mut statuses = Vec::new();
+        for message in &self.heard {
+            if let Message::Response(response) = message
+                && response.cseq().is_ok_and(|cseq| cseq.method == Method::Invite)
+                && !statuses.contains(&response.status)
+            {
+                statuses.push(response.status);
+            }
+        }
+        statuses
+    }
+
+    /// How often a request of this method came.
+    pub(crate) fn count(&self, method: Method) -> usize {
+        let requests = self.heard.iter();
+        requests
+            .filter(|message| matches!(message, Message::Request(request) if request.method == method))
+            .count()
+    }
+
+    /// The first request of this method.
+    pub(crate) fn request(&self, method: Method) -> &Request {
+        let mut requests = self.heard.iter().filter_map(|message| match message {
+            Message::Request(request) if request.method == method => Some(request),
+            Message::Request(_) | Message::Response(_) => None,
+        });
+        requests.next().expect("no such request came")
+    }
+
+    /// The value of a header field in the first response with this status.
+    pub(crate) fn response_header(&self, status: u16, name: HeaderName) -> Option<String> {
+        let mut responses = self.heard.iter().filter_map(|message| match message {
+            Message::Response(response) if response.status == status => Some(response),
+            Message::Request(_) | Message::Response(_) => None,
+        });
+        responses.next()?.header(name).map(str::to_owned)
+    }
+
+    pub(crate) fn status(&self) -> Option<u16> {
+        self.outcome.as_ref().map(|(status, _)| *status)
+    }
+}

@@ -1,0 +1,121 @@
+//! What an agent does in a call, and when.
+
+use std::time::Duration;
+
+/// When the time of a step begins to run.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum When {
+    /// The INVITE was sent, or came.
+    Invited,
+    /// The 2xx came, or was sent.
+    Answered,
+}
+
+/// What an agent can do.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) enum Act {
+    /// Answers the first INVITE: 1xx without a body, 2xx with one, others without.
+    Answer(u16),
+    /// 183 with an answer.
+    EarlyMedia,
+    /// 200 without a body.
+    BareOk,
+    /// A second 200 of another fork: another tag.
+    ForkedOk,
+    Cancel,
+    Bye,
+    Reinvite(Session),
+}
+
+/// What a re-INVITE says.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Session {
+    /// An offer with this direction.
+    Direction(&'static str),
+    /// An offer with another media port.
+    Moved,
+    /// No offer.
+    Late,
+}
+
+/// What a re-INVITE is answered.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum ToReinvite {
+    Accept,
+    Refuse(u16),
+    /// Rings until it is cancelled.
+    Ring,
+    /// Nothing at all.
+    Ignore,
+}
+
+/// What acknowledges a 2xx.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Acks {
+    All,
+    None,
+    /// Without the answer that is due in it.
+    WithoutBody,
+}
+
+/// What an agent does in one call.
+#[derive(Clone, Debug)]
+pub(crate) struct Plan {
+    pub(crate) steps: Vec<(When, Duration, Act)>,
+    /// As caller: the INVITE has no offer.
+    pub(crate) late_offer: bool,
+    pub(crate) acks: Acks,
+    pub(crate) to_reinvite: ToReinvite,
+    /// As caller: user name, password, algorithm (`MD5`, `SHA-256`).
+    pub(crate) account: Option<(&'static str, &'static str, &'static str)>,
+    /// As caller: header fields besides.
+    pub(crate) extra: Vec<(&'static str, String)>,
+    /// As caller: the number in From.
+    pub(crate) from: &'static str,
+    /// Adds Record-Route with itself.
+    pub(crate) record_route: bool,
+    /// Sends nothing back, whatever comes.
+    pub(crate) deaf: bool,
+}
+
+impl Plan {
+    /// Nothing but what has to be.
+    pub(crate) fn idle() -> Self {
+        Self {
+            steps: Vec::new(),
+            late_offer: false,
+            acks: Acks::All,
+            to_reinvite: ToReinvite::Accept,
+            account: None,
+            extra: Vec::new(),
+            from: "+12065550100",
+            record_route: false,
+            deaf: false,
+        }
+    }
+
+    /// Rings, and answers after a second.
+    pub(crate) fn answers() -> Self {
+        Self::idle()
+            .then(When::Invited, 100, Act::Answer(180))
+            .then(When::Invited, 1_000, Act::Answer(200))
+    }
+
+    /// Answers so at once.
+    pub(crate) fn says(status: u16) -> Self {
+        Self::idle().then(When::Invited, 0, Act::Answer(status))
+    }
+
+    pub(crate) fn deaf() -> Self {
+        Self {
+            deaf: true,
+            ..Self::idle()
+        }
+    }
+
+    /// One more step, after that many milliseconds.
+    pub(crate) fn then(mut self, when: When, millis: u64, act: Act) -> Self {
+        self.steps.push((when, Duration::from_millis(millis), act));
+        self
+    }
+}

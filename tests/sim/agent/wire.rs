@@ -1,0 +1,147 @@
+//! What an agent writes.
+
+use std::net::SocketAddr;
+
+use bytes::Bytes;
+use trunkline::sip::header::NameAddr;
+use trunkline::sip::message::{HeaderName, Request, Response};
+use trunkline::sip::writer::Writer;
+
+use super::Agent;
+use super::call::Call;
+
+/// A request of this call; the ACK of a failure and CANCEL have the INVITE's branch.
+pub(crate) fn request(
+    agent: &Agent,
+    call: &Call,
+    method: &str,
+    cseq: u32,
+    branch: &str,
+    extra: &[(&str, String)],
+    body: Option<String>,
+) -> Bytes {
+    let mut out = Vec::new();
+    let mut writer = Writer::request(&mut out, method, &call.target);
+    let via = agent.via(branch);
+    writer
+        .field(HeaderName::Via, &[&via])
+        .number(HeaderName::MaxForwards, 70);
+    for route in &call.routes {
+        writer.field(HeaderName::Route, &[route]);
+    }
+    writer
+        .field(HeaderName::From, &[&call.local])
+        .field(HeaderName::To, &[&call.remote])
+        .field(HeaderName::CallId, &[&call.id])
+        .field(HeaderName::CSeq, &[&cseq.to_string(), " ", method]);
+    if method == "INVITE" {
+        writer.field(HeaderName::Contact, &[&agent.contact()]);
+        if call.plan.record_route && call.remote_tag.is_none() {
+            writer.field(HeaderName::RecordRoute, &[&agent.record_route()]);
+        }
+    }
+    for (name, value) in extra {
+        writer.raw_field(name, value);
+    }
+    match body {
+        Some(body) => writer.body("application/sdp", body.as_bytes()),
+        None => writer.end(),
+    }
+    out.into()
+}
+
+/// A response to a request that came.
+pub(crate) fn response(
+    agent: &Agent,
+    request: &Request,
+    status: u16,
+    reason: &str,
+    tag: &str,
+    record_route: bool,
+    body: Option<String>,
+) -> Bytes {
+    let mut out = Vec::new();
+    let mut writer = Writer::response(&mut out, status, reason);
+    writer.copy(request, HeaderName::Via);
+    writer.copy(request, HeaderName::RecordRoute);
+    if record_route {
+        writer.field(HeaderName::RecordRoute, &[&agent.record_route()]);
+    }
+    writer.copy(request, HeaderName::From);
+    let to = request.header(HeaderName::To).unwrap();
+    match request.to().unwrap().tag().is_some() || status == 100 {
+        true => writer.field(HeaderName::To, &[to]),
+        false => writer.field(HeaderName::To, &[to, ";tag=", tag]),
+    };
+    writer
+        .copy(request, HeaderName::CallId)
+        .copy(request, HeaderName::CSeq);
+    if status < 300 {
+        writer.field(HeaderName::Contact, &[&agent.contact()]);
+    }
+    match body {
+        Some(body) => writer.body("application/sdp", body.as_bytes()),
+        None => writer.end(),
+    }
+    out.into()
+}
+
+/// The ACK of a failure response (RFC 3261 §17.1.1.3).
+pub(crate) fn ack_of_failure(invite: &Bytes, response: &Response) -> Bytes {
+    derived(invite, "ACK", response.header(HeaderName::To))
+}
+
+/// CANCEL (RFC 3261 §9.1).
+pub(crate) fn cancel(invite: &Bytes) -> Bytes {
+    derived(invite, "CANCEL", None)
+}
+
+/// Made of the INVITE's own lines.
+fn derived(invite: &Bytes, method: &str, to: Option<&str>) -> Bytes {
+    let text = std::str::from_utf8(invite).unwrap();
+    let head = text.split("\r\n\r\n").next().unwrap();
+    let kept = head
+        .split("\r\n")
+        .filter_map(|line| match line.split([':', ' ']).next().unwrap() {
+            "INVITE" | "CSeq" => Some(line.replacen("INVITE", method, 1)),
+            "To" => Some(to.map_or_else(|| line.to_owned(), |to| format!("To: {to}"))),
+            "Via" | "From" | "Call-ID" | "Route" | "Max-Forwards" => Some(line.to_owned()),
+            _ => None,
+        });
+    let lines: Vec<String> = kept.collect();
+    (lines.join("\r\n") + "\r\nContent-Length: 0\r\n\r\n").into()
+}
+
+/// A session description of this agent.
+pub(crate) fn sdp(agent: &Agent, call: &Call) -> String {
+    let ip = agent.address.ip();
+    let family = if ip.is_ipv4() { "IP4" } else { "IP6" };
+    let (mark, port, version, direction) =
+        (&agent.mark, call.media_port, call.version, call.direction);
+    format!(
+        "v=0\r\no={mark} 1 {version} IN {family} {ip}\r\ns={mark}\r\nc=IN {family} {ip}\r\nt=0 0\r\n\
+         m=audio {port} RTP/AVP 0 101\r\na=rtpmap:0 PCMU/8000\r\na=rtpmap:101 telephone-event/8000\r\n\
+         a=fmtp:101 0-15\r\na=ptime:20\r\na={direction}\r\n"
+    )
+}
+
+/// Address and direction of a description's audio, read by hand.
+pub(crate) fn read_sdp(body: &[u8]) -> Option<(SocketAddr, String)> {
+    let text = std::str::from_utf8(body).unwrap();
+    let value = |start: &str| text.lines().find_map(|line| line.strip_prefix(start));
+    let ip = value("c=IN IP4 ").or_else(|| value("c=IN IP6 "))?;
+    let port = value("m=audio ")?.split(' ').next()?;
+    let direction = ["sendonly", "recvonly", "inactive"].into_iter();
+    let direction = direction
+        .into_iter()
+        .find(|direction| text.contains(&format!("a={direction}\r\n")));
+    Some((
+        SocketAddr::new(ip.parse().unwrap(), port.parse().unwrap()),
+        direction.unwrap_or("sendrecv").to_owned(),
+    ))
+}
+
+/// The URI of the first Contact.
+pub(crate) fn contact_of(value: Option<&str>) -> Option<String> {
+    Some(NameAddr::parse(value?).unwrap().uri.to_owned())
+}

@@ -1,0 +1,131 @@
+//! CANCEL and its races.
+
+use trunkline::sip::message::{HeaderName, Method};
+use trunkline::telemetry::{EndCause, Event};
+
+use crate::agent::call::{By, State};
+use crate::agent::plan::{Act, Plan, When};
+use crate::cast::{play, ways};
+use crate::world::World;
+
+fn both_ways(called_side: &Plan, scenario: impl Fn(&mut World, usize, usize, &str)) {
+    for (caller, called, to) in ways() {
+        play(|world| {
+            world.agents[called].plan = called_side.clone();
+            scenario(world, caller, called, &to);
+        });
+    }
+}
+
+fn rings() -> Plan {
+    Plan::idle().then(When::Invited, 100, Act::Answer(180))
+}
+
+#[test]
+fn a_ringing_call_is_cancelled() {
+    both_ways(&rings(), |world, caller, called, to| {
+        let a = world.call(caller, to, Plan::idle().then(When::Invited, 2_000, Act::Cancel));
+        world.run(3_000);
+        let b = world.last_call(called);
+        assert_eq!(world.at_call(a).status(), Some(487));
+        assert_eq!(world.at_call(b).status(), Some(487));
+        assert_eq!(world.at_call(b).count(Method::Cancel), 1);
+        assert_eq!(world.at_call(b).count(Method::Ack), 1);
+        let ended = world.events.last().unwrap();
+        assert!(
+            matches!(ended, Event::CallEnded { cause: EndCause::Cancelled, talked: None, .. }),
+            "{ended:?}"
+        );
+    });
+}
+
+#[test]
+fn a_call_that_was_not_heard_of_yet_is_cancelled_when_it_is() {
+    both_ways(&rings(), |world, caller, called, to| {
+        world.lose = Some(Box::new(move |number, to_gateway, bytes| {
+            // The first responses of the called side get lost.
+            number < 12 && to_gateway && bytes.starts_with(b"SIP/2.0 180")
+        }));
+        let a = world.call(caller, to, Plan::idle().then(When::Invited, 50, Act::Cancel));
+        world.run(300);
+        let b = world.last_call(called);
+        assert_eq!(world.at_call(a).status(), Some(487));
+        assert_eq!(world.at_call(b).count(Method::Cancel), 0, "RFC 3261 §9.1");
+        world.run(8_000);
+        assert_eq!(world.at_call(b).count(Method::Cancel), 1);
+        assert_eq!(world.at_call(b).status(), Some(487));
+    });
+}
+
+#[test]
+fn a_cancel_that_crosses_the_200_hangs_up_on_the_called_side() {
+    // 10 ms a way: the 200 is sent while the gateway's CANCEL is under way.
+    for answered_at in 485..=520 {
+        let plan = rings().then(When::Invited, answered_at, Act::Answer(200));
+        let (caller, called, to) = &ways()[0];
+        play(|world| {
+            world.agents[*called].plan = plan.clone();
+            let cancels = Plan::idle().then(When::Invited, 500, Act::Cancel);
+            let a = world.call(*caller, to, cancels);
+            world.run(2_000);
+            let b = world.last_call(*called);
+            assert_eq!(world.at_call(a).state, State::Over);
+            match world.at_call(a).status() {
+                Some(487) => {}
+                Some(200) => assert_eq!(world.at_call(a).hung_up, Some(By::Us)),
+                other => panic!("{other:?}"),
+            }
+            if world.at_call(b).status() == Some(200) {
+                assert!(world.at_call(b).acknowledged);
+                assert_eq!(world.at_call(b).hung_up, Some(By::Them));
+                assert_eq!(world.at_call(b).count(Method::Bye), 1);
+            }
+        });
+    }
+}
+
+#[test]
+fn a_cancelled_invite_that_is_never_answered_is_given_up() {
+    both_ways(&rings(), |world, caller, called, to| {
+        let a = world.call(caller, to, Plan::idle().then(When::Invited, 1_000, Act::Cancel));
+        world.run(900);
+        // From now on the called side says nothing.
+        let b = world.last_call(called);
+        world.agents[called].calls[b.call].plan.deaf = true;
+        world.run(2_000);
+        assert_eq!(world.at_call(a).status(), Some(487));
+        world.run(40_000);
+        assert_eq!(world.occupancy().calls, 0);
+        assert!(world.at_call(b).count(Method::Cancel) > 5);
+    });
+}
+
+#[test]
+fn a_bye_before_the_answer_ends_the_callers_attempt() {
+    both_ways(&rings(), |world, caller, called, to| {
+        let a = world.call(caller, to, Plan::idle());
+        world.run(1_000);
+        world.with_agent(caller, |agent, hands| agent.hang_up_early(a.call, hands));
+        world.run(1_000);
+        let b = world.last_call(called);
+        assert_eq!(world.at_call(a).bye_answer, Some(200));
+        assert_eq!(world.at_call(a).status(), Some(487));
+        assert_eq!(world.at_call(b).status(), Some(487));
+    });
+}
+
+#[test]
+fn a_cancel_of_nothing_is_answered_481() {
+    play(|world| {
+        let cancel = "CANCEL sip:+4930901820@gateway.example SIP/2.0\r\n\
+            Via: SIP/2.0/UDP 203.0.113.101:5060;branch=z9hG4bKqpbxq;rport\r\n\
+            Max-Forwards: 70\r\nFrom: <sip:a@b>;tag=qpbxq\r\nTo: <sip:c@d>\r\n\
+            Call-ID: qpbxq-none\r\nCSeq: 1 CANCEL\r\nContent-Length: 0\r\n\r\n";
+        world.inject("203.0.113.101:5060".parse().unwrap(), cancel);
+        world.run(1_000);
+        let answers = world.strays(crate::cast::PBX);
+        assert_eq!(answers.len(), 1);
+        assert_eq!(answers[0].0, 481);
+        assert!(answers[0].1.header(HeaderName::To).unwrap().contains(";tag="));
+    });
+}

@@ -1,0 +1,30 @@
+//! Whole gateways in virtual time: fake PBXs and carriers, a fake network, no clock and no socket.
+//!
+//! - [`world`]: clock, event queue, network, the gateway's shards, and what is checked of every message
+//! - [`agent`]: a PBX or a carrier, with logic of its own
+//! - [`cast`]: the connectors, carriers and agents that the scenarios are played by
+//! - the other modules: scenarios, by what they are about
+//!
+//! Every scenario runs with one shard and with two. `TRUNKLINE_SIM_SEED` overrides the seed, which a
+//! failing scenario prints together with its last messages.
+
+#![allow(
+    clippy::unwrap_used,
+    reason = "in a simulation what is missing is a failure"
+)]
+
+mod agent;
+mod bad_input;
+mod calls;
+mod cancelling;
+mod cast;
+mod failover;
+mod hanging_up;
+mod loss;
+mod media;
+mod network;
+mod random_calls;
+mod refusals;
+mod reinvites;
+mod transports;
+mod world;

@@ -1,0 +1,125 @@
+//! RTP and RTCP through the gateway, and calls that carry none.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use trunkline::telemetry::{EndCause, Event};
+
+use crate::agent::call::By;
+use crate::agent::plan::{Act, Plan, Session};
+use crate::cast::{PBX_NAT, CARRIER, OUTSIDE, PLAIN, play, play_with, through, ways};
+use crate::world::World;
+
+fn both_ways(scenario: impl Fn(&mut World, usize, usize, &str)) {
+    for (caller, called, to) in ways() {
+        play_with(
+            |gateway| gateway.media_timeout = Duration::from_secs(30),
+            |_| {},
+            |world| scenario(world, caller, called, &to),
+        );
+    }
+}
+
+fn last_end(world: &World) -> (EndCause, u64, u64) {
+    match world.events.last().unwrap() {
+        Event::CallEnded { cause, from_a, from_b, .. } => {
+            (*cause, from_a.rtp_packets, from_b.rtp_packets)
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn audio_flows_both_ways_and_is_counted() {
+    both_ways(|world, caller, called, to| {
+        let (a, b) = world.establish(caller, called, to);
+        for _ in 0..50 {
+            assert!(world.send_rtp(a).is_some() && world.send_rtp(b).is_some());
+            world.run(20);
+        }
+        assert!(world.send_rtp(a).is_some());
+        assert_eq!(world.at_call(a).packets, 50);
+        assert_eq!(world.at_call(b).packets, 51);
+        world.act(a, Act::Bye);
+        world.run(1_000);
+        assert_eq!(last_end(world), (EndCause::CallerHungUp, 51, 50));
+    });
+}
+
+#[test]
+fn rtcp_has_the_next_port() {
+    both_ways(|world, caller, called, to| {
+        let (a, b) = world.establish(caller, called, to);
+        for (one, other) in [(a, b), (b, a)] {
+            let next = |at: SocketAddr| SocketAddr::new(at.ip(), at.port() + 1);
+            let source = |at: crate::world::CallRef| {
+                let agent = &world.agents[at.agent];
+                SocketAddr::new(agent.source.ip(), agent.calls[at.call].media_port)
+            };
+            let (from, expected) = (next(source(one)), next(source(other)));
+            let to = world.at_call(one).remote_media.unwrap();
+            assert_eq!(world.send_packet(from, to, 1), Some(expected));
+        }
+        world.act(a, Act::Bye);
+    });
+}
+
+#[test]
+fn a_caller_behind_a_translator_is_found_by_its_packets() {
+    play(|world| {
+        let a = world.call(PBX_NAT, &through(PLAIN, OUTSIDE), Plan::idle());
+        world.run(3_000);
+        let b = world.last_call(CARRIER);
+        let latched: SocketAddr = "10.9.9.109:40404".parse().unwrap();
+        let port = world.at_call(a).remote_media.unwrap();
+        assert!(world.send_packet(latched, port, 0).is_some());
+        assert_eq!(world.send_rtp(b), Some(latched));
+        let stranger: SocketAddr = "10.66.66.66:40404".parse().unwrap();
+        assert_eq!(world.send_packet(stranger, port, 0), None);
+        assert_eq!(world.send_rtp(b), Some(latched));
+        world.act(b, Act::Bye);
+    });
+}
+
+#[test]
+fn a_call_without_media_is_ended_on_both_sides() {
+    both_ways(|world, caller, called, to| {
+        let (a, b) = world.establish(caller, called, to);
+        for _ in 0..60 {
+            assert!(world.send_rtp(a).is_some());
+            world.run(1_000);
+        }
+        assert_eq!(world.at_call(a).hung_up, None);
+        world.run(29_000);
+        assert_eq!(world.at_call(a).hung_up, None);
+        world.run(10_000);
+        assert_eq!(world.at_call(a).hung_up, Some(By::Them));
+        assert_eq!(world.at_call(b).hung_up, Some(By::Them));
+        assert_eq!(last_end(world), (EndCause::MediaTimeout, 60, 0));
+    });
+}
+
+#[test]
+fn a_call_on_hold_may_be_silent() {
+    both_ways(|world, caller, called, to| {
+        let (a, b) = world.establish(caller, called, to);
+        world.act(b, Act::Reinvite(Session::Direction("sendonly")));
+        world.run(600_000);
+        assert_eq!(world.at_call(a).hung_up, None);
+        world.act(b, Act::Reinvite(Session::Direction("sendrecv")));
+        world.run(40_000);
+        assert_eq!(world.at_call(a).hung_up, Some(By::Them));
+        assert_eq!(world.at_call(b).hung_up, Some(By::Them));
+    });
+}
+
+#[test]
+fn the_ports_of_a_call_that_is_over_pass_nothing_on() {
+    both_ways(|world, caller, called, to| {
+        let (a, b) = world.establish(caller, called, to);
+        world.act(a, Act::Bye);
+        world.run(1_000);
+        assert_eq!(world.send_rtp(a), None);
+        assert_eq!(world.send_rtp(b), None);
+    });
+}

@@ -1,0 +1,130 @@
+//! TCP, IPv6, and peers behind translators.
+
+use trunkline::sip::message::{HeaderName, Message};
+
+use crate::agent::call::{By, State};
+use crate::agent::plan::{Act, Plan, Session, When};
+use crate::cast::{
+    CARRIER, CARRIER_TCP_V6, OUTSIDE, OUTSIDE_TCP_V6, OWN_TCP, OWN_V6, PBX_NAT, PBX_TCP, PBX_V6,
+    PLAIN, TCP, V6, inbound, play, through,
+};
+
+/// Caller and its number, called side, Request-URI: every pair of transports and families.
+fn pairs() -> [(usize, &'static str, usize, String); 6] {
+    [
+        (PBX_TCP, OWN_TCP, CARRIER, through(TCP, OUTSIDE)),
+        (PBX_TCP, OWN_TCP, CARRIER_TCP_V6, through(TCP, OUTSIDE_TCP_V6)),
+        (PBX_V6, OWN_V6, CARRIER, through(V6, OUTSIDE)),
+        (PBX_V6, OWN_V6, CARRIER_TCP_V6, through(V6, OUTSIDE_TCP_V6)),
+        (CARRIER, "+4930901820", PBX_TCP, inbound(OWN_TCP)),
+        (CARRIER_TCP_V6, "+33142685300", PBX_V6, format!("sip:{OWN_V6}@[2001:db8:1::1]")),
+    ]
+}
+
+#[test]
+fn calls_pass_between_transports_and_address_families() {
+    for (caller, number, called, to) in pairs() {
+        for by_caller in [true, false] {
+            play(|world| {
+                let plan = Plan {
+                    from: number,
+                    ..Plan::idle()
+                };
+                let a = world.call(caller, &to, plan);
+                world.run(3_000);
+                let b = world.last_call(called);
+                assert_eq!(world.at_call(a).state, State::Talking, "{to}");
+                assert!(world.at_call(b).acknowledged);
+                assert!(world.send_rtp(a).is_some() && world.send_rtp(b).is_some());
+                for at in [a, b] {
+                    let ours = world.at_call(at).remote_media.unwrap();
+                    let family = world.agents[at.agent].address.is_ipv6();
+                    assert_eq!(ours.is_ipv6(), family, "media of the peer's own family");
+                }
+                world.act(b, Act::Reinvite(Session::Moved));
+                world.run(1_000);
+                assert_eq!(world.at_call(b).reinvite_answers, [200]);
+                let (one, other) = if by_caller { (a, b) } else { (b, a) };
+                world.act(one, Act::Bye);
+                world.run(1_000);
+                assert_eq!(world.at_call(one).bye_answer, Some(200));
+                assert_eq!(world.at_call(other).hung_up, Some(By::Them));
+            });
+        }
+    }
+}
+
+#[test]
+fn calls_over_tcp_are_cancelled() {
+    for (caller, number, called, to) in pairs() {
+        play(|world| {
+            world.agents[called].plan = Plan::idle().then(When::Invited, 100, Act::Answer(180));
+            let plan = Plan {
+                from: number,
+                ..Plan::idle().then(When::Invited, 1_000, Act::Cancel)
+            };
+            let a = world.call(caller, &to, plan);
+            world.run(2_000);
+            assert_eq!(world.at_call(a).status(), Some(487));
+            assert_eq!(world.agents[called].calls[0].status(), Some(487));
+        });
+    }
+}
+
+#[test]
+fn nothing_is_sent_twice_over_tcp() {
+    play(|world| {
+        let plan = Plan {
+            from: OWN_TCP,
+            ..Plan::idle()
+        };
+        let rings = Plan::idle().then(When::Invited, 4_000, Act::Answer(486));
+        world.agents[CARRIER_TCP_V6].plan = rings;
+        let a = world.call(PBX_TCP, &through(TCP, OUTSIDE_TCP_V6), plan);
+        world.run(60_000);
+        assert_eq!(world.at_call(a).status(), Some(486));
+        let messages: Vec<u16> = world.at_call(a).statuses();
+        assert_eq!(messages.len(), world.at_call(a).heard.len());
+        let invites = world.agents[CARRIER_TCP_V6].calls[0].heard.len();
+        assert_eq!(invites, 2, "INVITE and ACK");
+    });
+}
+
+#[test]
+fn a_peer_behind_a_translator_is_answered_and_called_back_where_it_is() {
+    play(|world| {
+        let a = world.call(PBX_NAT, &through(PLAIN, OUTSIDE), Plan::idle());
+        world.run(3_000);
+        let b = world.last_call(CARRIER);
+        assert_eq!(world.at_call(a).state, State::Talking);
+        let Message::Response(response) = world.at_call(a).heard.last().unwrap() else {
+            panic!("no response");
+        };
+        let via = response.via().unwrap();
+        assert_eq!(via.received(), Some("10.9.9.109"));
+        assert_eq!(via.params.value("rport"), Some("1024"));
+        world.act(b, Act::Reinvite(Session::Moved));
+        world.run(1_000);
+        assert_eq!(world.at_call(b).reinvite_answers, [200]);
+        world.act(b, Act::Bye);
+        world.run(1_000);
+        assert_eq!(world.at_call(a).hung_up, Some(By::Them));
+        assert_eq!(world.undeliverable, 0, "nothing goes to the private address");
+    });
+}
+
+#[test]
+fn without_rport_the_answer_goes_to_the_port_of_sent_by() {
+    play(|world| {
+        let options = "OPTIONS sip:gateway.example SIP/2.0\r\n\
+            Via: SIP/2.0/UDP pbx.example:5060;branch=z9hG4bK776\r\nMax-Forwards: 70\r\n\
+            From: <sip:a@b>;tag=1\r\nTo: <sip:gateway.example>\r\nCall-ID: 1\r\n\
+            CSeq: 1 OPTIONS\r\nContent-Length: 0\r\n\r\n";
+        world.inject("203.0.113.101:61000".parse().unwrap(), options);
+        world.run(1_000);
+        let answers = world.strays(crate::cast::PBX);
+        assert_eq!(answers.len(), 1);
+        let via = answers[0].1.header(HeaderName::Via).unwrap();
+        assert!(via.ends_with(";received=203.0.113.101"), "{via}");
+    });
+}

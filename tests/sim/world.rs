@@ -1,0 +1,570 @@
+//! Clock, event queue, network, the shards of one gateway, and the agents around it.
+//!
+//! Messages go in as `net` does it: received by any shard's thread, handed to their owner's. Of every
+//! message that the gateway sends it is checked that nothing of another agent is in it.
+
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use bytes::Bytes;
+use trunkline::config::{Limits, SipListener, SipTimers, Transport};
+use trunkline::connector_id::VoiceConnectorId;
+use trunkline::gateway::limiter::CallLimiter;
+use trunkline::instant::Instant;
+use trunkline::media::{MediaPort, MediaSocket};
+use trunkline::shard::io::{ConnectionId, Flow, Input, Output};
+use trunkline::shard::snapshot::Snapshot;
+use trunkline::shard::{Occupancy, Settings, Shard};
+use trunkline::sip::message::{Fields, Message};
+use trunkline::telemetry::Event;
+
+use crate::agent::call::{Call, State};
+use crate::agent::plan::{Act, Plan};
+use crate::agent::{Agent, Effect, Hands, Wake};
+use crate::network::{Network, Rng};
+
+/// What the scenarios may set before the gateway starts.
+#[derive(Clone, Debug)]
+pub(crate) struct Gateway {
+    pub(crate) shards: u8,
+    pub(crate) timers: SipTimers,
+    pub(crate) limits: Limits,
+    pub(crate) media_timeout: Duration,
+    /// Media port pairs of each shard in each family.
+    pub(crate) media_ports: u32,
+    /// Media addresses, one a family.
+    pub(crate) media_addresses: Vec<&'static str>,
+}
+
+impl Gateway {
+    pub(crate) fn new(shards: u8) -> Self {
+        Self {
+            shards,
+            timers: SipTimers::default(),
+            limits: Limits::default(),
+            media_timeout: Duration::from_secs(3_600),
+            media_ports: 40,
+            media_addresses: vec!["198.51.100.2", "2001:db8:1::2"],
+        }
+    }
+}
+
+/// One call, as the agent's number and the call's.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct CallRef {
+    pub(crate) agent: usize,
+    pub(crate) call: usize,
+}
+
+/// Which messages get lost besides those of the weather: number, towards the gateway, bytes.
+pub(crate) type Loss = Box<dyn FnMut(usize, bool, &[u8]) -> bool>;
+
+pub(crate) struct World {
+    seed: u64,
+    pub(crate) rng: Rng,
+    pub(crate) now: Instant,
+    pub(crate) network: Network,
+    pub(crate) agents: Vec<Agent>,
+    pub(crate) shards: Vec<Shard>,
+    pub(crate) events: Vec<Event>,
+    pub(crate) lose: Option<Loss>,
+    /// Whether agents may hear of each other: where their messages were mixed on purpose.
+    pub(crate) unchecked: bool,
+    /// Messages that were sent over UDP so far, either way.
+    pub(crate) datagrams: usize,
+    /// Everything that was sent to somebody who is nobody.
+    pub(crate) undeliverable: usize,
+    by_source: HashMap<SocketAddr, usize>,
+    queue: BTreeMap<(Instant, u64), Happening>,
+    order: u64,
+    media: HashMap<SocketAddr, (usize, MediaSocket)>,
+    streams: HashMap<(usize, bool), Instant>,
+    trace: VecDeque<String>,
+}
+
+enum Happening {
+    ToGateway { flow: Flow, bytes: Bytes },
+    ToAgent { agent: usize, bytes: Bytes },
+    Wake { agent: usize, call: usize, wake: Wake },
+}
+
+/// Lines of the ladder that a failure prints.
+const TRACE_LINES: usize = 80;
+
+pub(crate) const GATEWAY_V4: &str = "198.51.100.1:5060";
+pub(crate) const GATEWAY_V6: &str = "[2001:db8:1::1]:5060";
+
+/// The listeners of every world: UDP and TCP on both families.
+pub(crate) fn listeners() -> Vec<SipListener> {
+    let places = [
+        (Transport::Udp, GATEWAY_V4),
+        (Transport::Tcp, GATEWAY_V4),
+        (Transport::Udp, GATEWAY_V6),
+        (Transport::Tcp, GATEWAY_V6),
+    ];
+    let listener = |(transport, address): (Transport, &str)| SipListener {
+        transport,
+        bind: address.parse().unwrap(),
+        advertise: address.parse().unwrap(),
+    };
+    places.into_iter().map(listener).collect()
+}
+
+/// The seed of this run.
+pub(crate) fn seed() -> u64 {
+    match std::env::var("TRUNKLINE_SIM_SEED") {
+        Ok(text) => text.parse().expect("TRUNKLINE_SIM_SEED is a decimal number"),
+        Err(_) => 20_260_220,
+    }
+}
+
+impl World {
+    pub(crate) fn new(gateway: &Gateway, seed: u64, snapshot: &Arc<Snapshot>, agents: Vec<Agent>) -> Self {
+        let now = Instant::from_micros(1_000_000);
+        let limiter: Arc<dyn CallLimiter> = Arc::new(Limiter::default());
+        let shard = |number| {
+            let settings = Settings {
+                shard: number,
+                shards: gateway.shards,
+                listeners: listeners(),
+                timers: gateway.timers,
+                limits: gateway.limits,
+                media_timeout: gateway.media_timeout,
+                secret: [7; 16],
+                shard_secret: [number + 1; 16],
+            };
+            Shard::new(settings, snapshot.clone(), limiter.clone(), now)
+        };
+        let by_source = agents.iter().enumerate();
+        let by_source = by_source.map(|(index, agent)| (agent.source, index)).collect();
+        let mut world = Self {
+            seed,
+            rng: Rng::new(seed),
+            now,
+            network: Network::CALM,
+            agents,
+            shards: (0..gateway.shards).map(shard).collect(),
+            events: Vec::new(),
+            lose: None,
+            unchecked: false,
+            datagrams: 0,
+            undeliverable: 0,
+            by_source,
+            queue: BTreeMap::new(),
+            order: 0,
+            media: HashMap::new(),
+            streams: HashMap::new(),
+            trace: VecDeque::new(),
+        };
+        world.add_media_ports(gateway);
+        world
+    }
+
+    fn add_media_ports(&mut self, gateway: &Gateway) {
+        let mut next_port = 20_000u16;
+        for shard in 0..self.shards.len() {
+            for pair in 0..gateway.media_ports {
+                for (family, ip) in gateway.media_addresses.iter().enumerate() {
+                    let socket = MediaSocket(2 * (2 * pair + family as u32));
+                    let advertise = SocketAddr::new(ip.parse().unwrap(), next_port);
+                    let port = MediaPort { socket, advertise };
+                    self.shards[shard].handle(Input::MediaPort(port), self.now);
+                    self.media.insert(advertise, (shard, socket));
+                    let rtcp = SocketAddr::new(advertise.ip(), next_port + 1);
+                    self.media.insert(rtcp, (shard, MediaSocket(socket.0 + 1)));
+                }
+                next_port += 2;
+            }
+        }
+    }
+
+    /// An agent calls.
+    pub(crate) fn call(&mut self, agent: usize, to: &str, plan: Plan) -> CallRef {
+        let call = self.with_agent(agent, |agent, hands| agent.call(to, plan, hands));
+        CallRef { agent, call }
+    }
+
+    /// A call that is answered within three seconds; what both sides have of it.
+    pub(crate) fn establish(&mut self, caller: usize, called: usize, to: &str) -> (CallRef, CallRef) {
+        let (a, b) = self.establish_unacknowledged(caller, called, to);
+        self.run(1_900);
+        assert_eq!(self.at_call(a).state, State::Talking, "caller");
+        assert_eq!(self.at_call(b).state, State::Talking, "called");
+        (a, b)
+    }
+
+    /// The same until right after the answer of a called side that needs a second for it.
+    pub(crate) fn establish_unacknowledged(
+        &mut self,
+        caller: usize,
+        called: usize,
+        to: &str,
+    ) -> (CallRef, CallRef) {
+        let a = self.call(caller, to, Plan::idle());
+        self.run(1_100);
+        (a, self.last_call(called))
+    }
+
+    /// Responses that came to an agent and belonged to none of its calls.
+    pub(crate) fn strays(&self, agent: usize) -> Vec<(u16, &Fields)> {
+        let strays = self.agents[agent].strays.iter();
+        let responses = strays.filter_map(|message| match message {
+            Message::Response(response) => Some((response.status, &response.fields)),
+            Message::Request(_) => None,
+        });
+        responses.collect()
+    }
+
+    /// An agent does something in a call, now.
+    pub(crate) fn act(&mut self, at: CallRef, act: Act) {
+        self.with_agent(at.agent, |agent, hands| {
+            agent.wake(at.call, Wake::Act(act), hands);
+        });
+    }
+
+    pub(crate) fn with_agent<R>(
+        &mut self,
+        index: usize,
+        work: impl FnOnce(&mut Agent, &mut Hands<'_>) -> R,
+    ) -> R {
+        let mut effects = Vec::new();
+        let mut hands = Hands {
+            now: self.now,
+            rng: &mut self.rng,
+            effects: &mut effects,
+        };
+        let result = work(&mut self.agents[index], &mut hands);
+        for effect in effects {
+            match effect {
+                Effect::Send { to, bytes } => self.send_to_gateway(index, to, bytes),
+                Effect::Wake { after, call, wake } => {
+                    self.at(self.now + after, Happening::Wake { agent: index, call, wake });
+                }
+            }
+        }
+        result
+    }
+
+    pub(crate) fn at_call(&self, at: CallRef) -> &Call {
+        &self.agents[at.agent].calls[at.call]
+    }
+
+    /// The last call that came to an agent.
+    pub(crate) fn last_call(&self, agent: usize) -> CallRef {
+        let call = self.agents[agent].calls.len();
+        assert!(call > 0, "no call came to {}", self.agents[agent].mark);
+        CallRef { agent, call: call - 1 }
+    }
+
+    /// Lets that many milliseconds pass.
+    pub(crate) fn run(&mut self, millis: u64) {
+        let end = self.now + Duration::from_millis(millis);
+        while let Some(next) = self.next_happening().filter(|next| *next <= end) {
+            self.now = self.now.max(next);
+            self.step();
+        }
+        self.now = end;
+    }
+
+    /// Lets pass what has to until nothing more would happen; fails after a day.
+    pub(crate) fn run_until_quiet(&mut self) {
+        let end = self.now + Duration::from_secs(86_400);
+        while let Some(next) = self.next_happening() {
+            assert!(next <= end, "the world does not come to rest");
+            self.now = self.now.max(next);
+            self.step();
+        }
+    }
+
+    fn next_happening(&self) -> Option<Instant> {
+        let queued = self.queue.keys().next().map(|(at, _)| *at);
+        let timers = self.shards.iter().filter_map(Shard::next_timeout);
+        timers.chain(queued).min()
+    }
+
+    fn step(&mut self) {
+        for shard in 0..self.shards.len() {
+            if self.shards[shard].next_timeout().is_some_and(|at| at <= self.now) {
+                self.shards[shard].handle_timeout(self.now);
+                self.drain(shard);
+            }
+        }
+        while let Some(entry) = self.queue.first_entry() {
+            if entry.key().0 > self.now {
+                break;
+            }
+            let happening = entry.remove();
+            self.happen(happening);
+        }
+    }
+
+    fn happen(&mut self, happening: Happening) {
+        match happening {
+            Happening::Wake { agent, call, wake } => {
+                self.with_agent(agent, |agent, hands| agent.wake(call, wake, hands));
+            }
+            Happening::ToAgent { agent, bytes } => {
+                self.with_agent(agent, |agent, hands| agent.receive(bytes, hands));
+            }
+            Happening::ToGateway { flow, bytes } => {
+                // Any thread may receive it; its shard says whose it is.
+                let any = self.rng.below(self.shards.len() as u64) as usize;
+                let owner = usize::from(self.shards[any].owner(&bytes));
+                self.shards[owner].handle(Input::Message { flow, bytes }, self.now);
+                self.drain(owner);
+            }
+        }
+    }
+
+    fn drain(&mut self, shard: usize) {
+        while let Some(output) = self.shards[shard].poll_output() {
+            match output {
+                Output::Event(event) => self.events.push(event),
+                Output::Send { flow, bytes, transaction } => {
+                    let agent = self.agent_at(&flow);
+                    let unreachable = match agent {
+                        Some(agent) => self.agents[agent].unreachable,
+                        None => false,
+                    };
+                    match (agent, transaction) {
+                        (Some(_), Some(transaction)) if unreachable => {
+                            let input = Input::TransportError { transaction };
+                            self.shards[shard].handle(input, self.now);
+                        }
+                        (Some(agent), _) => self.send_to_agent(agent, &flow, bytes),
+                        (None, _) => self.undeliverable += 1,
+                    }
+                }
+            }
+        }
+    }
+
+    fn agent_at(&self, flow: &Flow) -> Option<usize> {
+        match flow.connection {
+            Some(connection) => Some(connection.slot as usize),
+            None => self.by_source.get(&flow.remote).copied(),
+        }
+    }
+
+    fn send_to_agent(&mut self, agent: usize, flow: &Flow, bytes: Bytes) {
+        assert_eq!(
+            flow.transport,
+            self.agents[agent].transport,
+            "{} was sent to over another transport",
+            self.agents[agent].mark
+        );
+        self.check_nothing_leaks(agent, &bytes);
+        for at in self.arrivals(agent, false, &bytes) {
+            let bytes = bytes.clone();
+            self.at(at, Happening::ToAgent { agent, bytes });
+        }
+    }
+
+    fn send_to_gateway(&mut self, agent: usize, to: SocketAddr, bytes: Bytes) {
+        let (source, transport) = (self.agents[agent].source, self.agents[agent].transport);
+        let listener = listeners()
+            .iter()
+            .position(|listener| listener.bind == to && listener.transport == transport);
+        let listener = listener.unwrap_or_else(|| panic!("nobody listens at {to}")) as u8;
+        let connection = transport.is_reliable().then_some(ConnectionId {
+            shard: 0,
+            slot: agent as u32,
+            generation: 1,
+        });
+        let remote = match connection {
+            // The port that the connection was opened from.
+            Some(_) => SocketAddr::new(source.ip(), 40_000 + agent as u16),
+            None => source,
+        };
+        let flow = Flow { transport, listener, remote, connection };
+        for at in self.arrivals(agent, true, &bytes) {
+            let bytes = bytes.clone();
+            self.at(at, Happening::ToGateway { flow, bytes });
+        }
+    }
+
+    /// Puts bytes on the wire as if this address had sent them over UDP.
+    pub(crate) fn inject(&mut self, from: SocketAddr, bytes: impl Into<Bytes>) {
+        let flow = Flow {
+            transport: Transport::Udp,
+            listener: 0,
+            remote: from,
+            connection: None,
+        };
+        let bytes = bytes.into();
+        self.at(self.now, Happening::ToGateway { flow, bytes });
+    }
+
+    fn arrivals(&mut self, agent: usize, to_gateway: bool, bytes: &Bytes) -> Vec<Instant> {
+        let arrivals = if self.agents[agent].transport.is_reliable() {
+            let last = self.streams.entry((agent, to_gateway)).or_insert(self.now);
+            *last = (self.now + self.network.latency).max(*last + Duration::from_micros(1));
+            vec![*last]
+        } else {
+            let number = self.datagrams;
+            self.datagrams += 1;
+            let lost = self
+                .lose
+                .as_mut()
+                .is_some_and(|lose| lose(number, to_gateway, bytes));
+            match lost {
+                true => Vec::new(),
+                false => {
+                    let delays = self.network.arrivals(&mut self.rng).into_iter();
+                    delays.map(|delay| self.now + delay).collect()
+                }
+            }
+        };
+        self.note(agent, to_gateway, arrivals.len(), bytes);
+        arrivals
+    }
+
+    fn at(&mut self, at: Instant, happening: Happening) {
+        self.order += 1;
+        self.queue.insert((at, self.order), happening);
+    }
+
+    /// An RTP packet from a call's agent; who received it, if anybody.
+    pub(crate) fn send_rtp(&mut self, from: CallRef) -> Option<SocketAddr> {
+        let call = self.at_call(from);
+        let source = SocketAddr::new(self.agents[from.agent].source.ip(), call.media_port);
+        self.send_packet(source, call.remote_media?, 0)
+    }
+
+    /// An RTP or RTCP packet between any addresses; where it went. `next` is 1 for RTCP.
+    pub(crate) fn send_packet(&mut self, from: SocketAddr, to: SocketAddr, next: u16) -> Option<SocketAddr> {
+        let packet: &[u8] = match next {
+            0 => &[0x80, 0, 0, 1, 0, 0, 0, 160, 1, 2, 3, 4, 0xd5, 0xd5],
+            _ => &[0x80, 201, 0, 1, 1, 2, 3, 4],
+        };
+        let to = SocketAddr::new(to.ip(), to.port() + next);
+        let (shard, socket) = *self.media.get(&to).expect("media is sent to no port of ours");
+        let forward = self.shards[shard].relay(socket, from, packet)?;
+        for agent in &mut self.agents {
+            if agent.source.ip() == forward.to.ip() {
+                let calls = agent.calls.iter_mut();
+                let calls = calls.filter(|call| call.media_port == forward.to.port());
+                for call in calls {
+                    call.packets += 1;
+                }
+            }
+        }
+        Some(forward.to)
+    }
+
+    /// How full the tables of all shards are together.
+    pub(crate) fn occupancy(&self) -> Occupancy {
+        let mut sum = Occupancy::default();
+        for shard in &self.shards {
+            let one = shard.occupancy();
+            sum.calls += one.calls;
+            sum.dialogs += one.dialogs;
+            sum.transactions += one.transactions;
+            sum.timers += one.timers;
+            sum.media_ports += one.media_ports;
+        }
+        sum
+    }
+
+    fn check_nothing_leaks(&self, to: usize, bytes: &Bytes) {
+        if self.unchecked {
+            return;
+        }
+        let own = &self.agents[to];
+        for other in self.agents.iter().filter(|other| other.mark != own.mark) {
+            let ip = other.address.ip().to_string();
+            let marks = [other.mark.as_str(), ip.as_str()];
+            for mark in marks {
+                assert!(
+                    memchr::memmem::find(bytes, mark.as_bytes()).is_none(),
+                    "{mark} reached {}:\n{}",
+                    own.mark,
+                    String::from_utf8_lossy(bytes)
+                );
+            }
+        }
+    }
+
+    fn note(&mut self, agent: usize, to_gateway: bool, copies: usize, bytes: &Bytes) {
+        let text = String::from_utf8_lossy(bytes);
+        let first = text.lines().next().unwrap_or_default();
+        let field = |name: &str| {
+            let line = text.lines().find(|line| line.starts_with(name));
+            line.unwrap_or_default().to_owned()
+        };
+        let arrow = if to_gateway { "->" } else { "<-" };
+        let fate = match copies {
+            0 => " LOST",
+            1 => "",
+            _ => " TWICE",
+        };
+        let line = format!(
+            "{:>10.3} {} {arrow} gateway{fate}: {first} | {} | {}",
+            self.now.as_micros() as f64 / 1e6,
+            self.agents[agent].mark,
+            field("CSeq"),
+            field("Call-ID"),
+        );
+        if self.trace.len() == TRACE_LINES {
+            self.trace.pop_front();
+        }
+        self.trace.push_back(line);
+    }
+
+    /// The end of a scenario: nothing may be left, and nothing may have panicked.
+    pub(crate) fn finish(&mut self) {
+        self.run_until_quiet();
+        for (number, shard) in self.shards.iter().enumerate() {
+            assert_eq!(shard.counters().panics, 0, "panics in shard {number}");
+            let left = Occupancy {
+                media_ports_free: 0,
+                ..shard.occupancy()
+            };
+            assert_eq!(left, Occupancy::default(), "left in shard {number}");
+        }
+        for agent in &self.agents {
+            assert!(self.unchecked || agent.garbled.is_empty(), "{:?}", agent.garbled);
+            for (number, call) in agent.calls.iter().enumerate() {
+                assert!(
+                    call.state == State::Over || call.plan.deaf,
+                    "call {number} {} of {} is {:?}",
+                    call.id,
+                    agent.mark,
+                    call.state
+                );
+            }
+        }
+    }
+}
+
+impl Drop for World {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("TRUNKLINE_SIM_SEED={} shards={}", self.seed, self.shards.len());
+            for line in &self.trace {
+                eprintln!("{line}");
+            }
+        }
+    }
+}
+
+/// Calls of the last second.
+#[derive(Default)]
+struct Limiter {
+    admitted: Mutex<HashMap<VoiceConnectorId, Vec<Instant>>>,
+}
+
+impl CallLimiter for Limiter {
+    fn admit(&self, connector: VoiceConnectorId, per_second: u32, now: Instant) -> bool {
+        let mut all = self.admitted.lock().unwrap();
+        let admitted = all.entry(connector).or_default();
+        admitted.retain(|at| now.since(*at) < Duration::from_secs(1));
+        let within = admitted.len() < per_second as usize;
+        if within {
+            admitted.push(now);
+        }
+        within
+    }
+}
