@@ -14,7 +14,10 @@ fn send(world: &mut World, text: &str) -> Vec<u16> {
     world.inject(SOURCE.parse().unwrap(), text.to_owned());
     world.run(100);
     let answers = world.strays(PBX);
-    answers[before..].iter().map(|(status, _)| *status).collect()
+    answers[before..]
+        .iter()
+        .map(|(status, _)| *status)
+        .collect()
 }
 
 fn request(method: &str, body: &str) -> String {
@@ -44,7 +47,10 @@ fn a_request_that_cannot_be_read_is_answered_400() {
         let garbled = std::mem::take(&mut world.agents[PBX].garbled);
         assert_eq!(garbled.len(), 1);
         assert!(garbled[0].starts_with(b"SIP/2.0 400 "));
-        assert_eq!(send(world, &good.replace("SIP/2.0\r\nVia", "SIP/3.0\r\nVia")), [505]);
+        assert_eq!(
+            send(world, &good.replace("SIP/2.0\r\nVia", "SIP/3.0\r\nVia")),
+            [505]
+        );
         let malformed = world.shards.iter().map(|shard| shard.counters().malformed);
         assert_eq!(malformed.sum::<u64>(), 6);
     });
@@ -54,11 +60,18 @@ fn a_request_that_cannot_be_read_is_answered_400() {
 fn responses_and_acks_are_never_answered() {
     play(|world| {
         let ack = request("ACK", "");
-        let response = ack.replacen("ACK sip:+4930901820@gateway.example SIP/2.0", "SIP/2.0 200 OK", 1);
+        let response = ack.replacen(
+            "ACK sip:+4930901820@gateway.example SIP/2.0",
+            "SIP/2.0 200 OK",
+            1,
+        );
         for silent in [
             ack.clone(),
             ack.replace("CSeq: 1 ACK", "CSeq: one ACK"),
-            ack.replace("To: <sip:y@z>", "To: <sip:y@z>;tag=tk0000000000000000000000000000"),
+            ack.replace(
+                "To: <sip:y@z>",
+                "To: <sip:y@z>;tag=tk0000000000000000000000000000",
+            ),
             response.clone(),
             response.replace("Call-ID", "Call ID"),
             response.replace("200 OK", "999 Never"),
@@ -91,7 +104,14 @@ fn methods_that_are_not_served_are_named() {
             assert_eq!(send(world, &request(method, "")), [status], "{method}");
             if status == 405 {
                 let answers = world.strays(PBX);
-                assert!(answers.last().unwrap().1.header(HeaderName::Allow).is_some());
+                assert!(
+                    answers
+                        .last()
+                        .unwrap()
+                        .1
+                        .header(HeaderName::Allow)
+                        .is_some()
+                );
             }
         }
     });
@@ -113,7 +133,11 @@ fn bodies_that_are_no_session_are_refused() {
         for (kind, body, status) in [
             ("text/plain", "hello", 415),
             ("application/sdp", "hello", 400),
-            ("application/sdp", "v=0\r\no=- 1 1 IN IP4 1.2.3.4\r\ns=-\r\nt=0 0\r\n", 488),
+            (
+                "application/sdp",
+                "v=0\r\no=- 1 1 IN IP4 1.2.3.4\r\ns=-\r\nt=0 0\r\n",
+                488,
+            ),
             (
                 "application/sdp",
                 "v=0\r\no=- 1 1 IN IP4 1.2.3.4\r\ns=-\r\nc=IN IP4 1.2.3.4\r\nt=0 0\r\nm=video 9 RTP/AVP 96\r\n",
@@ -123,7 +147,10 @@ fn bodies_that_are_no_session_are_refused() {
             let text = request("INVITE", body)
                 .replace("sip:+4930901820@gateway.example", &to)
                 .replace("From: <sip:+4930901820@x>", "From: <sip:+12065550100@x>")
-                .replace("Content-Length", &format!("Content-Type: {kind}\r\nContent-Length"));
+                .replace(
+                    "Content-Length",
+                    &format!("Content-Type: {kind}\r\nContent-Length"),
+                );
             assert_eq!(send(world, &text), [status], "{body}");
         }
         assert!(world.agents[CARRIER].calls.is_empty());
@@ -143,11 +170,19 @@ fn requests_in_a_call_that_are_not_served_leave_it_alone() {
         }
         world.run(1_000);
         for at in [a, b] {
-            let statuses: Vec<u16> = world.at_call(at).heard.iter().filter_map(|message| match message {
-                trunkline::sip::message::Message::Response(response)
-                    if response.cseq().unwrap().token != "INVITE" => Some(response.status),
-                _ => None,
-            }).collect();
+            let statuses: Vec<u16> = world
+                .at_call(at)
+                .heard
+                .iter()
+                .filter_map(|message| match message {
+                    trunkline::sip::message::Message::Response(response)
+                        if response.cseq().unwrap().token != "INVITE" =>
+                    {
+                        Some(response.status)
+                    }
+                    _ => None,
+                })
+                .collect();
             assert_eq!(statuses, [405, 405, 405, 405, 200, 405]);
         }
         world.act(a, Act::Bye);

@@ -4,8 +4,8 @@ use trunkline::sip::message::{HeaderName, Message, Method};
 use trunkline::telemetry::Event;
 
 use crate::agent::call::{By, State};
-use crate::agent::plan::{Act, Acks, Plan, When};
-use crate::cast::{PLAIN, PBX, connector_id, play, ways};
+use crate::agent::plan::{Acks, Act, Plan, When};
+use crate::cast::{PBX, PLAIN, connector_id, play, ways};
 use crate::world::World;
 
 /// Plays for both ways; the called side has this plan.
@@ -46,15 +46,20 @@ fn a_call_rings_and_is_answered_and_hung_up() {
 
 #[test]
 fn early_media_reaches_the_caller_before_the_answer() {
-    let plan = Plan::idle()
-        .then(When::Invited, 100, Act::EarlyMedia)
-        .then(When::Invited, 2_000, Act::Answer(200));
+    let plan = Plan::idle().then(When::Invited, 100, Act::EarlyMedia).then(
+        When::Invited,
+        2_000,
+        Act::Answer(200),
+    );
     both_ways(&plan, |world, caller, called, to| {
         let a = world.call(caller, to, Plan::idle());
         world.run(500);
         assert_eq!(world.at_call(a).statuses(), [100, 183]);
         let b = world.last_call(called);
-        assert!(world.send_rtp(b).is_some(), "early media goes to the caller");
+        assert!(
+            world.send_rtp(b).is_some(),
+            "early media goes to the caller"
+        );
         assert!(world.send_rtp(a).is_some(), "and back");
         assert_eq!(world.at_call(a).packets, 1);
         world.run(3_000);
@@ -65,9 +70,11 @@ fn early_media_reaches_the_caller_before_the_answer() {
 
 #[test]
 fn the_answer_of_early_media_holds_where_the_200_has_none() {
-    let plan = Plan::idle()
-        .then(When::Invited, 100, Act::EarlyMedia)
-        .then(When::Invited, 1_000, Act::BareOk);
+    let plan = Plan::idle().then(When::Invited, 100, Act::EarlyMedia).then(
+        When::Invited,
+        1_000,
+        Act::BareOk,
+    );
     both_ways(&plan, |world, caller, called, to| {
         let (a, b) = world.establish(caller, called, to);
         assert!(world.send_rtp(a).is_some() && world.send_rtp(b).is_some());
@@ -189,7 +196,11 @@ fn record_routes_of_both_sides_are_followed_and_stay_there() {
             let mut checked = 0;
             for request in within {
                 let route = request.header(HeaderName::Route).unwrap_or_default();
-                assert!(route.starts_with(&proxy), "{} {route}", request.method_token());
+                assert!(
+                    route.starts_with(&proxy),
+                    "{} {route}",
+                    request.method_token()
+                );
                 checked += 1;
             }
             assert!(checked >= 2, "{checked} requests within the dialog");
@@ -220,7 +231,14 @@ fn a_retransmitted_invite_makes_one_call() {
         world.network.duplication = 0;
         assert_eq!(world.at_call(a).state, State::Talking);
         assert_eq!(world.agents[called].calls.len(), 1);
-        assert_eq!(world.shards.iter().map(|shard| shard.counters().calls).sum::<u64>(), 1);
+        assert_eq!(
+            world
+                .shards
+                .iter()
+                .map(|shard| shard.counters().calls)
+                .sum::<u64>(),
+            1
+        );
         world.act(a, Act::Bye);
     });
 }
@@ -246,7 +264,11 @@ fn another_fork_that_answers_too_is_acknowledged_and_hung_up() {
         assert_eq!(acks.len(), 2);
         assert_ne!(acks[0], acks[1]);
         assert_eq!(byes, acks[1..]);
-        assert_eq!(world.at_call(a).state, State::Talking, "the first one goes on");
+        assert_eq!(
+            world.at_call(a).state,
+            State::Talking,
+            "the first one goes on"
+        );
         world.act(a, Act::Bye);
         world.run(1_000);
         assert_eq!(world.at_call(b).count(Method::Bye), 2);

@@ -24,7 +24,11 @@ fn rings() -> Plan {
 #[test]
 fn a_ringing_call_is_cancelled() {
     both_ways(&rings(), |world, caller, called, to| {
-        let a = world.call(caller, to, Plan::idle().then(When::Invited, 2_000, Act::Cancel));
+        let a = world.call(
+            caller,
+            to,
+            Plan::idle().then(When::Invited, 2_000, Act::Cancel),
+        );
         world.run(3_000);
         let b = world.last_call(called);
         assert_eq!(world.at_call(a).status(), Some(487));
@@ -33,7 +37,14 @@ fn a_ringing_call_is_cancelled() {
         assert_eq!(world.at_call(b).count(Method::Ack), 1);
         let ended = world.events.last().unwrap();
         assert!(
-            matches!(ended, Event::CallEnded { cause: EndCause::Cancelled, talked: None, .. }),
+            matches!(
+                ended,
+                Event::CallEnded {
+                    cause: EndCause::Cancelled,
+                    talked: None,
+                    ..
+                }
+            ),
             "{ended:?}"
         );
     });
@@ -46,7 +57,11 @@ fn a_call_that_was_not_heard_of_yet_is_cancelled_when_it_is() {
             // The first responses of the called side get lost.
             number < 12 && to_gateway && bytes.starts_with(b"SIP/2.0 180")
         }));
-        let a = world.call(caller, to, Plan::idle().then(When::Invited, 50, Act::Cancel));
+        let a = world.call(
+            caller,
+            to,
+            Plan::idle().then(When::Invited, 50, Act::Cancel),
+        );
         world.run(300);
         let b = world.last_call(called);
         assert_eq!(world.at_call(a).status(), Some(487));
@@ -87,7 +102,11 @@ fn a_cancel_that_crosses_the_200_hangs_up_on_the_called_side() {
 #[test]
 fn a_cancelled_invite_that_is_never_answered_is_given_up() {
     both_ways(&rings(), |world, caller, called, to| {
-        let a = world.call(caller, to, Plan::idle().then(When::Invited, 1_000, Act::Cancel));
+        let a = world.call(
+            caller,
+            to,
+            Plan::idle().then(When::Invited, 1_000, Act::Cancel),
+        );
         world.run(900);
         // From now on the called side says nothing.
         let b = world.last_call(called);
@@ -126,6 +145,12 @@ fn a_cancel_of_nothing_is_answered_481() {
         let answers = world.strays(crate::cast::PBX);
         assert_eq!(answers.len(), 1);
         assert_eq!(answers[0].0, 481);
-        assert!(answers[0].1.header(HeaderName::To).unwrap().contains(";tag="));
+        assert!(
+            answers[0]
+                .1
+                .header(HeaderName::To)
+                .unwrap()
+                .contains(";tag=")
+        );
     });
 }

@@ -93,7 +93,9 @@ pub(crate) fn agents() -> Vec<Agent> {
 
 fn target(agent: usize) -> Target {
     let agents = agents();
-    let Agent { address, transport, .. } = agents[agent];
+    let Agent {
+        address, transport, ..
+    } = agents[agent];
     Target {
         host: Host::Address(address.ip()),
         port: address.port(),
@@ -103,7 +105,9 @@ fn target(agent: usize) -> Target {
 
 fn carrier(name: &str, routes: &[(usize, &str, u8)]) -> Carrier {
     let agents = agents();
-    let sources = routes.iter().map(|(agent, ..)| agents[*agent].address.ip().into());
+    let sources = routes
+        .iter()
+        .map(|(agent, ..)| agents[*agent].address.ip().into());
     let route = |(agent, prefix, priority): &(usize, &str, u8)| CarrierRoute {
         target: target(*agent),
         prefix: (*prefix).to_owned(),
@@ -129,7 +133,10 @@ fn connector(number: u8, termination: Option<Termination>, routes: &[usize]) -> 
         outbound_host_name: host(number).into(),
         require_encryption: false,
         termination,
-        origination: (!routes.is_empty()).then_some(Origination { disabled: false, routes }),
+        origination: (!routes.is_empty()).then_some(Origination {
+            disabled: false,
+            routes,
+        }),
         credentials: Vec::new(),
     }
 }
@@ -137,7 +144,10 @@ fn connector(number: u8, termination: Option<Termination>, routes: &[usize]) -> 
 fn termination(sources: &[&str]) -> Termination {
     Termination {
         disabled: false,
-        cidr_allowed_list: sources.iter().map(|source| source.parse().unwrap()).collect(),
+        cidr_allowed_list: sources
+            .iter()
+            .map(|source| source.parse().unwrap())
+            .collect(),
         calling_regions: vec!["US".to_owned()],
         cps_limit: 1_000,
         default_phone_number: None,
@@ -156,7 +166,13 @@ pub(crate) fn snapshot() -> Snapshot {
     for own in ["198.51.100.1", "2001:db8:1::1", "gateway.example"] {
         snapshot.own_hosts.insert(own.into());
     }
-    let v4 = || Some(termination(&["203.0.113.101/32", "203.0.113.102/32", "10.9.9.109/32"]));
+    let v4 = || {
+        Some(termination(&[
+            "203.0.113.101/32",
+            "203.0.113.102/32",
+            "10.9.9.109/32",
+        ]))
+    };
     snapshot.put_connector(connector(PLAIN, v4(), &[PBX, PBX_SPARE]));
     let mut secret = connector(SECRET, v4(), &[PBX]);
     let realm = host(SECRET);
@@ -170,9 +186,15 @@ pub(crate) fn snapshot() -> Snapshot {
     snapshot.put_connector(connector(TCP, tcp, &[PBX_TCP]));
     let v6 = Some(termination(&["2001:db8:2::/64"]));
     snapshot.put_connector(connector(V6, v6, &[PBX_V6]));
-    let disabled = v4().map(|termination| Termination { disabled: true, ..termination });
+    let disabled = v4().map(|termination| Termination {
+        disabled: true,
+        ..termination
+    });
     snapshot.put_connector(connector(DISABLED, disabled, &[]));
-    let slow = v4().map(|termination| Termination { cps_limit: 2, ..termination });
+    let slow = v4().map(|termination| Termination {
+        cps_limit: 2,
+        ..termination
+    });
     snapshot.put_connector(connector(SLOW, slow, &[]));
     snapshot.put_connector(connector(BARE, None, &[]));
     let numbers = [

@@ -4,7 +4,9 @@ use trunkline::sip::message::Method;
 
 use crate::agent::call::State;
 use crate::agent::plan::{Act, Plan, When};
-use crate::cast::{CARRIER, CARRIER_SPARE, OUTSIDE, OWN, PBX, PBX_SPARE, PLAIN, inbound, play, through};
+use crate::cast::{
+    CARRIER, CARRIER_SPARE, OUTSIDE, OWN, PBX, PBX_SPARE, PLAIN, inbound, play, through,
+};
 use crate::world::World;
 
 /// Caller, first place, second place, Request-URI.
@@ -28,47 +30,63 @@ fn places(first: &Plan, second: &Plan, scenario: impl Fn(&mut World, [usize; 3],
 
 #[test]
 fn failures_reach_the_caller() {
-    for status in [400, 403, 404, 405, 410, 415, 433, 486, 488, 501, 600, 603, 604, 606] {
-        places(&Plan::says(status), &Plan::answers(), |world, [caller, one, two], to| {
-            let a = world.call(caller, to, Plan::idle());
-            world.run(3_000);
-            assert_eq!(world.at_call(a).status(), Some(status));
-            assert_eq!(world.agents[one].calls.len(), 1);
-            assert!(world.agents[two].calls.is_empty(), "{status} is final");
-        });
+    for status in [
+        400, 403, 404, 405, 410, 415, 433, 486, 488, 501, 600, 603, 604, 606,
+    ] {
+        places(
+            &Plan::says(status),
+            &Plan::answers(),
+            |world, [caller, one, two], to| {
+                let a = world.call(caller, to, Plan::idle());
+                world.run(3_000);
+                assert_eq!(world.at_call(a).status(), Some(status));
+                assert_eq!(world.agents[one].calls.len(), 1);
+                assert!(world.agents[two].calls.is_empty(), "{status} is final");
+            },
+        );
     }
 }
 
 #[test]
 fn what_is_between_the_gateway_and_the_place_stays_there() {
     for (said, heard) in [(302, 480), (401, 502), (407, 502)] {
-        places(&Plan::says(said), &Plan::answers(), |world, [caller, ..], to| {
-            let a = world.call(caller, to, Plan::idle());
-            world.run(3_000);
-            assert_eq!(world.at_call(a).status(), Some(heard));
-        });
+        places(
+            &Plan::says(said),
+            &Plan::answers(),
+            |world, [caller, ..], to| {
+                let a = world.call(caller, to, Plan::idle());
+                world.run(3_000);
+                assert_eq!(world.at_call(a).status(), Some(heard));
+            },
+        );
     }
 }
 
 #[test]
 fn places_out_of_service_are_passed_over() {
     for status in [408, 430, 480, 500, 502, 503, 504] {
-        places(&Plan::says(status), &Plan::answers(), |world, [caller, one, two], to| {
-            let a = world.call(caller, to, Plan::idle());
-            world.run(3_000);
-            assert_eq!(world.at_call(a).state, State::Talking);
-            assert_eq!(world.agents[one].calls[0].status(), Some(status));
-            assert_eq!(world.agents[two].calls.len(), 1);
-            world.act(a, Act::Bye);
-        });
+        places(
+            &Plan::says(status),
+            &Plan::answers(),
+            |world, [caller, one, two], to| {
+                let a = world.call(caller, to, Plan::idle());
+                world.run(3_000);
+                assert_eq!(world.at_call(a).state, State::Talking);
+                assert_eq!(world.agents[one].calls[0].status(), Some(status));
+                assert_eq!(world.agents[two].calls.len(), 1);
+                world.act(a, Act::Bye);
+            },
+        );
     }
 }
 
 #[test]
 fn a_place_that_rings_and_then_fails_is_passed_over() {
-    let plan = Plan::idle()
-        .then(When::Invited, 100, Act::EarlyMedia)
-        .then(When::Invited, 2_000, Act::Answer(503));
+    let plan = Plan::idle().then(When::Invited, 100, Act::EarlyMedia).then(
+        When::Invited,
+        2_000,
+        Act::Answer(503),
+    );
     places(&plan, &Plan::answers(), |world, [caller, _, two], to| {
         let a = world.call(caller, to, Plan::idle());
         world.run(6_000);
@@ -81,15 +99,19 @@ fn a_place_that_rings_and_then_fails_is_passed_over() {
 
 #[test]
 fn a_silent_place_is_passed_over_and_cancelled_when_it_wakes() {
-    places(&Plan::deaf(), &Plan::answers(), |world, [caller, one, two], to| {
-        let a = world.call(caller, to, Plan::idle());
-        world.run(4_900);
-        assert!(world.agents[two].calls.is_empty());
-        world.run(3_000);
-        assert_eq!(world.at_call(a).state, State::Talking);
-        assert!(world.agents[one].calls[0].count(Method::Invite) > 2);
-        world.act(a, Act::Bye);
-    });
+    places(
+        &Plan::deaf(),
+        &Plan::answers(),
+        |world, [caller, one, two], to| {
+            let a = world.call(caller, to, Plan::idle());
+            world.run(4_900);
+            assert!(world.agents[two].calls.is_empty());
+            world.run(3_000);
+            assert_eq!(world.at_call(a).state, State::Talking);
+            assert!(world.agents[one].calls[0].count(Method::Invite) > 2);
+            world.act(a, Act::Bye);
+        },
+    );
 }
 
 #[test]
@@ -123,25 +145,38 @@ fn a_place_that_rings_after_it_was_passed_over_is_cancelled() {
 
 #[test]
 fn a_place_that_cannot_be_reached_is_passed_over() {
-    places(&Plan::answers(), &Plan::answers(), |world, [caller, one, _], to| {
-        world.agents[one].unreachable = true;
-        let a = world.call(caller, to, Plan::idle());
-        world.run(2_000);
-        assert_eq!(world.at_call(a).state, State::Talking);
-        assert!(world.agents[one].calls.is_empty());
-        world.act(a, Act::Bye);
-    });
+    places(
+        &Plan::answers(),
+        &Plan::answers(),
+        |world, [caller, one, _], to| {
+            world.agents[one].unreachable = true;
+            let a = world.call(caller, to, Plan::idle());
+            world.run(2_000);
+            assert_eq!(world.at_call(a).state, State::Talking);
+            assert!(world.agents[one].calls.is_empty());
+            world.act(a, Act::Bye);
+        },
+    );
 }
 
 #[test]
 fn when_every_place_has_failed_the_best_failure_is_told() {
-    let cases = [((503, 480), 480), ((480, 503), 480), ((503, 503), 500), ((500, 486), 486)];
+    let cases = [
+        ((503, 480), 480),
+        ((480, 503), 480),
+        ((503, 503), 500),
+        ((500, 486), 486),
+    ];
     for ((first, second), told) in cases {
-        places(&Plan::says(first), &Plan::says(second), |world, [caller, ..], to| {
-            let a = world.call(caller, to, Plan::idle());
-            world.run(3_000);
-            assert_eq!(world.at_call(a).status(), Some(told), "{first} {second}");
-        });
+        places(
+            &Plan::says(first),
+            &Plan::says(second),
+            |world, [caller, ..], to| {
+                let a = world.call(caller, to, Plan::idle());
+                world.run(3_000);
+                assert_eq!(world.at_call(a).status(), Some(told), "{first} {second}");
+            },
+        );
     }
 }
 

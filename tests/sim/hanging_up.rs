@@ -4,7 +4,7 @@ use trunkline::sip::message::Method;
 use trunkline::telemetry::{EndCause, Event};
 
 use crate::agent::call::By;
-use crate::agent::plan::{Act, Acks, Plan, When};
+use crate::agent::plan::{Acks, Act, Plan, When};
 use crate::cast::{play, ways};
 use crate::world::World;
 

@@ -7,7 +7,7 @@ use trunkline::telemetry::{EndCause, Event};
 
 use crate::agent::call::By;
 use crate::agent::plan::{Act, Plan, Session};
-use crate::cast::{PBX_NAT, CARRIER, OUTSIDE, PLAIN, play, play_with, through, ways};
+use crate::cast::{CARRIER, OUTSIDE, PBX_NAT, PLAIN, play, play_with, through, ways};
 use crate::world::World;
 
 fn both_ways(scenario: impl Fn(&mut World, usize, usize, &str)) {
@@ -22,9 +22,12 @@ fn both_ways(scenario: impl Fn(&mut World, usize, usize, &str)) {
 
 fn last_end(world: &World) -> (EndCause, u64, u64) {
     match world.events.last().unwrap() {
-        Event::CallEnded { cause, from_a, from_b, .. } => {
-            (*cause, from_a.rtp_packets, from_b.rtp_packets)
-        }
+        Event::CallEnded {
+            cause,
+            from_a,
+            from_b,
+            ..
+        } => (*cause, from_a.rtp_packets, from_b.rtp_packets),
         other => panic!("{other:?}"),
     }
 }

@@ -10,8 +10,8 @@ use crate::agent::acting::answer_to;
 use crate::agent::call::State;
 use crate::agent::plan::{Act, Plan, Session};
 use crate::cast::{
-    BARE, CARRIER, DISABLED, OUTSIDE, OWN, OWN_SECRET, PASSWORD, PBX, PLAIN, SECRET, SLOW, USERNAME,
-    connector_id, host, inbound, play, play_with, through,
+    BARE, CARRIER, DISABLED, OUTSIDE, OWN, OWN_SECRET, PASSWORD, PBX, PLAIN, SECRET, SLOW,
+    USERNAME, connector_id, host, inbound, play, play_with, through,
 };
 use crate::world::World;
 
@@ -21,11 +21,25 @@ fn refused(agent: usize, to: &str, plan: &Plan, status: u16, reason: &str) {
         expect_refusal(world, agent, to, plan, status, reason);
         let others = world.agents.iter().map(|agent| agent.calls.len());
         assert_eq!(others.sum::<usize>(), 1);
-        assert_eq!(world.shards.iter().map(|shard| shard.counters().calls).sum::<u64>(), 0);
+        assert_eq!(
+            world
+                .shards
+                .iter()
+                .map(|shard| shard.counters().calls)
+                .sum::<u64>(),
+            0
+        );
     });
 }
 
-fn expect_refusal(world: &mut World, agent: usize, to: &str, plan: &Plan, status: u16, reason: &str) {
+fn expect_refusal(
+    world: &mut World,
+    agent: usize,
+    to: &str,
+    plan: &Plan,
+    status: u16,
+    reason: &str,
+) {
     let a = world.call(agent, to, plan.clone());
     world.run(1_000);
     let expected = (status, reason.to_owned());
@@ -53,20 +67,44 @@ fn with_account(password: &'static str, algorithm: &'static str) -> Plan {
 #[test]
 fn a_host_that_is_no_connectors_is_not_found() {
     let to = format!("sip:{OUTSIDE}@{}", host(33));
-    refused(PBX, &to, &Plan::idle(), 404, "No Voice Connector At This Host");
+    refused(
+        PBX,
+        &to,
+        &Plan::idle(),
+        404,
+        "No Voice Connector At This Host",
+    );
     let to = format!("sip:{OUTSIDE}@somewhere.example");
-    refused(PBX, &to, &Plan::idle(), 404, "No Voice Connector At This Host");
+    refused(
+        PBX,
+        &to,
+        &Plan::idle(),
+        404,
+        "No Voice Connector At This Host",
+    );
 }
 
 #[test]
 fn a_connector_without_termination_is_not_found() {
     let to = through(BARE, OUTSIDE);
-    refused(PBX, &to, &Plan::idle(), 404, "Voice Connector Has No Termination");
+    refused(
+        PBX,
+        &to,
+        &Plan::idle(),
+        404,
+        "Voice Connector Has No Termination",
+    );
 }
 
 #[test]
 fn a_disabled_connector_is_forbidden() {
-    refused(PBX, &through(DISABLED, OUTSIDE), &Plan::idle(), 403, "Termination Disabled");
+    refused(
+        PBX,
+        &through(DISABLED, OUTSIDE),
+        &Plan::idle(),
+        403,
+        "Termination Disabled",
+    );
 }
 
 #[test]
@@ -76,31 +114,53 @@ fn a_connector_that_wants_encryption_refuses_plain_transports() {
         connector.require_encryption = true;
         snapshot.put_connector(connector);
     };
-    play_with(|_| {}, encrypted, |world| {
-        let to = through(PLAIN, OUTSIDE);
-        expect_refusal(world, PBX, &to, &Plan::idle(), 403, "Encryption Required");
-    });
+    play_with(
+        |_| {},
+        encrypted,
+        |world| {
+            let to = through(PLAIN, OUTSIDE);
+            expect_refusal(world, PBX, &to, &Plan::idle(), 403, "Encryption Required");
+        },
+    );
 }
 
 #[test]
 fn a_source_outside_the_allowed_networks_is_forbidden() {
     let to = through(PLAIN, OUTSIDE);
-    refused(CARRIER, &to, &Plan::idle(), 403, "Source Address Not Allowed");
+    refused(
+        CARRIER,
+        &to,
+        &Plan::idle(),
+        403,
+        "Source Address Not Allowed",
+    );
 }
 
 #[test]
 fn a_caller_with_the_right_password_passes() {
     for algorithm in ["MD5", "SHA-256"] {
         play(|world| {
-            let a = world.call(PBX, &through(SECRET, OUTSIDE), with_account(PASSWORD, algorithm));
+            let a = world.call(
+                PBX,
+                &through(SECRET, OUTSIDE),
+                with_account(PASSWORD, algorithm),
+            );
             world.run(3_000);
-            assert_eq!(world.at_call(a).statuses(), [407, 100, 180, 200], "{algorithm}");
+            assert_eq!(
+                world.at_call(a).statuses(),
+                [407, 100, 180, 200],
+                "{algorithm}"
+            );
             let b = world.last_call(CARRIER);
             let invite = world.at_call(b).request(Method::Invite);
             assert_eq!(invite.header(HeaderName::ProxyAuthorization), None);
             world.act(a, Act::Reinvite(Session::Moved));
             world.run(1_000);
-            assert_eq!(world.at_call(a).reinvite_answers, [200], "no challenge within the call");
+            assert_eq!(
+                world.at_call(a).reinvite_answers,
+                [200],
+                "no challenge within the call"
+            );
             world.act(a, Act::Bye);
         });
     }
@@ -124,7 +184,10 @@ fn a_challenge_offers_both_algorithms_for_the_connectors_realm() {
             .iter()
             .map(|value| Challenge::parse(value).unwrap().algorithm.token())
             .collect();
-        assert!(known.contains(&"MD5") && known.contains(&"SHA-256"), "{known:?}");
+        assert!(
+            known.contains(&"MD5") && known.contains(&"SHA-256"),
+            "{known:?}"
+        );
         let refusals = world.events.iter();
         assert_eq!(refusals.count(), 0, "a challenge is no refusal");
     });
@@ -142,7 +205,13 @@ fn challenges(world: &World, at: crate::world::CallRef) -> Vec<String> {
 fn a_wrong_password_and_an_unknown_user_are_forbidden_alike() {
     for algorithm in ["MD5", "SHA-256"] {
         let to = through(SECRET, OUTSIDE);
-        refused(PBX, &to, &with_account("looking-glass", algorithm), 403, "Wrong Credentials");
+        refused(
+            PBX,
+            &to,
+            &with_account("looking-glass", algorithm),
+            403,
+            "Wrong Credentials",
+        );
         let stranger = Plan {
             account: Some(("mallory", PASSWORD, algorithm)),
             ..from(OWN_SECRET)
@@ -180,8 +249,13 @@ fn a_nonce_that_has_expired_is_challenged_as_stale_and_then_passes() {
         world.run(1_000);
         let value = challenges(world, a).remove(0);
         world.run(301_000);
-        let credentials =
-            answer_to(&Challenge::parse(&value).unwrap(), USERNAME, PASSWORD, &to, 1);
+        let credentials = answer_to(
+            &Challenge::parse(&value).unwrap(),
+            USERNAME,
+            PASSWORD,
+            &to,
+            1,
+        );
         let plan = Plan {
             extra: vec![("Proxy-Authorization", credentials)],
             ..from(OWN_SECRET)
@@ -210,7 +284,9 @@ fn more_calls_a_second_than_agreed_are_told_to_come_later() {
         };
         let (_, reason) = world.at_call(*one).outcome.clone().unwrap();
         assert_eq!(reason, "Calls Per Second Limit Reached");
-        let after = world.at_call(*one).response_header(503, HeaderName::RetryAfter);
+        let after = world
+            .at_call(*one)
+            .response_header(503, HeaderName::RetryAfter);
         assert_eq!(after.as_deref(), Some("1"));
         world.run(600);
         let later = world.call(PBX, &to, from("+12065550104"));
@@ -226,13 +302,24 @@ fn more_calls_a_second_than_agreed_are_told_to_come_later() {
 fn a_destination_that_is_no_e164_number_is_incomplete() {
     for number in ["alice", "0301234567", "+1", "+1234567890123456", "%2b"] {
         let to = through(PLAIN, number);
-        refused(PBX, &to, &Plan::idle(), 484, "Destination Is Not An E.164 Number");
+        refused(
+            PBX,
+            &to,
+            &Plan::idle(),
+            484,
+            "Destination Is Not An E.164 Number",
+        );
     }
 }
 
 #[test]
 fn a_number_may_be_written_with_separators_and_parameters() {
-    for number in ["+49-30-90.18(20)", "4930901820", "%2B4930901820", "+4930901820;npdi"] {
+    for number in [
+        "+49-30-90.18(20)",
+        "4930901820",
+        "%2B4930901820",
+        "+4930901820;npdi",
+    ] {
         play(|world| {
             let a = world.call(PBX, &through(PLAIN, number), Plan::idle());
             world.run(3_000);
@@ -247,8 +334,20 @@ fn a_number_may_be_written_with_separators_and_parameters() {
 #[test]
 fn a_caller_id_of_somebody_else_is_forbidden() {
     let to = through(PLAIN, OUTSIDE);
-    refused(PBX, &to, &from("+12065550199"), 403, "Caller Id +12065550199 is not valid");
-    refused(PBX, &to, &from(OWN_SECRET), 403, "Caller Id +12065550103 is not valid");
+    refused(
+        PBX,
+        &to,
+        &from("+12065550199"),
+        403,
+        "Caller Id +12065550199 is not valid",
+    );
+    refused(
+        PBX,
+        &to,
+        &from(OWN_SECRET),
+        403,
+        "Caller Id +12065550103 is not valid",
+    );
     refused(PBX, &to, &from("anonymous"), 403, "Caller Id is not valid");
 }
 
@@ -261,14 +360,18 @@ fn a_default_number_takes_the_place_of_a_caller_id_that_is_not_valid() {
         }
         snapshot.put_connector(connector);
     };
-    play_with(|_| {}, with_default, |world| {
-        let a = world.call(PBX, &through(PLAIN, OUTSIDE), from("+12065550199"));
-        world.run(3_000);
-        let b = world.last_call(CARRIER);
-        let from = world.at_call(b).request(Method::Invite).from().unwrap();
-        assert!(from.uri.starts_with("sip:+12065550100@"), "{}", from.uri);
-        world.act(a, Act::Bye);
-    });
+    play_with(
+        |_| {},
+        with_default,
+        |world| {
+            let a = world.call(PBX, &through(PLAIN, OUTSIDE), from("+12065550199"));
+            world.run(3_000);
+            let b = world.last_call(CARRIER);
+            let from = world.at_call(b).request(Method::Invite).from().unwrap();
+            assert!(from.uri.starts_with("sip:+12065550100@"), "{}", from.uri);
+            world.act(a, Act::Bye);
+        },
+    );
 }
 
 #[test]
@@ -276,21 +379,44 @@ fn a_destination_without_a_carrier_is_unavailable() {
     let no_carrier = |snapshot: &mut trunkline::shard::snapshot::Snapshot| {
         snapshot.carriers = [].into();
     };
-    play_with(|_| {}, no_carrier, |world| {
-        let to = through(PLAIN, OUTSIDE);
-        expect_refusal(world, PBX, &to, &Plan::idle(), 503, "No Carrier For This Destination");
-    });
+    play_with(
+        |_| {},
+        no_carrier,
+        |world| {
+            let to = through(PLAIN, OUTSIDE);
+            expect_refusal(
+                world,
+                PBX,
+                &to,
+                &Plan::idle(),
+                503,
+                "No Carrier For This Destination",
+            );
+        },
+    );
 }
 
 #[test]
 fn a_number_that_nobody_has_is_not_found() {
-    refused(CARRIER, &inbound("+12065550142"), &Plan::idle(), 404, "Number Not In Service");
+    refused(
+        CARRIER,
+        &inbound("+12065550142"),
+        &Plan::idle(),
+        404,
+        "Number Not In Service",
+    );
 }
 
 #[test]
 fn a_number_of_a_connector_without_origination_is_not_found() {
     let reason = "Voice Connector Has No Origination";
-    refused(CARRIER, &inbound("+12065550105"), &Plan::idle(), 404, reason);
+    refused(
+        CARRIER,
+        &inbound("+12065550105"),
+        &Plan::idle(),
+        404,
+        reason,
+    );
 }
 
 #[test]
@@ -300,14 +426,24 @@ fn a_pbx_that_knows_no_host_name_is_known_by_its_address() {
             snapshot.remove_connector(connector_id(number));
         }
     };
-    play_with(|_| {}, only_one, |world| {
-        let a = world.call(PBX, &inbound(OUTSIDE), Plan::idle());
-        world.run(3_000);
-        assert_eq!(world.at_call(a).state, State::Talking);
-        world.act(a, Act::Bye);
-    });
+    play_with(
+        |_| {},
+        only_one,
+        |world| {
+            let a = world.call(PBX, &inbound(OUTSIDE), Plan::idle());
+            world.run(3_000);
+            assert_eq!(world.at_call(a).state, State::Talking);
+            world.act(a, Act::Bye);
+        },
+    );
     // Where several connectors allow the address, nobody can tell.
-    refused(PBX, &inbound(OUTSIDE), &Plan::idle(), 404, "No Voice Connector At This Host");
+    refused(
+        PBX,
+        &inbound(OUTSIDE),
+        &Plan::idle(),
+        404,
+        "No Voice Connector At This Host",
+    );
 }
 
 #[test]
@@ -321,16 +457,25 @@ fn a_full_table_of_calls_is_told_to_come_later() {
                 .map(|_| world.call(PBX, &through(PLAIN, OUTSIDE), Plan::idle()))
                 .collect();
             world.run(3_000);
-            let refused = calls.iter().filter(|call| world.at_call(**call).status() == Some(503));
+            let refused = calls
+                .iter()
+                .filter(|call| world.at_call(**call).status() == Some(503));
             let refused: Vec<_> = refused.copied().collect();
             assert!(refused.len() >= 4);
             for call in &refused {
                 let outcome = world.at_call(*call).outcome.clone().unwrap();
                 assert_eq!(outcome.1, "Too Many Calls");
-                let after = world.at_call(*call).response_header(503, HeaderName::RetryAfter);
+                let after = world
+                    .at_call(*call)
+                    .response_header(503, HeaderName::RetryAfter);
                 assert!(after.is_some());
             }
-            assert!(world.shards.iter().all(|shard| shard.occupancy().calls <= 2));
+            assert!(
+                world
+                    .shards
+                    .iter()
+                    .all(|shard| shard.occupancy().calls <= 2)
+            );
             for call in calls {
                 world.act(call, Act::Bye);
             }
@@ -359,7 +504,9 @@ fn a_call_that_finds_no_media_port_is_told_to_come_later() {
                         continue;
                     };
                     assert_eq!(reason, "No Media Port Free");
-                    let after = world.at_call(call).response_header(503, HeaderName::RetryAfter);
+                    let after = world
+                        .at_call(call)
+                        .response_header(503, HeaderName::RetryAfter);
                     assert!(after.is_some());
                     refused += 1;
                 }
@@ -384,8 +531,9 @@ fn a_full_table_of_transactions_is_told_to_come_later() {
                     match world.at_call(call).status() {
                         Some(200) => world.act(call, Act::Bye),
                         Some(503) => {
-                            let after =
-                                world.at_call(call).response_header(503, HeaderName::RetryAfter);
+                            let after = world
+                                .at_call(call)
+                                .response_header(503, HeaderName::RetryAfter);
                             assert!(after.is_some());
                         }
                         other => panic!("{other:?}"),
@@ -411,7 +559,13 @@ fn options_to_a_connectors_host_is_answered_and_recorded() {
         world.run(1_000);
         let answers = world.strays(crate::cast::PBX_NAT);
         assert_eq!(answers[0].0, 200);
-        assert!(answers[0].1.header(HeaderName::Allow).unwrap().contains("INVITE"));
+        assert!(
+            answers[0]
+                .1
+                .header(HeaderName::Allow)
+                .unwrap()
+                .contains("INVITE")
+        );
         let recorded = Event::OptionsReceived {
             connector: connector_id(SECRET),
             source: "10.9.9.109:1024".parse().unwrap(),
@@ -468,7 +622,9 @@ fn an_invite_that_demands_an_extension_is_refused() {
             let to = through(PLAIN, OUTSIDE);
             expect_refusal(world, PBX, &to, &plan, 420, "Bad Extension");
             let a = world.last_call(PBX);
-            let unsupported = world.at_call(a).response_header(420, HeaderName::Unsupported);
+            let unsupported = world
+                .at_call(a)
+                .response_header(420, HeaderName::Unsupported);
             assert_eq!(unsupported.as_deref(), Some("precondition"));
         });
     }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use trunkline::sip::message::{HeaderName, Method};
 
 use crate::agent::call::{By, State};
-use crate::agent::plan::{Act, Acks, Plan, Session, ToReinvite};
+use crate::agent::plan::{Acks, Act, Plan, Session, ToReinvite};
 use crate::cast::{CARRIER_SPARE, play, play_with, ways};
 use crate::world::{CallRef, World};
 
@@ -200,7 +200,9 @@ fn a_second_one_before_the_first_is_answered_is_told_to_wait() {
         world.act(one, Act::Reinvite(Session::Moved));
         world.run(1_000);
         assert_eq!(world.at_call(one).reinvite_answers, [500]);
-        let after = world.at_call(one).response_header(500, HeaderName::RetryAfter);
+        let after = world
+            .at_call(one)
+            .response_header(500, HeaderName::RetryAfter);
         assert!(after.is_some());
         assert_eq!(world.at_call(other).reinvites, 1);
     });
@@ -225,7 +227,9 @@ fn one_that_demands_an_extension_is_refused() {
         world.act(one, Act::Reinvite(Session::Moved));
         world.run(1_000);
         assert_eq!(world.at_call(one).reinvite_answers, [420]);
-        let unsupported = world.at_call(one).response_header(420, HeaderName::Unsupported);
+        let unsupported = world
+            .at_call(one)
+            .response_header(420, HeaderName::Unsupported);
         assert_eq!(unsupported.as_deref(), Some("precondition"));
         assert_eq!(world.at_call(other).reinvites, 0);
     });
@@ -241,7 +245,11 @@ fn one_in_a_call_that_is_over_finds_no_dialog() {
         let a = world.call(*caller, to, Plan::idle());
         world.run(15_000);
         assert_eq!(world.at_call(a).status(), Some(408));
-        assert_eq!(world.occupancy().calls, 1, "the last INVITE has no final response");
+        assert_eq!(
+            world.occupancy().calls,
+            1,
+            "the last INVITE has no final response"
+        );
         let call = &mut world.agents[*caller].calls[a.call];
         call.state = State::Talking;
         let failure = call.heard.last().unwrap().fields();

@@ -13,11 +13,21 @@ use crate::cast::{
 fn pairs() -> [(usize, &'static str, usize, String); 6] {
     [
         (PBX_TCP, OWN_TCP, CARRIER, through(TCP, OUTSIDE)),
-        (PBX_TCP, OWN_TCP, CARRIER_TCP_V6, through(TCP, OUTSIDE_TCP_V6)),
+        (
+            PBX_TCP,
+            OWN_TCP,
+            CARRIER_TCP_V6,
+            through(TCP, OUTSIDE_TCP_V6),
+        ),
         (PBX_V6, OWN_V6, CARRIER, through(V6, OUTSIDE)),
         (PBX_V6, OWN_V6, CARRIER_TCP_V6, through(V6, OUTSIDE_TCP_V6)),
         (CARRIER, "+4930901820", PBX_TCP, inbound(OWN_TCP)),
-        (CARRIER_TCP_V6, "+33142685300", PBX_V6, format!("sip:{OWN_V6}@[2001:db8:1::1]")),
+        (
+            CARRIER_TCP_V6,
+            "+33142685300",
+            PBX_V6,
+            format!("sip:{OWN_V6}@[2001:db8:1::1]"),
+        ),
     ]
 }
 
@@ -109,7 +119,10 @@ fn a_peer_behind_a_translator_is_answered_and_called_back_where_it_is() {
         world.act(b, Act::Bye);
         world.run(1_000);
         assert_eq!(world.at_call(a).hung_up, Some(By::Them));
-        assert_eq!(world.undeliverable, 0, "nothing goes to the private address");
+        assert_eq!(
+            world.undeliverable, 0,
+            "nothing goes to the private address"
+        );
     });
 }
 

@@ -85,9 +85,19 @@ pub(crate) struct World {
 }
 
 enum Happening {
-    ToGateway { flow: Flow, bytes: Bytes },
-    ToAgent { agent: usize, bytes: Bytes },
-    Wake { agent: usize, call: usize, wake: Wake },
+    ToGateway {
+        flow: Flow,
+        bytes: Bytes,
+    },
+    ToAgent {
+        agent: usize,
+        bytes: Bytes,
+    },
+    Wake {
+        agent: usize,
+        call: usize,
+        wake: Wake,
+    },
 }
 
 /// Lines of the ladder that a failure prints.
@@ -115,13 +125,20 @@ pub(crate) fn listeners() -> Vec<SipListener> {
 /// The seed of this run.
 pub(crate) fn seed() -> u64 {
     match std::env::var("TRUNKLINE_SIM_SEED") {
-        Ok(text) => text.parse().expect("TRUNKLINE_SIM_SEED is a decimal number"),
+        Ok(text) => text
+            .parse()
+            .expect("TRUNKLINE_SIM_SEED is a decimal number"),
         Err(_) => 20_260_220,
     }
 }
 
 impl World {
-    pub(crate) fn new(gateway: &Gateway, seed: u64, snapshot: &Arc<Snapshot>, agents: Vec<Agent>) -> Self {
+    pub(crate) fn new(
+        gateway: &Gateway,
+        seed: u64,
+        snapshot: &Arc<Snapshot>,
+        agents: Vec<Agent>,
+    ) -> Self {
         let now = Instant::from_micros(1_000_000);
         let limiter: Arc<dyn CallLimiter> = Arc::new(Limiter::default());
         let shard = |number| {
@@ -138,7 +155,9 @@ impl World {
             Shard::new(settings, snapshot.clone(), limiter.clone(), now)
         };
         let by_source = agents.iter().enumerate();
-        let by_source = by_source.map(|(index, agent)| (agent.source, index)).collect();
+        let by_source = by_source
+            .map(|(index, agent)| (agent.source, index))
+            .collect();
         let mut world = Self {
             seed,
             rng: Rng::new(seed),
@@ -187,7 +206,12 @@ impl World {
     }
 
     /// A call that is answered within three seconds; what both sides have of it.
-    pub(crate) fn establish(&mut self, caller: usize, called: usize, to: &str) -> (CallRef, CallRef) {
+    pub(crate) fn establish(
+        &mut self,
+        caller: usize,
+        called: usize,
+        to: &str,
+    ) -> (CallRef, CallRef) {
         let (a, b) = self.establish_unacknowledged(caller, called, to);
         self.run(1_900);
         assert_eq!(self.at_call(a).state, State::Talking, "caller");
@@ -240,7 +264,14 @@ impl World {
             match effect {
                 Effect::Send { to, bytes } => self.send_to_gateway(index, to, bytes),
                 Effect::Wake { after, call, wake } => {
-                    self.at(self.now + after, Happening::Wake { agent: index, call, wake });
+                    self.at(
+                        self.now + after,
+                        Happening::Wake {
+                            agent: index,
+                            call,
+                            wake,
+                        },
+                    );
                 }
             }
         }
@@ -255,7 +286,10 @@ impl World {
     pub(crate) fn last_call(&self, agent: usize) -> CallRef {
         let call = self.agents[agent].calls.len();
         assert!(call > 0, "no call came to {}", self.agents[agent].mark);
-        CallRef { agent, call: call - 1 }
+        CallRef {
+            agent,
+            call: call - 1,
+        }
     }
 
     /// Lets that many milliseconds pass.
@@ -286,7 +320,10 @@ impl World {
 
     fn step(&mut self) {
         for shard in 0..self.shards.len() {
-            if self.shards[shard].next_timeout().is_some_and(|at| at <= self.now) {
+            if self.shards[shard]
+                .next_timeout()
+                .is_some_and(|at| at <= self.now)
+            {
                 self.shards[shard].handle_timeout(self.now);
                 self.drain(shard);
             }
@@ -322,7 +359,11 @@ impl World {
         while let Some(output) = self.shards[shard].poll_output() {
             match output {
                 Output::Event(event) => self.events.push(event),
-                Output::Send { flow, bytes, transaction } => {
+                Output::Send {
+                    flow,
+                    bytes,
+                    transaction,
+                } => {
                     let agent = self.agent_at(&flow);
                     let unreachable = match agent {
                         Some(agent) => self.agents[agent].unreachable,
@@ -350,8 +391,7 @@ impl World {
 
     fn send_to_agent(&mut self, agent: usize, flow: &Flow, bytes: Bytes) {
         assert_eq!(
-            flow.transport,
-            self.agents[agent].transport,
+            flow.transport, self.agents[agent].transport,
             "{} was sent to over another transport",
             self.agents[agent].mark
         );
@@ -378,7 +418,12 @@ impl World {
             Some(_) => SocketAddr::new(source.ip(), 40_000 + agent as u16),
             None => source,
         };
-        let flow = Flow { transport, listener, remote, connection };
+        let flow = Flow {
+            transport,
+            listener,
+            remote,
+            connection,
+        };
         for at in self.arrivals(agent, true, &bytes) {
             let bytes = bytes.clone();
             self.at(at, Happening::ToGateway { flow, bytes });
@@ -434,13 +479,21 @@ impl World {
     }
 
     /// An RTP or RTCP packet between any addresses; where it went. `next` is 1 for RTCP.
-    pub(crate) fn send_packet(&mut self, from: SocketAddr, to: SocketAddr, next: u16) -> Option<SocketAddr> {
+    pub(crate) fn send_packet(
+        &mut self,
+        from: SocketAddr,
+        to: SocketAddr,
+        next: u16,
+    ) -> Option<SocketAddr> {
         let packet: &[u8] = match next {
             0 => &[0x80, 0, 0, 1, 0, 0, 0, 160, 1, 2, 3, 4, 0xd5, 0xd5],
             _ => &[0x80, 201, 0, 1, 1, 2, 3, 4],
         };
         let to = SocketAddr::new(to.ip(), to.port() + next);
-        let (shard, socket) = *self.media.get(&to).expect("media is sent to no port of ours");
+        let (shard, socket) = *self
+            .media
+            .get(&to)
+            .expect("media is sent to no port of ours");
         let forward = self.shards[shard].relay(socket, from, packet)?;
         for agent in &mut self.agents {
             if agent.source.ip() == forward.to.ip() {
@@ -525,7 +578,11 @@ impl World {
             assert_eq!(left, Occupancy::default(), "left in shard {number}");
         }
         for agent in &self.agents {
-            assert!(self.unchecked || agent.garbled.is_empty(), "{:?}", agent.garbled);
+            assert!(
+                self.unchecked || agent.garbled.is_empty(),
+                "{:?}",
+                agent.garbled
+            );
             for (number, call) in agent.calls.iter().enumerate() {
                 assert!(
                     call.state == State::Over || call.plan.deaf,
@@ -542,7 +599,11 @@ impl World {
 impl Drop for World {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            eprintln!("TRUNKLINE_SIM_SEED={} shards={}", self.seed, self.shards.len());
+            eprintln!(
+                "TRUNKLINE_SIM_SEED={} shards={}",
+                self.seed,
+                self.shards.len()
+            );
             for line in &self.trace {
                 eprintln!("{line}");
             }

@@ -58,9 +58,11 @@ impl Call {
         match self.state {
             State::Established => self.end_established(core, cause, Some(side)),
             // RFC 3261 §15: a caller may send BYE on an early dialog, a callee may not.
-            State::Setup if side == Side::A => {
-                self.end_setup(core, &Refusal::new(487, reason_phrase(487)), EndCause::Cancelled)
-            }
+            State::Setup if side == Side::A => self.end_setup(
+                core,
+                &Refusal::new(487, reason_phrase(487)),
+                EndCause::Cancelled,
+            ),
             State::Setup => {}
             State::Ended => self.stop_waiting_for_ack(core, side),
         }
@@ -76,12 +78,24 @@ impl Call {
 
     fn on_reinvite(&mut self, core: &mut Core, side: Side, request: Request, flow: Flow) {
         if self.state == State::Ended {
-            self.refuse_invite(core, side, &request, &flow, &Refusal::new(481, reason_phrase(481)));
+            self.refuse_invite(
+                core,
+                side,
+                &request,
+                &flow,
+                &Refusal::new(481, reason_phrase(481)),
+            );
             return;
         }
         // RFC 3261 §8.2.2.3
         if request.header(HeaderName::Require).is_some() {
-            self.refuse_invite(core, side, &request, &flow, &Refusal::new(420, reason_phrase(420)));
+            self.refuse_invite(
+                core,
+                side,
+                &request,
+                &flow,
+                &Refusal::new(420, reason_phrase(420)),
+            );
             return;
         }
         if let Some(exchange) = &self.exchange {

@@ -154,7 +154,10 @@ impl Call {
             leg.dialog.refresh_target(response);
         }
         if let Err(Unanswerable) = self.pass_success(core, response) {
-            self.answer_failure(core, &Refusal::new(488, "The Answer Has No Audio Stream That Can Be Relayed"));
+            self.answer_failure(
+                core,
+                &Refusal::new(488, "The Answer Has No Audio Stream That Can Be Relayed"),
+            );
         }
     }
 

@@ -363,7 +363,10 @@ impl Call {
             }
             Err(Unanswerable) => {
                 self.send_bye(core, Side::B);
-                self.fail(core, &Refusal::new(488, "The Answer Has No Audio Stream That Can Be Relayed"));
+                self.fail(
+                    core,
+                    &Refusal::new(488, "The Answer Has No Audio Stream That Can Be Relayed"),
+                );
             }
         }
     }

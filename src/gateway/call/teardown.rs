@@ -28,7 +28,11 @@ impl Call {
         // A failure response that nobody acknowledged changes nothing. A 2xx is sent again by the
         // exchange until it is acknowledged or given up.
         if self.state == State::Setup {
-            self.end_setup(core, &Refusal::new(500, "Transport Error"), EndCause::LegLost);
+            self.end_setup(
+                core,
+                &Refusal::new(500, "Transport Error"),
+                EndCause::LegLost,
+            );
         }
     }
 
@@ -45,12 +49,7 @@ impl Call {
     }
 
     /// Ends a call that was not answered: leg A hears the failure, leg B is not wanted any more.
-    pub(super) fn end_setup(
-        &mut self,
-        core: &mut Core,
-        refusal: &Refusal,
-        cause: EndCause,
-    ) {
+    pub(super) fn end_setup(&mut self, core: &mut Core, refusal: &Refusal, cause: EndCause) {
         self.answer_failure(core, refusal);
         self.abandon_current(core);
         self.finish(core, cause);

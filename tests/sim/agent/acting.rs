@@ -5,7 +5,7 @@ use trunkline::sip::digest::{self, Account, Algorithm, Challenge};
 use trunkline::sip::message::{HeaderName, Method, Response};
 
 use super::call::{By, Call, Incoming, Invite, Role, State, What};
-use super::plan::{Act, Acks, Plan, Session, When};
+use super::plan::{Acks, Act, Plan, Session, When};
 use super::{Agent, Effect, Hands, T1, Wake, wire};
 
 impl Agent {
@@ -82,7 +82,11 @@ impl Agent {
         let call = &self.calls[index];
         let body = (!call.plan.late_offer || !first).then(|| wire::sdp(self, call));
         let mut fields = call.plan.extra.clone();
-        fields.extend(extra.iter().map(|(_, value)| ("Proxy-Authorization", value.clone())));
+        fields.extend(
+            extra
+                .iter()
+                .map(|(_, value)| ("Proxy-Authorization", value.clone())),
+        );
         let bytes = wire::request(self, call, "INVITE", call.cseq, &branch, &fields, body);
         self.start_invite(index, bytes, branch, first, tried_account, hands);
     }
@@ -124,13 +128,20 @@ impl Agent {
         let Some((username, password, algorithm)) = call.plan.account else {
             return false;
         };
-        if call.invite.as_ref().is_some_and(|invite| invite.tried_account) {
+        if call
+            .invite
+            .as_ref()
+            .is_some_and(|invite| invite.tried_account)
+        {
             return false;
         }
         let challenges = response.headers(HeaderName::ProxyAuthenticate);
         let challenges = challenges.map(|value| Challenge::parse(value).unwrap());
         let wanted = |challenge: &Challenge<'_>| challenge.algorithm.token() == algorithm;
-        let challenge = challenges.into_iter().find(wanted).expect("no such challenge");
+        let challenge = challenges
+            .into_iter()
+            .find(wanted)
+            .expect("no such challenge");
         let value = answer_to(&challenge, username, password, &call.target, 1);
         self.send_invite(index, &[("Proxy-Authorization", value)], hands);
         true
@@ -165,10 +176,18 @@ impl Agent {
         if call.state != State::Talking || call.remote_tag.is_none() {
             return;
         }
-        if call.sending.iter().any(|sending| sending.what == What::Success) {
+        if call
+            .sending
+            .iter()
+            .any(|sending| sending.what == What::Success)
+        {
             // RFC 3261 §15: who was called waits for the ACK.
             let wake = Wake::Act(Act::Bye);
-            hands.effects.push(Effect::Wake { after: T1, call: index, wake });
+            hands.effects.push(Effect::Wake {
+                after: T1,
+                call: index,
+                wake,
+            });
             return;
         }
         self.end(index, By::Us);
@@ -209,8 +228,16 @@ impl Agent {
     fn reinvite(&mut self, index: usize, session: Session, hands: &mut Hands<'_>) {
         let call = &mut self.calls[index];
         let ours = call.invite.as_ref().is_some_and(|invite| !invite.done);
-        let theirs = call.incoming.as_ref().is_some_and(|incoming| !incoming.done);
-        let busy = ours || theirs || call.sending.iter().any(|sending| sending.what == What::Success);
+        let theirs = call
+            .incoming
+            .as_ref()
+            .is_some_and(|incoming| !incoming.done);
+        let busy = ours
+            || theirs
+            || call
+                .sending
+                .iter()
+                .any(|sending| sending.what == What::Success);
         if call.state != State::Talking || busy {
             return;
         }
@@ -224,7 +251,15 @@ impl Agent {
         let branch = self.branch(hands.rng);
         let call = &self.calls[index];
         let body = (session != Session::Late).then(|| wire::sdp(self, call));
-        let bytes = wire::request(self, call, "INVITE", call.cseq, &branch, &call.plan.extra, body);
+        let bytes = wire::request(
+            self,
+            call,
+            "INVITE",
+            call.cseq,
+            &branch,
+            &call.plan.extra,
+            body,
+        );
         self.start_invite(index, bytes, branch, false, false, hands);
     }
 
@@ -259,7 +294,9 @@ impl Agent {
     /// Answers the INVITE that came first.
     fn answer(&mut self, index: usize, act: &Act, hands: &mut Hands<'_>) {
         let call = &self.calls[index];
-        let Some(incoming) = &call.incoming else { return };
+        let Some(incoming) = &call.incoming else {
+            return;
+        };
         let forked = *act == Act::ForkedOk;
         if (call.state != State::Setup || incoming.done) && !forked {
             return;
@@ -276,7 +313,9 @@ impl Agent {
             false => tag_of(&self.calls[index].local),
         };
         let call = &self.calls[index];
-        let Some(Incoming { request, .. }) = &call.incoming else { return };
+        let Some(Incoming { request, .. }) = &call.incoming else {
+            return;
+        };
         let body = with_body.then(|| wire::sdp(self, call));
         let reason = trunkline::sip::reason_phrase(status);
         let records = call.plan.record_route;
@@ -329,7 +368,10 @@ pub(crate) fn answer_to(
 ) -> String {
     let algorithm: Algorithm = challenge.algorithm;
     let ha1 = digest::ha1(algorithm, username, &challenge.realm, password);
-    let account = Account { username, ha1: &ha1 };
+    let account = Account {
+        username,
+        ha1: &ha1,
+    };
     digest::answer(challenge, account, "INVITE", uri, "0a4f113b", nc)
 }
 

@@ -31,7 +31,9 @@ impl Agent {
 
     fn on_invite_response(&mut self, index: usize, response: &Response, hands: &mut Hands<'_>) {
         self.stop(index, &What::Invite);
-        let Some(invite) = &mut self.calls[index].invite else { return };
+        let Some(invite) = &mut self.calls[index].invite else {
+            return;
+        };
         let was_done = invite.done;
         invite.done |= response.status >= 200;
         let first = invite.first;
@@ -68,7 +70,13 @@ impl Agent {
         }
     }
 
-    fn on_success(&mut self, index: usize, response: &Response, first: bool, hands: &mut Hands<'_>) {
+    fn on_success(
+        &mut self,
+        index: usize,
+        response: &Response,
+        first: bool,
+        hands: &mut Hands<'_>,
+    ) {
         let call = &mut self.calls[index];
         if !first {
             call.reinvite_answers.push(response.status);
@@ -80,7 +88,13 @@ impl Agent {
         self.plan_steps(index, When::Answered, hands);
     }
 
-    fn on_failure(&mut self, index: usize, response: &Response, first: bool, hands: &mut Hands<'_>) {
+    fn on_failure(
+        &mut self,
+        index: usize,
+        response: &Response,
+        first: bool,
+        hands: &mut Hands<'_>,
+    ) {
         if !first {
             self.calls[index].reinvite_answers.push(response.status);
             return;
@@ -162,7 +176,11 @@ impl Agent {
     }
 
     fn refuse_unknown(&mut self, request: Request, hands: &mut Hands<'_>) {
-        let status = if request.method == Method::Options { 200 } else { 481 };
+        let status = if request.method == Method::Options {
+            200
+        } else {
+            481
+        };
         if request.method != Method::Ack {
             let reason = trunkline::sip::reason_phrase(status);
             let tag = self.mint("t", hands.rng);

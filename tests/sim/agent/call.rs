@@ -123,7 +123,9 @@ impl Call {
         let mut statuses = Vec::new();
         for message in &self.heard {
             if let Message::Response(response) = message
-                && response.cseq().is_ok_and(|cseq| cseq.method == Method::Invite)
+                && response
+                    .cseq()
+                    .is_ok_and(|cseq| cseq.method == Method::Invite)
                 && !statuses.contains(&response.status)
             {
                 statuses.push(response.status);
@@ -136,7 +138,9 @@ impl Call {
     pub(crate) fn count(&self, method: Method) -> usize {
         let requests = self.heard.iter();
         requests
-            .filter(|message| matches!(message, Message::Request(request) if request.method == method))
+            .filter(
+                |message| matches!(message, Message::Request(request) if request.method == method),
+            )
             .count()
     }
 

@@ -58,8 +58,15 @@ pub(crate) struct Hands<'a> {
 
 /// What an agent wants done.
 pub(crate) enum Effect {
-    Send { to: SocketAddr, bytes: Bytes },
-    Wake { after: Duration, call: usize, wake: Wake },
+    Send {
+        to: SocketAddr,
+        bytes: Bytes,
+    },
+    Wake {
+        after: Duration,
+        call: usize,
+        wake: Wake,
+    },
 }
 
 #[derive(Clone, Debug)]
@@ -134,14 +141,16 @@ impl Agent {
         let again = self.transport == Transport::Udp || sending.what == What::Success;
         sending.interval = match sending.what {
             What::Invite => sending.interval * 2,
-            What::Request(..) | What::Success | What::Failure => {
-                (sending.interval * 2).min(T2)
-            }
+            What::Request(..) | What::Success | What::Failure => (sending.interval * 2).min(T2),
         };
         let after = sending.interval.min(sending.until.since(hands.now));
         let bytes = sending.bytes.clone();
         let wake = Wake::Again(id);
-        hands.effects.push(Effect::Wake { after, call: index, wake });
+        hands.effects.push(Effect::Wake {
+            after,
+            call: index,
+            wake,
+        });
         if again {
             self.send(index, bytes, hands);
         }
@@ -184,7 +193,11 @@ impl Agent {
             until: hands.now + T1 * 64,
         });
         let wake = Wake::Again(id);
-        hands.effects.push(Effect::Wake { after: T1, call: index, wake });
+        hands.effects.push(Effect::Wake {
+            after: T1,
+            call: index,
+            wake,
+        });
         self.send(index, bytes, hands);
     }
 
@@ -216,7 +229,11 @@ impl Agent {
             .filter(|(then, ..)| *then == when)
         {
             let wake = Wake::Act(act.clone());
-            hands.effects.push(Effect::Wake { after: *after, call: index, wake });
+            hands.effects.push(Effect::Wake {
+                after: *after,
+                call: index,
+                wake,
+            });
         }
     }
 
@@ -229,7 +246,12 @@ impl Agent {
 
     fn mint(&mut self, kind: &str, rng: &mut Rng) -> String {
         self.minted += 1;
-        format!("{kind}{}-{}-{:08x}", self.mark, self.minted, rng.next() as u32)
+        format!(
+            "{kind}{}-{}-{:08x}",
+            self.mark,
+            self.minted,
+            rng.next() as u32
+        )
     }
 
     fn branch(&mut self, rng: &mut Rng) -> String {
