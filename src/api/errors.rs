@@ -1,0 +1,398 @@
+//! What the API answers when it does not do what was asked.
+//!
+//! The names and statuses are those of the service models' exceptions. No variant holds a value of a
+//! request except ids and numbers that the message must name.
+
+use std::fmt;
+
+use axum::http::{Method, StatusCode};
+
+use crate::connector_id::VoiceConnectorId;
+use crate::numbering::E164;
+use crate::store::StoreError;
+
+/// An exception of the service, or a refusal of the request's signature.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum ApiError {
+    /// 400: the request is not what the operation takes.
+    BadRequest(BadRequest),
+    /// 404: what the request names is not there.
+    NotFound(NotFound),
+    /// 409: the resource's state does not allow it.
+    Conflict(Conflict),
+    /// 403: the caller may not do this.
+    Forbidden,
+    /// 401: the caller is not known to this account.
+    UnauthorizedClient,
+    /// 400: the account has as many as it may have.
+    ResourceLimitExceeded,
+    /// 500: our fault; the cause is in the log.
+    ServiceFailure,
+    /// 503: to be tried again later.
+    ServiceUnavailable,
+    /// 429: the caller calls too often.
+    ThrottledClient,
+    /// 404: no operation has this method and path.
+    UnknownOperation {
+        /// The request's method.
+        method: Method,
+        /// The request's path, decoded.
+        path: String,
+    },
+    /// 403: the request has no signature.
+    MissingAuthenticationToken,
+    /// 400: the signature lacks a part.
+    IncompleteSignature,
+    /// 403: no such access key.
+    InvalidClientTokenId,
+    /// 403: the signature is not the one that the access key's secret gives.
+    SignatureDoesNotMatch,
+    /// 403: the request was signed too long ago, or in the future.
+    RequestExpired,
+}
+
+/// What is wrong with a request.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum BadRequest {
+    /// The body is not JSON.
+    NotJson {
+        /// From 1.
+        line: usize,
+        /// From 1.
+        column: usize,
+    },
+    /// The body is JSON, but no object.
+    NotAnObject,
+    /// A required member is not there.
+    Missing {
+        /// As in `Origination.Routes[0].Host`.
+        member: String,
+    },
+    /// A member is not what the model says.
+    Invalid {
+        /// As in `Origination.Routes[0].Port`.
+        member: String,
+        /// What would have been right.
+        expected: Expected,
+    },
+    /// An ordered number that no pool of the node holds.
+    NumberInNoPool {
+        /// As in `E164PhoneNumbers[0]`.
+        member: String,
+        /// The number.
+        number: E164,
+    },
+    /// The connector would have more credentials than it may.
+    TooManyCredentials {
+        /// The most it may have.
+        most: usize,
+    },
+    /// A `NextToken` that no answer gave.
+    InvalidToken,
+}
+
+/// What a member should have been.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Expected {
+    /// A JSON object.
+    Object,
+    /// A JSON array with so many elements.
+    List {
+        /// The fewest.
+        fewest: usize,
+        /// The most.
+        most: usize,
+    },
+    /// A JSON string.
+    String,
+    /// A JSON boolean.
+    Boolean,
+    /// An integer of a range.
+    Integer {
+        /// The least.
+        least: u64,
+        /// The most.
+        most: u64,
+    },
+    /// One of an enum's values.
+    OneOf(&'static [&'static str]),
+    /// A string of a form, described as it completes "expected …".
+    Form(&'static str),
+}
+
+/// What is not there.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum NotFound {
+    /// No connector of the account has this id; any text may be asked for.
+    VoiceConnector(String),
+    /// The connector has no such configuration.
+    Configuration(&'static str),
+    /// No number of the account has this id.
+    PhoneNumber(String),
+    /// No order of the account has the id.
+    PhoneNumberOrder,
+}
+
+/// What stands in the way.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Conflict {
+    /// The connector to delete has numbers.
+    NumbersAssociated(u64),
+}
+
+impl ApiError {
+    /// The HTTP status of the answer.
+    pub fn status(&self) -> StatusCode {
+        match self {
+            Self::BadRequest(_) | Self::ResourceLimitExceeded | Self::IncompleteSignature => {
+                StatusCode::BAD_REQUEST
+            }
+            Self::UnauthorizedClient => StatusCode::UNAUTHORIZED,
+            Self::Forbidden
+            | Self::MissingAuthenticationToken
+            | Self::InvalidClientTokenId
+            | Self::SignatureDoesNotMatch
+            | Self::RequestExpired => StatusCode::FORBIDDEN,
+            Self::NotFound(_) | Self::UnknownOperation { .. } => StatusCode::NOT_FOUND,
+            Self::Conflict(_) => StatusCode::CONFLICT,
+            Self::ThrottledClient => StatusCode::TOO_MANY_REQUESTS,
+            Self::ServiceFailure => StatusCode::INTERNAL_SERVER_ERROR,
+            Self::ServiceUnavailable => StatusCode::SERVICE_UNAVAILABLE,
+        }
+    }
+
+    /// The exception's name, by which the SDKs choose a class.
+    pub fn exception(&self) -> &'static str {
+        match self {
+            Self::BadRequest(_) => "BadRequestException",
+            Self::NotFound(_) => "NotFoundException",
+            Self::Conflict(_) => "ConflictException",
+            Self::Forbidden => "ForbiddenException",
+            Self::UnauthorizedClient => "UnauthorizedClientException",
+            Self::ResourceLimitExceeded => "ResourceLimitExceededException",
+            Self::ServiceFailure => "ServiceFailureException",
+            Self::ServiceUnavailable => "ServiceUnavailableException",
+            Self::ThrottledClient => "ThrottledClientException",
+            Self::UnknownOperation { .. } => "UnknownOperationException",
+            Self::MissingAuthenticationToken => "MissingAuthenticationTokenException",
+            Self::IncompleteSignature => "IncompleteSignatureException",
+            Self::InvalidClientTokenId => "InvalidClientTokenIdException",
+            Self::SignatureDoesNotMatch => "SignatureDoesNotMatchException",
+            Self::RequestExpired => "RequestExpiredException",
+        }
+    }
+
+    /// `ErrorCode`, in the body.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::BadRequest(_) => "BadRequest",
+            Self::NotFound(_) => "NotFound",
+            Self::Conflict(_) => "Conflict",
+            Self::Forbidden => "Forbidden",
+            Self::UnauthorizedClient => "Unauthorized",
+            Self::ResourceLimitExceeded => "ResourceLimitExceeded",
+            Self::ServiceFailure => "ServiceFailure",
+            Self::ServiceUnavailable => "ServiceUnavailable",
+            Self::ThrottledClient => "Throttled",
+            Self::UnknownOperation { .. } => "UnknownOperation",
+            Self::MissingAuthenticationToken => "MissingAuthenticationToken",
+            Self::IncompleteSignature => "IncompleteSignature",
+            Self::InvalidClientTokenId => "InvalidClientTokenId",
+            Self::SignatureDoesNotMatch => "SignatureDoesNotMatch",
+            Self::RequestExpired => "RequestExpired",
+        }
+    }
+
+    /// What the caller reads.
+    pub fn message(&self) -> String {
+        self.to_string()
+    }
+}
+
+impl fmt::Display for ApiError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::BadRequest(problem) => return problem.fmt(f),
+            Self::NotFound(missing) => return missing.fmt(f),
+            Self::Conflict(conflict) => return conflict.fmt(f),
+            Self::UnknownOperation { method, path } => {
+                return write!(f, "No operation is {method} {path}");
+            }
+            Self::Forbidden => "The caller may not do this",
+            Self::UnauthorizedClient => "The caller is not authorized in this account",
+            Self::ResourceLimitExceeded => "The account has as many of these as it may have",
+            Self::ServiceFailure => "The service failed; its log says why",
+            Self::ServiceUnavailable => "The service is unavailable; try again later",
+            Self::ThrottledClient => "Too many requests; try again later",
+            Self::MissingAuthenticationToken => {
+                "The request is not signed: it has no AWS Signature Version 4 Authorization header"
+            }
+            Self::IncompleteSignature => {
+                "The Authorization header or the headers it needs are incomplete or malformed"
+            }
+            Self::InvalidClientTokenId => {
+                "No access key has this id: access keys are declared as [[api.access_key]] in the config"
+            }
+            Self::SignatureDoesNotMatch => {
+                "The signature does not match: check the secret access key and the signing method"
+            }
+            Self::RequestExpired => {
+                "The request's signature has expired or is not yet valid: check the clock"
+            }
+        })
+    }
+}
+
+impl std::error::Error for ApiError {}
+
+impl fmt::Display for BadRequest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NotJson { line, column } => {
+                write!(f, "The body is not JSON (line {line}, column {column})")
+            }
+            Self::NotAnObject => f.write_str("The body is not a JSON object"),
+            Self::Missing { member } => write!(f, "{member} is required"),
+            Self::Invalid { member, expected } => write!(f, "{member}: expected {expected}"),
+            Self::NumberInNoPool { member, number } => write!(
+                f,
+                "{member}: {number} is in no number pool of this node; pools are declared as \
+                 [[number_pool]] in the config"
+            ),
+            Self::TooManyCredentials { most } => write!(
+                f,
+                "Credentials: a VoiceConnector has at most {most}; delete some with \
+                 DeleteVoiceConnectorTerminationCredentials first"
+            ),
+            Self::InvalidToken => {
+                f.write_str("NextToken: expected the NextToken of an earlier answer")
+            }
+        }
+    }
+}
+
+impl fmt::Display for Expected {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Object => f.write_str("an object"),
+            Self::List { fewest, most } => write!(f, "a list of {fewest} to {most} elements"),
+            Self::String => f.write_str("a string"),
+            Self::Boolean => f.write_str("true or false"),
+            Self::Integer { least, most } => write!(f, "an integer from {least} to {most}"),
+            Self::OneOf(values) => write!(f, "one of {}", values.join(", ")),
+            Self::Form(form) => f.write_str(form),
+        }
+    }
+}
+
+impl fmt::Display for NotFound {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::VoiceConnector(id) => write!(f, "Could not find VoiceConnector with Id '{id}'"),
+            Self::Configuration(name) => {
+                write!(f, "The VoiceConnector has no {name} configuration")
+            }
+            Self::PhoneNumber(id) => write!(f, "Could not find PhoneNumber with Id '{id}'"),
+            Self::PhoneNumberOrder => f.write_str("Could not find PhoneNumberOrder with this Id"),
+        }
+    }
+}
+
+impl fmt::Display for Conflict {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NumbersAssociated(count) => write!(
+                f,
+                "The VoiceConnector has {count} associated phone number{}; disassociate with \
+                 DisassociatePhoneNumbersFromVoiceConnector first",
+                if *count == 1 { "" } else { "s" }
+            ),
+        }
+    }
+}
+
+impl From<BadRequest> for ApiError {
+    fn from(problem: BadRequest) -> Self {
+        Self::BadRequest(problem)
+    }
+}
+
+impl From<NotFound> for ApiError {
+    fn from(missing: NotFound) -> Self {
+        Self::NotFound(missing)
+    }
+}
+
+impl From<StoreError> for ApiError {
+    /// What is our fault is written to the log here, since the answer does not say it.
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::UnknownVoiceConnector(id) => unknown_connector(id).into(),
+            StoreError::NotConfigured(name) => NotFound::Configuration(name).into(),
+            StoreError::UnknownNumber(number) => NotFound::PhoneNumber(number.to_string()).into(),
+            StoreError::UnknownOrder => NotFound::PhoneNumberOrder.into(),
+            StoreError::NumbersAssociated(count) => {
+                Self::Conflict(Conflict::NumbersAssociated(count))
+            }
+            StoreError::TooManyCredentials { most } => {
+                BadRequest::TooManyCredentials { most }.into()
+            }
+            StoreError::InvalidToken => BadRequest::InvalidToken.into(),
+            StoreError::Database(error) => {
+                tracing::error!(%error, "the database failed");
+                Self::ServiceFailure
+            }
+            StoreError::Corrupt(row) => {
+                tracing::error!(row, "the database holds what this program did not write");
+                Self::ServiceFailure
+            }
+        }
+    }
+}
+
+fn unknown_connector(id: VoiceConnectorId) -> NotFound {
+    NotFound::VoiceConnector(id.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refused_member_is_named_with_what_was_expected() {
+        let error = ApiError::from(BadRequest::Invalid {
+            member: "Origination.Routes[1].Port".into(),
+            expected: Expected::Integer {
+                least: 0,
+                most: 65_535,
+            },
+        });
+        assert_eq!(
+            error.message(),
+            "Origination.Routes[1].Port: expected an integer from 0 to 65535"
+        );
+        assert_eq!(error.exception(), "BadRequestException");
+        assert_eq!(error.status(), StatusCode::BAD_REQUEST);
+    }
+
+    #[test]
+    fn deleting_a_connector_with_numbers_says_how_many_and_what_to_do() {
+        let one = ApiError::from(StoreError::NumbersAssociated(1));
+        let three = ApiError::from(StoreError::NumbersAssociated(3));
+        assert_eq!(one.status(), StatusCode::CONFLICT);
+        assert!(one.message().contains("1 associated phone number;"));
+        assert!(three.message().contains("3 associated phone numbers;"));
+        assert!(
+            three
+                .message()
+                .contains("DisassociatePhoneNumbersFromVoiceConnector")
+        );
+    }
+
+    #[test]
+    fn our_faults_do_not_reach_the_caller() {
+        let error = ApiError::from(StoreError::Database(sqlx::Error::PoolTimedOut));
+        assert_eq!(error, ApiError::ServiceFailure);
+        assert!(!error.message().contains("pool"));
+    }
+}

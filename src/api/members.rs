@@ -1,0 +1,68 @@
+//! The members that several operations have.
+
+use jiff::Timestamp;
+
+use super::errors::{ApiError, BadRequest, NotFound};
+use super::request::{ApiRequest, Member};
+use crate::connector_id::VoiceConnectorId;
+use crate::numbering::E164;
+
+/// `ResultMax` of `chime-sdk-voice`; `chime` says 99.
+const RESULTS_MAX: u32 = 100;
+
+/// `MaxResults`, or a full page.
+pub(super) fn page_length(request: &ApiRequest<'_>) -> Result<u32, BadRequest> {
+    request
+        .parameter("MaxResults")
+        .map_or(Ok(RESULTS_MAX), |most| most.integer(1..=RESULTS_MAX.into()))
+}
+
+/// `NextToken`; the store knows what it means.
+pub(super) fn next_token<'a>(request: &'a ApiRequest<'_>) -> Option<&'a str> {
+    request.parameter("NextToken").map(|token| token.as_str())
+}
+
+/// The id of a path. What cannot be an id is an id that nobody has.
+pub(super) fn connector_id(text: &str) -> Result<VoiceConnectorId, ApiError> {
+    text.parse()
+        .map_err(|_| NotFound::VoiceConnector(text.to_owned()).into())
+}
+
+/// `E164PhoneNumberList` of at least one number; each comes with its path.
+pub(super) fn e164_list(list: Member<'_>, most: usize) -> Result<Vec<(String, E164)>, BadRequest> {
+    list.list(1..=most)?
+        .into_iter()
+        .map(|member| Ok((member.path().to_owned(), e164(member)?)))
+        .collect()
+}
+
+/// `E164PhoneNumber`
+pub(super) fn e164(member: Member<'_>) -> Result<E164, BadRequest> {
+    member
+        .text()?
+        .parsed("an E.164 number: an optional + and 2 to 15 digits, the first not 0")
+}
+
+/// `Iso8601Timestamp`, in milliseconds: not all SDKs read more digits.
+pub(super) fn iso8601(time: Timestamp) -> String {
+    format!("{time:.3}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn timestamps_are_utc_with_milliseconds() {
+        let time = Timestamp::new(1_700_000_000, 123_456_789).unwrap();
+        assert_eq!(iso8601(time), "2023-11-14T22:13:20.123Z");
+    }
+
+    #[test]
+    fn a_malformed_connector_id_is_not_found() {
+        assert_eq!(
+            connector_id("X").unwrap_err().message(),
+            "Could not find VoiceConnector with Id 'X'"
+        );
+    }
+}

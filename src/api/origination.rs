@@ -1,0 +1,251 @@
+//! A connector's origination: where calls from the PSTN go.
+
+use std::net::IpAddr;
+
+use axum::http::StatusCode;
+use serde::Serialize;
+
+use super::ApiState;
+use super::errors::{ApiError, BadRequest};
+use super::members::connector_id;
+use super::request::{ApiRequest, ApiResponse, Member};
+use crate::store::{OriginationRecord, RouteProtocol, RouteRecord};
+
+const ROUTES_MAX: usize = 20;
+const DEFAULT_PORT: u16 = 5060;
+const HOST: &str = "a fully qualified domain name or an IP address";
+
+/// `PutVoiceConnectorOrigination`
+pub(super) async fn put(
+    state: &ApiState,
+    request: &ApiRequest<'_>,
+    id: &str,
+) -> Result<ApiResponse, ApiError> {
+    let id = connector_id(id)?;
+    let asked = origination(request)?;
+    let connector = state
+        .control
+        .store()
+        .voice_connector(request.account, id)
+        .await?;
+    let record = asked.settle(default_protocol(connector.require_encryption));
+    state
+        .control
+        .put_origination(request.account, id, &record)
+        .await?;
+    respond(&record)
+}
+
+/// `GetVoiceConnectorOrigination`
+pub(super) async fn get(
+    state: &ApiState,
+    request: &ApiRequest<'_>,
+    id: &str,
+) -> Result<ApiResponse, ApiError> {
+    let id = connector_id(id)?;
+    let record = state
+        .control
+        .store()
+        .origination(request.account, id)
+        .await?;
+    respond(&record)
+}
+
+/// `DeleteVoiceConnectorOrigination`
+pub(super) async fn delete(
+    state: &ApiState,
+    request: &ApiRequest<'_>,
+    id: &str,
+) -> Result<ApiResponse, ApiError> {
+    let id = connector_id(id)?;
+    state
+        .control
+        .delete_origination(request.account, id)
+        .await?;
+    Ok(ApiResponse::no_content())
+}
+
+/// Origination as asked for: the default of `Protocol` depends on the connector.
+struct Asked {
+    routes: Vec<AskedRoute>,
+    disabled: bool,
+}
+
+struct AskedRoute {
+    host: String,
+    port: u16,
+    protocol: Option<RouteProtocol>,
+    priority: u8,
+    weight: u8,
+}
+
+impl Asked {
+    fn settle(self, protocol: RouteProtocol) -> OriginationRecord {
+        let routes = self.routes.into_iter().map(|route| RouteRecord {
+            host: route.host,
+            port: route.port,
+            protocol: route.protocol.unwrap_or(protocol),
+            priority: route.priority,
+            weight: route.weight,
+        });
+        OriginationRecord {
+            routes: routes.collect(),
+            disabled: self.disabled,
+        }
+    }
+}
+
+/// "Encryption-enabled Voice Connectors use TCP protocol by default" (`OriginationRoute`).
+fn default_protocol(require_encryption: bool) -> RouteProtocol {
+    match require_encryption {
+        true => RouteProtocol::Tcp,
+        false => RouteProtocol::Udp,
+    }
+}
+
+fn origination(request: &ApiRequest<'_>) -> Result<Asked, BadRequest> {
+    let body = request.body()?;
+    let members = body.members().required("Origination")?.members()?;
+    let disabled = members
+        .optional("Disabled")
+        .map(Member::boolean)
+        .transpose()?;
+    // "You must specify this parameter or Disabled" (`Origination`).
+    let routes = match disabled {
+        Some(_) => members.optional("Routes"),
+        None => Some(members.required("Routes")?),
+    };
+    let routes = routes.map_or(Ok(Vec::new()), |routes| routes.list(0..=ROUTES_MAX))?;
+    Ok(Asked {
+        routes: routes.into_iter().map(route).collect::<Result<_, _>>()?,
+        disabled: disabled.unwrap_or(false),
+    })
+}
+
+fn route(route: Member<'_>) -> Result<AskedRoute, BadRequest> {
+    let members = route.members()?;
+    let share = |name: &str| {
+        members
+            .optional(name)
+            .map_or(Ok(1), |share| share.integer(1..=100))
+    };
+    let port = members
+        .optional("Port")
+        .map_or(Ok(DEFAULT_PORT), |port| port.integer(0..=65_535))?;
+    Ok(AskedRoute {
+        host: members
+            .required("Host")?
+            .text()?
+            .matching(HOST, is_host)?
+            .to_owned(),
+        // The models allow 0, which no host listens on.
+        port: if port == 0 { DEFAULT_PORT } else { port },
+        protocol: members.optional("Protocol").map(protocol).transpose()?,
+        priority: share("Priority")?,
+        weight: share("Weight")?,
+    })
+}
+
+fn protocol(member: Member<'_>) -> Result<RouteProtocol, BadRequest> {
+    Ok(match member.text()?.one_of(&["TCP", "UDP"])? {
+        "TCP" => RouteProtocol::Tcp,
+        _ => RouteProtocol::Udp,
+    })
+}
+
+/// RFC 1123 §2.1: labels of letters, digits and hyphens; a last label of digits alone is a malformed
+/// address.
+fn is_host(text: &str) -> bool {
+    if text.parse::<IpAddr>().is_ok() {
+        return true;
+    }
+    let is_label = |label: &str| {
+        (1..=63).contains(&label.len())
+            && label
+                .bytes()
+                .all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
+            && !label.starts_with('-')
+            && !label.ends_with('-')
+    };
+    let ends_in_number = text
+        .rsplit('.')
+        .next()
+        .is_some_and(|label| label.bytes().all(|byte| byte.is_ascii_digit()));
+    text.len() <= 253 && !ends_in_number && text.split('.').all(is_label)
+}
+
+fn respond(record: &OriginationRecord) -> Result<ApiResponse, ApiError> {
+    let routes = record.routes.iter().map(|route| OriginationRoute {
+        host: &route.host,
+        port: route.port,
+        protocol: route.protocol,
+        priority: route.priority,
+        weight: route.weight,
+    });
+    let output = Output {
+        origination: Origination {
+            routes: routes.collect(),
+            disabled: record.disabled,
+        },
+    };
+    ApiResponse::json(StatusCode::OK, &output)
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct Output<'a> {
+    origination: Origination<'a>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct Origination<'a> {
+    routes: Vec<OriginationRoute<'a>>,
+    disabled: bool,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct OriginationRoute<'a> {
+    host: &'a str,
+    port: u16,
+    protocol: RouteProtocol,
+    priority: u8,
+    weight: u8,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hosts_are_names_and_addresses() {
+        for host in [
+            "pbx.example.com",
+            "localhost",
+            "3com.example",
+            "192.0.2.1",
+            "2001:db8::1",
+        ] {
+            assert!(is_host(host), "{host}");
+        }
+        let long = format!("{}.example", "a".repeat(64));
+        for text in [
+            "",
+            ".",
+            "a..b",
+            "pbx.example.",
+            "-a.example",
+            "a-.example",
+            "a_b.example",
+            "192.0.2.256",
+            "192.0.2",
+            "pbx.example:5060",
+            "sip:pbx.example",
+            "a b",
+            &long,
+        ] {
+            assert!(!is_host(text), "{text}");
+        }
+    }
+}

@@ -1,0 +1,366 @@
+//! The API over HTTP/1.1: from a connection to an operation and back.
+//!
+//! Everything that a client could hold on to has a bound: connections, the time to send a header or a
+//! body, and a body's size. Bodies and `Authorization` are never logged; numbers in a path are masked.
+
+use std::convert::Infallible;
+use std::fmt;
+use std::future::Future;
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Bytes;
+use axum::extract::{DefaultBodyLimit, FromRequest, Request, State};
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::server::graceful::GracefulShutdown;
+use hyper_util::service::TowerToHyperService;
+use percent_encoding::percent_decode_str;
+use serde_json::json;
+use tokio::net::TcpListener;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use uuid::Uuid;
+
+use super::sigv4::{self, SignatureFault, SignedRequest};
+use super::{ApiError, ApiRequest, ApiState, dispatch};
+use crate::config::AccessKey;
+use crate::numbering::{E164, Masked};
+
+/// The largest body that is read.
+pub const BODY_BYTES_MAX: usize = 1 << 20;
+
+/// Connections served at once; more wait in the listener's backlog. Times [`BODY_BYTES_MAX`] it is the most
+/// memory that bodies take, since a signature can be checked only with the body.
+const CONNECTIONS_MAX: usize = 256;
+
+/// How long a client may take for a request's header, counted from the connection's last response too:
+/// an idle connection is closed after this.
+const HEADER_TIME_MAX: Duration = Duration::from_secs(30);
+
+/// How long a client may take for a request's body.
+const BODY_TIME_MAX: Duration = Duration::from_secs(30);
+
+/// How long requests that are being answered may take once `shutdown` has happened.
+const SHUTDOWN_TIME_MAX: Duration = Duration::from_secs(5);
+
+/// The pause after the listener failed, as it does where the process is out of file descriptors.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-amzn-requestid");
+const ERROR_TYPE: HeaderName = HeaderName::from_static("x-amzn-errortype");
+
+/// Serves the API until `shutdown` is ready, then lets the requests that are being answered end.
+///
+/// `GET /status` answers without a signature.
+///
+/// # Errors
+///
+/// The listener has no local address, as where it was closed.
+pub async fn serve(
+    listener: TcpListener,
+    state: Arc<ApiState>,
+    shutdown: impl Future<Output = ()> + Send + 'static,
+) -> io::Result<()> {
+    let address = listener.local_addr()?;
+    tracing::debug!(%address, "API serves");
+    let router = router(state);
+    let connections = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+    let graceful = GracefulShutdown::new();
+    let mut shutdown = std::pin::pin!(shutdown);
+    loop {
+        let accepted = tokio::select! {
+            () = &mut shutdown => break,
+            accepted = accept(&listener, &connections) => accepted,
+        };
+        let Some((stream, permit)) = accepted else {
+            continue;
+        };
+        let connection = hyper::server::conn::http1::Builder::new()
+            .timer(TokioTimer::new())
+            .header_read_timeout(HEADER_TIME_MAX)
+            .serve_connection(
+                TokioIo::new(stream),
+                TowerToHyperService::new(router.clone()),
+            );
+        let connection = graceful.watch(connection);
+        tokio::spawn(async move {
+            if let Err(error) = connection.await {
+                tracing::debug!(%error, "API connection ended");
+            }
+            drop(permit);
+        });
+    }
+    drop(listener);
+    if tokio::time::timeout(SHUTDOWN_TIME_MAX, graceful.shutdown())
+        .await
+        .is_err()
+    {
+        tracing::warn!("API connections were still open at the end");
+    }
+    Ok(())
+}
+
+/// The next connection, once there is room for one; `None` where the listener failed this time.
+async fn accept(
+    listener: &TcpListener,
+    connections: &Arc<Semaphore>,
+) -> Option<(tokio::net::TcpStream, OwnedSemaphorePermit)> {
+    let permit = Arc::clone(connections).acquire_owned().await.ok()?;
+    match listener.accept().await {
+        Ok((stream, _)) => Some((stream, permit)),
+        Err(error) => {
+            tracing::warn!(%error, "API listener cannot accept");
+            tokio::time::interval_at(tokio::time::Instant::now() + ACCEPT_PAUSE, ACCEPT_PAUSE)
+                .tick()
+                .await;
+            None
+        }
+    }
+}
+
+fn router(state: Arc<ApiState>) -> Router {
+    Router::new()
+        .route("/status", get(status).fallback(operation))
+        .fallback(operation)
+        .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
+        .with_state(state)
+}
+
+async fn status(State(state): State<Arc<ApiState>>) -> Response {
+    axum::Json((state.status)()).into_response()
+}
+
+/// Every operation of the API: the method, the path and the query say which.
+async fn operation(
+    State(state): State<Arc<ApiState>>,
+    request: Request,
+) -> Result<Response, Infallible> {
+    let request_id = Uuid::new_v4().to_string();
+    let method = request.method().clone();
+    let path = masked(request.uri().path());
+    // A client that goes away takes its handler with it. In a task of its own a write always comes to
+    // its end: what was committed is published.
+    let answered = tokio::spawn(async move { answer(&state, request).await }).await;
+    let mut response = match answered.unwrap_or_else(|_| Err(ApiError::ServiceFailure.into())) {
+        Ok(response) => response,
+        Err(refusal) => refusal.response(&request_id),
+    };
+    let status = response.status().as_u16();
+    tracing::debug!(%method, path, status, request_id, "API request");
+    set(response.headers_mut(), REQUEST_ID, &request_id);
+    Ok(response)
+}
+
+async fn answer(state: &ApiState, request: Request) -> Result<Response, Refusal> {
+    let (parts, body) = request.into_parts();
+    let body = read_body(Request::from_parts(parts.clone(), body)).await?;
+    let key = verify(state, &parts, &body)?;
+    let answer = dispatch(
+        state,
+        ApiRequest {
+            method: &parts.method,
+            segments: segments(parts.uri.path())?,
+            query: query(parts.uri.query().unwrap_or_default())?,
+            body: &body,
+            account: &key.account,
+        },
+    )
+    .await?;
+    let mut response = match answer.body {
+        Some(body) => axum::Json(body).into_response(),
+        None => StatusCode::OK.into_response(),
+    };
+    *response.status_mut() = answer.status;
+    set(
+        response.headers_mut(),
+        header::CONTENT_TYPE,
+        "application/json",
+    );
+    Ok(response)
+}
+
+async fn read_body(request: Request) -> Result<Bytes, Refusal> {
+    match tokio::time::timeout(BODY_TIME_MAX, Bytes::from_request(request, &())).await {
+        Ok(Ok(body)) => Ok(body),
+        Ok(Err(rejection)) if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE => {
+            Err(Refusal::BodyTooLarge)
+        }
+        Ok(Err(_)) => Err(Refusal::BodyBroken),
+        Err(_) => Err(Refusal::BodyTooSlow),
+    }
+}
+
+fn verify<'s>(
+    state: &'s ApiState,
+    parts: &Parts,
+    body: &[u8],
+) -> Result<&'s AccessKey, SignatureFault> {
+    let request = SignedRequest {
+        method: &parts.method,
+        path: parts.uri.path(),
+        query: parts.uri.query().unwrap_or_default(),
+        headers: &parts.headers,
+        body,
+    };
+    sigv4::verify(&state.access_keys, sigv4::SERVICE, &request, (state.now)())
+}
+
+/// The path's segments, decoded after they were split: an escaped slash does not make two.
+fn segments(path: &str) -> Result<Vec<String>, Refusal> {
+    path.strip_prefix('/')
+        .unwrap_or(path)
+        .split('/')
+        .map(decoded)
+        .collect()
+}
+
+/// The query's pairs, decoded. A `+` is a plus, as the signature takes it, so that a telephone number
+/// may stand there as it is written.
+fn query(query: &str) -> Result<Vec<(String, String)>, Refusal> {
+    query
+        .split('&')
+        .filter(|pair| !pair.is_empty())
+        .map(|pair| {
+            let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+            Ok((decoded(name)?, decoded(value)?))
+        })
+        .collect()
+}
+
+fn decoded(text: &str) -> Result<String, Refusal> {
+    percent_decode_str(text)
+        .decode_utf8()
+        .map(|text| text.into_owned())
+        .map_err(|_| Refusal::NotUtf8)
+}
+
+/// The path for the log.
+fn masked(path: &str) -> String {
+    let segments: Vec<String> = path
+        .split('/')
+        .map(|segment| {
+            let number = percent_decode_str(segment)
+                .decode_utf8()
+                .ok()
+                .and_then(|text| text.parse::<E164>().ok());
+            match number {
+                Some(number) => Masked(number).to_string(),
+                None => segment.to_owned(),
+            }
+        })
+        .collect();
+    segments.join("/")
+}
+
+/// Why a request got no answer of its operation.
+#[derive(Debug)]
+enum Refusal {
+    /// Nobody we know signed it.
+    Signature(SignatureFault),
+    /// The operation refused it.
+    Api(ApiError),
+    /// More than [`BODY_BYTES_MAX`].
+    BodyTooLarge,
+    /// The connection failed or the framing was wrong.
+    BodyBroken,
+    /// Longer under way than [`BODY_TIME_MAX`].
+    BodyTooSlow,
+    /// The path or the query, decoded.
+    NotUtf8,
+}
+
+impl Refusal {
+    fn response(&self, request_id: &str) -> Response {
+        let (status, exception, code) = self.kind();
+        let body = json!({
+            "Code": code,
+            "Message": self.to_string(),
+            "RequestId": request_id,
+        });
+        let mut response = (status, axum::Json(body)).into_response();
+        set(response.headers_mut(), ERROR_TYPE, exception);
+        response
+    }
+
+    fn kind(&self) -> (StatusCode, &'static str, &'static str) {
+        match self {
+            Self::Signature(fault) => {
+                let error = refused_as(fault);
+                (error.status(), error.exception(), error.code())
+            }
+            Self::Api(error) => (error.status(), error.exception(), error.code()),
+            Self::BodyTooLarge => (
+                StatusCode::PAYLOAD_TOO_LARGE,
+                "RequestEntityTooLargeException",
+                "RequestEntityTooLarge",
+            ),
+            Self::BodyTooSlow => (
+                StatusCode::REQUEST_TIMEOUT,
+                "RequestTimeoutException",
+                "RequestTimeout",
+            ),
+            Self::BodyBroken | Self::NotUtf8 => {
+                (StatusCode::BAD_REQUEST, "BadRequestException", "BadRequest")
+            }
+        }
+    }
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Signature(fault) => fault.fmt(f),
+            Self::Api(error) => error.fmt(f),
+            Self::BodyTooLarge => write!(f, "The body is longer than {BODY_BYTES_MAX} bytes"),
+            Self::BodyBroken => f.write_str("The body could not be read"),
+            Self::BodyTooSlow => write!(
+                f,
+                "The body did not arrive within {} seconds",
+                BODY_TIME_MAX.as_secs()
+            ),
+            Self::NotUtf8 => f.write_str("The path or the query is not UTF-8 when decoded"),
+        }
+    }
+}
+
+impl From<SignatureFault> for Refusal {
+    fn from(fault: SignatureFault) -> Self {
+        Self::Signature(fault)
+    }
+}
+
+impl From<ApiError> for Refusal {
+    fn from(error: ApiError) -> Self {
+        Self::Api(error)
+    }
+}
+
+/// The common error of AWS services for a fault.
+fn refused_as(fault: &SignatureFault) -> ApiError {
+    match fault {
+        SignatureFault::Unsigned => ApiError::MissingAuthenticationToken,
+        SignatureFault::SignedTwice
+        | SignatureFault::Algorithm
+        | SignatureFault::Part(_)
+        | SignatureFault::NotSigned(_)
+        | SignatureFault::SignedHeaderMissing(_) => ApiError::IncompleteSignature,
+        SignatureFault::UnknownAccessKey => ApiError::InvalidClientTokenId,
+        SignatureFault::Expired { .. } | SignatureFault::NotYet { .. } => ApiError::RequestExpired,
+        SignatureFault::Scope { .. }
+        | SignatureFault::ScopeDate
+        | SignatureFault::Body
+        | SignatureFault::Signature => ApiError::SignatureDoesNotMatch,
+    }
+}
+
+/// Sets a header to a text of ours; all of them are visible ASCII.
+fn set(headers: &mut HeaderMap, name: HeaderName, value: &str) {
+    if let Ok(value) = HeaderValue::from_str(value) {
+        headers.insert(name, value);
+    }
+}

@@ -1,0 +1,202 @@
+//! A connector's termination: who may call the PSTN through it, and how often.
+
+use axum::http::StatusCode;
+use ipnetwork::IpNetwork;
+use serde::Serialize;
+
+use super::ApiState;
+use super::errors::{ApiError, BadRequest, Expected};
+use super::members::{connector_id, e164, iso8601};
+use super::request::{ApiRequest, ApiResponse, Member, Members};
+use crate::store::{HealthRecord, StoreError, TerminationRecord};
+
+/// As many as there are countries, and to spare.
+const CALLING_REGIONS_MAX: usize = 300;
+const CIDRS_MAX: usize = 1_000;
+const DEFAULT_CPS_LIMIT: u32 = 1;
+
+/// `PutVoiceConnectorTermination`
+pub(super) async fn put(
+    state: &ApiState,
+    request: &ApiRequest<'_>,
+    id: &str,
+) -> Result<ApiResponse, ApiError> {
+    let id = connector_id(id)?;
+    let record = termination(request)?;
+    owns_default_number(state, request.account, &record).await?;
+    state
+        .control
+        .put_termination(request.account, id, &record)
+        .await?;
+    respond(&record)
+}
+
+/// `GetVoiceConnectorTermination`
+pub(super) async fn get(
+    state: &ApiState,
+    request: &ApiRequest<'_>,
+    id: &str,
+) -> Result<ApiResponse, ApiError> {
+    let id = connector_id(id)?;
+    let record = state
+        .control
+        .store()
+        .termination(request.account, id)
+        .await?;
+    respond(&record)
+}
+
+/// `DeleteVoiceConnectorTermination`
+pub(super) async fn delete(
+    state: &ApiState,
+    request: &ApiRequest<'_>,
+    id: &str,
+) -> Result<ApiResponse, ApiError> {
+    let id = connector_id(id)?;
+    state
+        .control
+        .delete_termination(request.account, id)
+        .await?;
+    Ok(ApiResponse::no_content())
+}
+
+/// `GetVoiceConnectorTerminationHealth`: both members are `null` until an OPTIONS has come.
+pub(super) async fn health(
+    state: &ApiState,
+    request: &ApiRequest<'_>,
+    id: &str,
+) -> Result<ApiResponse, ApiError> {
+    let id = connector_id(id)?;
+    let record = state
+        .control
+        .store()
+        .termination_health(request.account, id)
+        .await?;
+    let output = HealthOutput {
+        termination_health: record.as_ref().into(),
+    };
+    ApiResponse::json(StatusCode::OK, &output)
+}
+
+/// A caller ID that is somebody else's number is no caller ID.
+async fn owns_default_number(
+    state: &ApiState,
+    account: &str,
+    record: &TerminationRecord,
+) -> Result<(), ApiError> {
+    let number = record.default_phone_number.as_deref();
+    let Some(number) = number.and_then(|text| text.parse().ok()) else {
+        return Ok(());
+    };
+    match state.control.store().phone_number(account, number).await {
+        Ok(_) => Ok(()),
+        Err(StoreError::UnknownNumber(_)) => Err(BadRequest::Invalid {
+            member: String::from("Termination.DefaultPhoneNumber"),
+            expected: Expected::Form("a number of this account; order it first"),
+        }
+        .into()),
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn termination(request: &ApiRequest<'_>) -> Result<TerminationRecord, BadRequest> {
+    let body = request.body()?;
+    let members = body.members().required("Termination")?.members()?;
+    let default_phone_number = members
+        .optional("DefaultPhoneNumber")
+        .map(e164)
+        .transpose()?;
+    Ok(TerminationRecord {
+        cps_limit: members
+            .optional("CpsLimit")
+            .map_or(Ok(DEFAULT_CPS_LIMIT), |limit| {
+                limit.integer(1..=i32::MAX as u64)
+            })?,
+        default_phone_number: default_phone_number.map(|number| number.to_string()),
+        calling_regions: list(&members, "CallingRegions", CALLING_REGIONS_MAX, region)?,
+        cidr_allowed_list: list(&members, "CidrAllowedList", CIDRS_MAX, cidr)?,
+        disabled: members
+            .optional("Disabled")
+            .map_or(Ok(false), Member::boolean)?,
+    })
+}
+
+fn list<T>(
+    members: &Members<'_>,
+    name: &str,
+    most: usize,
+    element: impl Fn(Member<'_>) -> Result<T, BadRequest>,
+) -> Result<Vec<T>, BadRequest> {
+    match members.optional(name) {
+        Some(member) => member.list(0..=most)?.into_iter().map(element).collect(),
+        None => Ok(Vec::new()),
+    }
+}
+
+fn region(member: Member<'_>) -> Result<String, BadRequest> {
+    member
+        .text()?
+        .matching(
+            "an ISO 3166-1 alpha-2 country, two capital letters",
+            |text| text.len() == 2 && text.bytes().all(|byte| byte.is_ascii_uppercase()),
+        )
+        .map(str::to_owned)
+}
+
+fn cidr(member: Member<'_>) -> Result<IpNetwork, BadRequest> {
+    member
+        .text()?
+        .parsed("an IP address or a network in CIDR form, as 198.51.100.0/27")
+}
+
+fn respond(record: &TerminationRecord) -> Result<ApiResponse, ApiError> {
+    let networks = record.cidr_allowed_list.iter();
+    let output = Output {
+        termination: Termination {
+            cps_limit: record.cps_limit,
+            default_phone_number: record.default_phone_number.as_deref(),
+            calling_regions: &record.calling_regions,
+            cidr_allowed_list: networks.map(IpNetwork::to_string).collect(),
+            disabled: record.disabled,
+        },
+    };
+    ApiResponse::json(StatusCode::OK, &output)
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct Output<'a> {
+    termination: Termination<'a>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct Termination<'a> {
+    cps_limit: u32,
+    default_phone_number: Option<&'a str>,
+    calling_regions: &'a [String],
+    cidr_allowed_list: Vec<String>,
+    disabled: bool,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct HealthOutput {
+    termination_health: TerminationHealth,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct TerminationHealth {
+    timestamp: Option<String>,
+    source: Option<String>,
+}
+
+impl From<Option<&HealthRecord>> for TerminationHealth {
+    fn from(record: Option<&HealthRecord>) -> Self {
+        Self {
+            timestamp: record.map(|record| iso8601(record.at)),
+            source: record.map(|record| record.source.to_string()),
+        }
+    }
+}

@@ -1,0 +1,218 @@
+//! Voice connectors.
+
+use axum::http::StatusCode;
+use serde::Serialize;
+
+use super::ApiState;
+use super::errors::{ApiError, BadRequest};
+use super::members::{connector_id, iso8601, next_token, page_length};
+use super::request::{ApiRequest, ApiResponse, Member, Members};
+use crate::store::{NewVoiceConnector, VoiceConnectorRecord};
+
+const AWS_REGIONS: &[&str] = &[
+    "us-east-1",
+    "us-west-2",
+    "ca-central-1",
+    "eu-central-1",
+    "eu-west-1",
+    "eu-west-2",
+    "ap-northeast-2",
+    "ap-northeast-1",
+    "ap-southeast-1",
+    "ap-southeast-2",
+];
+const DEFAULT_AWS_REGION: &str = "us-east-1";
+
+const NETWORK_TYPES: &[&str] = &["IPV4_ONLY", "DUAL_STACK"];
+const DEFAULT_NETWORK_TYPE: &str = "IPV4_ONLY";
+
+const INTEGRATION_TYPES: &[&str] = &[
+    "CONNECT_CALL_TRANSFER_CONNECTOR",
+    "CONNECT_ANALYTICS_CONNECTOR",
+];
+
+const NAME: &str = "1 to 256 letters, digits, spaces and characters of _.-";
+const TAGS_MAX: usize = 50;
+
+/// `CreateVoiceConnector`
+pub(super) async fn create(
+    state: &ApiState,
+    request: &ApiRequest<'_>,
+) -> Result<ApiResponse, ApiError> {
+    let new = new_connector(request)?;
+    let record = state.control.create_voice_connector(new).await?;
+    respond(StatusCode::CREATED, &record)
+}
+
+/// `GetVoiceConnector`
+pub(super) async fn get(
+    state: &ApiState,
+    request: &ApiRequest<'_>,
+    id: &str,
+) -> Result<ApiResponse, ApiError> {
+    let id = connector_id(id)?;
+    let record = state
+        .control
+        .store()
+        .voice_connector(request.account, id)
+        .await?;
+    respond(StatusCode::OK, &record)
+}
+
+/// `ListVoiceConnectors`
+pub(super) async fn list(
+    state: &ApiState,
+    request: &ApiRequest<'_>,
+) -> Result<ApiResponse, ApiError> {
+    let most = page_length(request)?;
+    let page = state
+        .control
+        .store()
+        .voice_connectors(request.account, next_token(request), most)
+        .await?;
+    let output = ListOutput {
+        voice_connectors: page.rows.iter().map(VoiceConnector::from).collect(),
+        next_token: page.next,
+    };
+    ApiResponse::json(StatusCode::OK, &output)
+}
+
+/// `UpdateVoiceConnector`
+pub(super) async fn update(
+    state: &ApiState,
+    request: &ApiRequest<'_>,
+    id: &str,
+) -> Result<ApiResponse, ApiError> {
+    let id = connector_id(id)?;
+    let body = request.body()?;
+    let members = body.members();
+    let name = name(&members)?;
+    let require_encryption = members.required("RequireEncryption")?.boolean()?;
+    let record = state
+        .control
+        .update_voice_connector(request.account, id, name, require_encryption)
+        .await?;
+    respond(StatusCode::OK, &record)
+}
+
+/// `DeleteVoiceConnector`
+pub(super) async fn delete(
+    state: &ApiState,
+    request: &ApiRequest<'_>,
+    id: &str,
+) -> Result<ApiResponse, ApiError> {
+    let id = connector_id(id)?;
+    state
+        .control
+        .delete_voice_connector(request.account, id)
+        .await?;
+    Ok(ApiResponse::no_content())
+}
+
+fn new_connector(request: &ApiRequest<'_>) -> Result<NewVoiceConnector, BadRequest> {
+    let body = request.body()?;
+    let members = body.members();
+    let one_of = |member: &str, values| {
+        members
+            .optional(member)
+            .map(|member| member.text()?.one_of(values))
+            .transpose()
+    };
+    if let Some(tags) = members.optional("Tags") {
+        check_tags(tags)?;
+    }
+    Ok(NewVoiceConnector {
+        account: request.account.to_owned(),
+        name: name(&members)?.to_owned(),
+        aws_region: one_of("AwsRegion", AWS_REGIONS)?
+            .unwrap_or(DEFAULT_AWS_REGION)
+            .to_owned(),
+        require_encryption: members.required("RequireEncryption")?.boolean()?,
+        network_type: one_of("NetworkType", NETWORK_TYPES)?
+            .unwrap_or(DEFAULT_NETWORK_TYPE)
+            .to_owned(),
+        integration_type: one_of("IntegrationType", INTEGRATION_TYPES)?.map(str::to_owned),
+    })
+}
+
+fn name<'a>(members: &Members<'a>) -> Result<&'a str, BadRequest> {
+    members.required("Name")?.text()?.matching(NAME, |name| {
+        (1..=256).contains(&name.len())
+            && name
+                .bytes()
+                .all(|byte| byte.is_ascii_alphanumeric() || b" _.-".contains(&byte))
+    })
+}
+
+/// Tags are checked, and not kept: nothing here reads them.
+fn check_tags(tags: Member<'_>) -> Result<(), BadRequest> {
+    for tag in tags.list(1..=TAGS_MAX)? {
+        let tag = tag.members()?;
+        tag.required("Key")?
+            .text()?
+            .matching("1 to 128 characters", |key| {
+                (1..=128).contains(&key.chars().count())
+            })?;
+        tag.required("Value")?
+            .text()?
+            .matching("at most 256 characters", |value| {
+                value.chars().count() <= 256
+            })?;
+    }
+    Ok(())
+}
+
+fn respond(status: StatusCode, record: &VoiceConnectorRecord) -> Result<ApiResponse, ApiError> {
+    let output = Output {
+        voice_connector: record.into(),
+    };
+    ApiResponse::json(status, &output)
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct Output<'a> {
+    voice_connector: VoiceConnector<'a>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct ListOutput<'a> {
+    voice_connectors: Vec<VoiceConnector<'a>>,
+    next_token: Option<String>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct VoiceConnector<'a> {
+    voice_connector_id: &'a str,
+    aws_region: &'a str,
+    name: &'a str,
+    outbound_host_name: &'a str,
+    require_encryption: bool,
+    created_timestamp: String,
+    updated_timestamp: String,
+    voice_connector_arn: String,
+    integration_type: Option<&'a str>,
+    network_type: &'a str,
+}
+
+impl<'a> From<&'a VoiceConnectorRecord> for VoiceConnector<'a> {
+    fn from(record: &'a VoiceConnectorRecord) -> Self {
+        Self {
+            voice_connector_id: record.id.as_str(),
+            aws_region: &record.aws_region,
+            name: &record.name,
+            outbound_host_name: &record.outbound_host_name,
+            require_encryption: record.require_encryption,
+            created_timestamp: iso8601(record.created),
+            updated_timestamp: iso8601(record.updated),
+            voice_connector_arn: format!(
+                "arn:aws:chime:{}:{}:vc/{}",
+                record.aws_region, record.account, record.id
+            ),
+            integration_type: record.integration_type.as_deref(),
+            network_type: &record.network_type,
+        }
+    }
+}

@@ -1,0 +1,131 @@
+//! What the server does before and after an operation.
+
+use std::io::{Read, Write};
+use std::net::TcpStream;
+
+use serde_json::{Value, json};
+use trunkline::api::server::BODY_BYTES_MAX;
+
+use crate::{create_connector, node};
+
+#[test]
+fn the_status_is_told_without_a_signature() {
+    let (_directory, _node, client) = node();
+    let request = client
+        .signed("GET", "/status", b"")
+        .with("Authorization", None);
+    let answer = client.send(request);
+    assert_eq!(answer.status, 200);
+    assert_eq!(answer.header("content-type"), Some("application/json"));
+    let status: Value = serde_json::from_slice(&answer.body).unwrap();
+    assert_eq!(status, json!({"Calls": 0}));
+}
+
+#[test]
+fn what_is_no_operation_is_not_found_but_only_for_callers_we_know() {
+    let (_directory, _node, client) = node();
+    for (method, target) in [
+        ("GET", "/"),
+        ("PATCH", "/voice-connectors"),
+        ("POST", "/status"),
+        ("POST", "/phone-numbers/%2B12065550100/%E2%98%8E"),
+    ] {
+        client
+            .call(method, target, None)
+            .refused(404, "UnknownOperation");
+        let unsigned = client
+            .signed(method, target, b"")
+            .with("Authorization", None);
+        client
+            .send(unsigned)
+            .refused(403, "MissingAuthenticationToken");
+    }
+}
+
+#[test]
+fn a_path_that_is_not_utf8_is_refused() {
+    let (_directory, _node, client) = node();
+    client
+        .call("GET", "/phone-numbers/%FF", None)
+        .refused(400, "BadRequest");
+    client
+        .call("GET", "/phone-numbers?filter-value=%FF", None)
+        .refused(400, "BadRequest");
+}
+
+#[test]
+fn an_escaped_slash_stays_in_its_segment() {
+    let (_directory, _node, client) = node();
+    let message = client
+        .call("GET", "/voice-connectors/a%2Forigination", None)
+        .refused(404, "NotFound");
+    assert!(message.contains("a/origination"), "{message}");
+}
+
+#[test]
+fn a_body_over_the_limit_is_refused_with_the_limit() {
+    let (_directory, _node, client) = node();
+    let request = client.signed("POST", "/voice-connectors", &vec![b' '; BODY_BYTES_MAX + 1]);
+    let message = client.send(request).refused(413, "RequestEntityTooLarge");
+    assert!(message.contains("1048576"), "{message}");
+
+    let mut body = json!({"Name": "padded", "RequireEncryption": false}).to_string();
+    body.push_str(&" ".repeat(BODY_BYTES_MAX - body.len()));
+    let request = client.signed("POST", "/voice-connectors", body.as_bytes());
+    client.send(request).ok(201);
+}
+
+#[test]
+fn a_connection_takes_one_request_after_another() {
+    let (_directory, node, client) = node();
+    let mut stream = TcpStream::connect(node.address).unwrap();
+    for _ in 0..3 {
+        let request = client.signed("GET", "/voice-connectors", b"");
+        let mut head = "GET /voice-connectors HTTP/1.1\r\n".to_owned();
+        for (name, value) in &request.headers {
+            head.push_str(&format!("{name}: {value}\r\n"));
+        }
+        stream.write_all(format!("{head}\r\n").as_bytes()).unwrap();
+        let mut answer = Vec::new();
+        while !answer.ends_with(b"}") {
+            let mut chunk = [0; 1024];
+            let read = stream.read(&mut chunk).unwrap();
+            assert_ne!(read, 0, "closed after {answer:?}");
+            answer.extend_from_slice(&chunk[..read]);
+        }
+        assert!(answer.starts_with(b"HTTP/1.1 200"));
+    }
+}
+
+#[test]
+fn bytes_that_are_no_http_end_only_their_connection() {
+    let (_directory, node, client) = node();
+    let mut stream = TcpStream::connect(node.address).unwrap();
+    stream
+        .write_all(b"\x16\x03\x01\x02\x00 not HTTP\r\n\r\n")
+        .unwrap();
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer).unwrap();
+    assert!(answer.is_empty() || answer.starts_with(b"HTTP/1.1 400"));
+    create_connector(&client, "still here");
+}
+
+#[test]
+fn request_ids_differ() {
+    let (_directory, _node, client) = node();
+    let id = || {
+        let answer = client.call("GET", "/voice-connectors", None);
+        answer.header("x-amzn-requestid").unwrap().to_owned()
+    };
+    assert_ne!(id(), id());
+}
+
+#[test]
+fn idle_connections_do_not_hold_up_the_end() {
+    let (_directory, node, _client) = node();
+    let mut idle = TcpStream::connect(node.address).unwrap();
+    node.stop();
+    let mut rest = Vec::new();
+    idle.read_to_end(&mut rest).unwrap_or_default();
+    assert!(rest.is_empty());
+}
