@@ -19,20 +19,17 @@ pub fn carry(from: &Fields, writer: &mut Writer<'_>) {
     }
 }
 
+/// Every other known field is the leg's own business.
 fn is_carried(name: &str, known: HeaderName) -> bool {
-    match known {
-        HeaderName::Privacy | HeaderName::UserToUser | HeaderName::Subject => true,
-        HeaderName::Other => {
-            let prefixed = |prefix: &str| {
-                name.get(..prefix.len())
-                    .is_some_and(|start| start.eq_ignore_ascii_case(prefix))
-            };
-            prefixed("X-") && !prefixed("X-VoiceConnector-") && !prefixed("X-Amzn-")
-        }
-        #[expect(
-            clippy::wildcard_enum_match_arm,
-            reason = "every other known field is the leg's own business"
-        )]
-        _ => false,
+    if known != HeaderName::Other {
+        return matches!(
+            known,
+            HeaderName::Privacy | HeaderName::UserToUser | HeaderName::Subject
+        );
     }
+    let prefixed = |prefix: &str| {
+        name.get(..prefix.len())
+            .is_some_and(|start| start.eq_ignore_ascii_case(prefix))
+    };
+    prefixed("X-") && !prefixed("X-VoiceConnector-") && !prefixed("X-Amzn-")
 }
