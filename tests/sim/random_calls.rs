@@ -47,34 +47,48 @@ fn a_storm_over_two_shards() {
     play(5, 2, weather(200));
 }
 
-/// Every table is too small, and peers cannot be reached now and then.
+/// One table after the other is too small, and peers cannot be reached now and then.
 #[test]
-fn a_gateway_that_lacks_everything() {
-    for shards in [1, 2] {
-        let mut gateway = gateway(shards);
-        gateway.media_ports = 25;
-        gateway.limits.calls_max = 40;
-        gateway.limits.transactions_max = 150;
-        let mut world = World::new(&gateway, seed(), &Arc::new(snapshot()), agents());
-        world.network = weather(50);
-        let calls = make_calls(&mut world, |world| {
-            let somebody = world.rng.below(world.agents.len() as u64) as usize;
-            world.agents[somebody].unreachable = world.rng.chance(300);
-        });
-        for agent in &mut world.agents {
-            agent.unreachable = false;
-        }
-        world.finish();
-        let full: u64 = world
-            .shards
-            .iter()
-            .map(|shard| shard.counters().refused_full)
-            .sum();
-        assert!(full > 0, "the table of calls was never full");
-        for call in calls {
-            assert!(world.at_call(call).outcome.is_some());
-        }
+fn a_gateway_that_is_full_of_calls() {
+    play_short(1, |gateway| gateway.limits.calls_max = 25);
+    play_short(2, |gateway| gateway.limits.calls_max = 12);
+}
+
+#[test]
+fn a_gateway_that_is_full_of_transactions() {
+    play_short(1, |gateway| gateway.limits.transactions_max = 100);
+    play_short(2, |gateway| gateway.limits.transactions_max = 60);
+}
+
+#[test]
+fn a_gateway_that_is_full_of_media() {
+    play_short(1, |gateway| gateway.media_ports = 60);
+    play_short(2, |gateway| gateway.media_ports = 30);
+}
+
+fn play_short(shards: u8, scarce: impl Fn(&mut Gateway)) {
+    let mut gateway = gateway(shards);
+    scarce(&mut gateway);
+    let mut world = World::new(&gateway, seed(), &Arc::new(snapshot()), agents());
+    world.network = weather(50);
+    let calls = make_calls(&mut world, |world| {
+        let somebody = world.rng.below(world.agents.len() as u64) as usize;
+        world.agents[somebody].unreachable = world.rng.chance(100);
+    });
+    for agent in &mut world.agents {
+        agent.unreachable = false;
     }
+    world.finish();
+    let count = |status| {
+        let calls = calls.iter();
+        calls
+            .filter(|call| world.at_call(**call).status() == status)
+            .count()
+    };
+    assert!(count(Some(503)) > CALLS / 50, "nothing was scarce");
+    assert!(count(Some(200)) > CALLS / 50, "nothing was left");
+    // A final response that could not be sent is not sent again (RFC 3261 §17.2.1).
+    assert!(count(None) < CALLS / 10, "callers have no final response");
 }
 
 fn weather(loss: u64) -> Network {
@@ -178,7 +192,7 @@ fn calling_plan(rng: &mut Rng) -> Plan {
     if rng.chance(30) {
         plan.acks = Acks::None;
     }
-    plan
+    plan.then(When::Invited, PATIENCE_MILLIS, Act::Leave)
 }
 
 fn called_plan(rng: &mut Rng) -> Plan {

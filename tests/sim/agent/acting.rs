@@ -69,7 +69,11 @@ impl Agent {
             Act::Cancel => self.cancel(index, hands),
             Act::Bye => self.hang_up(index, hands),
             Act::Leave => {
-                self.calls[index].patience_ended = self.calls[index].state == State::Talking;
+                let call = &mut self.calls[index];
+                call.patience_ended = call.state != State::Over;
+                if call.state == State::Setup {
+                    call.state = State::Over;
+                }
                 self.hang_up(index, hands);
             }
             Act::Reinvite(session) => self.reinvite(index, *session, hands),

@@ -24,7 +24,7 @@ pub(crate) enum Act {
     ForkedOk,
     Cancel,
     Bye,
-    /// BYE by one who has waited for it in vain.
+    /// Ends the call by one who has waited for the other side's end in vain.
     Leave,
     Reinvite(Session),
 }
