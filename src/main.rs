@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use trunkline::config::{self, Config, ConfigErrors};
-use trunkline::telemetry;
+use trunkline::{control, telemetry};
 
 /// Exit code for a wrong config or command line, as clap's own.
 const EXIT_USAGE: u8 = 2;
@@ -59,8 +59,13 @@ fn serve(file: Option<&Path>) -> ExitCode {
             "this access key is AWS's published example: for development only"
         );
     }
-    tracing::error!("this build has no control plane: it can check a config, not serve");
-    ExitCode::FAILURE
+    match control::serve::serve(config) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            tracing::error!("{error}");
+            ExitCode::FAILURE
+        }
+    }
 }
 
 fn check(file: &Path) -> ExitCode {

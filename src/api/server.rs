@@ -143,7 +143,10 @@ async fn operation(
     let request_id = Uuid::new_v4().to_string();
     let method = request.method().clone();
     let path = masked(request.uri().path());
-    let mut response = match answer(&state, request).await {
+    // A client that goes away takes its handler with it. In a task of its own a write always comes to
+    // its end: what was committed is published.
+    let answered = tokio::spawn(async move { answer(&state, request).await }).await;
+    let mut response = match answered.unwrap_or_else(|_| Err(ApiError::ServiceFailure.into())) {
         Ok(response) => response,
         Err(refusal) => refusal.response(&request_id),
     };

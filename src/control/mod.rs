@@ -3,6 +3,7 @@
 pub mod limiter;
 pub mod publish;
 pub mod resolver;
+pub mod serve;
 
 /// Random bytes from the system; without any there is no safe way on.
 fn random_bytes<const LENGTH: usize>() -> [u8; LENGTH] {

@@ -60,6 +60,8 @@ pub fn log(event: &Event) {
                 rtp_packets_from_b = from_b.rtp_packets,
                 rtcp_packets_from_a = from_a.rtcp_packets,
                 rtcp_packets_from_b = from_b.rtcp_packets,
+                dropped_from_a = from_a.dropped,
+                dropped_from_b = from_b.dropped,
                 "call ended"
             );
         }

@@ -100,9 +100,10 @@ impl Api {
         path: &str,
         body: Value,
     ) -> Result<Value, ApiError> {
-        let body = match body {
-            Value::Null => String::new(),
-            body => body.to_string(),
+        let body = if body.is_null() {
+            String::new()
+        } else {
+            body.to_string()
         };
         let (status, output) = self.call_as(ACCOUNT, method, path, body.as_bytes()).await?;
         assert_eq!(status, expected, "{path}");

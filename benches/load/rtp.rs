@@ -1,0 +1,158 @@
+//! Sends RTP through a relay and counts what comes out at the other side.
+//!
+//! `rtp SECONDS < SESSIONS`, a session a line: `A relayA B relayB`, ports of 127.0.0.1. A sends to relayA
+//! and is heard at B; B sends to relayB and is heard at A. Every stream has 50 packets of 172 bytes a
+//! second; the streams' packets are spread over the 20 ms, as those of real calls are.
+//!
+//! Prints `sent N received N` when the last packets had time to arrive.
+
+#![allow(
+    clippy::disallowed_methods,
+    clippy::print_stdout,
+    reason = "a load generator: it runs on the clock and says what it counted"
+)]
+
+use std::error::Error;
+use std::io::{self, ErrorKind};
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use mio::net::UdpSocket;
+use mio::{Events, Interest, Poll, Token};
+
+/// 20 ms of PCMU and the RTP header (RFC 3550 §5.1).
+const PACKET_BYTES: usize = 172;
+/// Samples in a packet at 8 kHz.
+const SAMPLES: u32 = 160;
+/// A stream's packets are this far apart.
+const INTERVAL: Duration = Duration::from_millis(20);
+/// A tick sends the packets of `1 / TICKS` of the streams.
+const TICKS: usize = 20;
+/// How long the last packets may take.
+const DRAIN: Duration = Duration::from_millis(500);
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let seconds: u64 = std::env::args()
+        .nth(1)
+        .ok_or("usage: rtp SECONDS < SESSIONS")?
+        .parse()?;
+    let mut streams = streams(io::stdin().lines())?;
+    let poll = Poll::new()?;
+    for (index, stream) in streams.iter_mut().enumerate() {
+        poll.registry()
+            .register(&mut stream.socket, Token(index), Interest::READABLE)?;
+    }
+    let received = AtomicU64::new(0);
+    let over = AtomicBool::new(false);
+    let sent = thread::scope(|scope| {
+        let receiver = scope.spawn(|| receive(poll, &streams, &received, &over));
+        let sent = send(&streams, Duration::from_secs(seconds));
+        thread::sleep(DRAIN);
+        over.store(true, Ordering::Relaxed);
+        match receiver.join() {
+            Ok(Ok(())) => sent,
+            Ok(Err(error)) => Err(error),
+            Err(_) => Err(io::Error::other("the receiver panicked")),
+        }
+    })?;
+    println!("sent {sent} received {}", received.into_inner());
+    Ok(())
+}
+
+/// One end of a session: where it is, and where it sends to.
+struct Stream {
+    socket: UdpSocket,
+    relay: SocketAddr,
+}
+
+fn streams(lines: impl Iterator<Item = io::Result<String>>) -> Result<Vec<Stream>, Box<dyn Error>> {
+    let mut streams = Vec::new();
+    for line in lines {
+        let line = line?;
+        let ports: Vec<u16> = line
+            .split_whitespace()
+            .map(str::parse)
+            .collect::<Result<_, _>>()?;
+        let &[a, relay_a, b, relay_b] = ports.as_slice() else {
+            return Err(format!("not `A relayA B relayB`: {line}").into());
+        };
+        for (port, relay) in [(a, relay_a), (b, relay_b)] {
+            streams.push(Stream {
+                socket: UdpSocket::bind(loopback(port))?,
+                relay: loopback(relay),
+            });
+        }
+    }
+    Ok(streams)
+}
+
+fn loopback(port: u16) -> SocketAddr {
+    (Ipv4Addr::LOCALHOST, port).into()
+}
+
+/// Sends for `duration` and returns how many packets went out.
+fn send(streams: &[Stream], duration: Duration) -> io::Result<u64> {
+    let mut packet = [0; PACKET_BYTES];
+    let mut sent = 0;
+    let start = Instant::now();
+    let packets = duration.as_millis() / INTERVAL.as_millis();
+    for sequence in 0..u32::try_from(packets).map_err(io::Error::other)? {
+        for tick in 0..TICKS {
+            let share = u32::try_from(tick).map_err(io::Error::other)?;
+            let due = INTERVAL * sequence + INTERVAL * share / 20;
+            thread::sleep(due.saturating_sub(start.elapsed()));
+            for (ssrc, stream) in streams.iter().enumerate().skip(tick).step_by(TICKS) {
+                header(&mut packet, sequence, ssrc);
+                match stream.socket.send_to(&packet, stream.relay) {
+                    Ok(_) => sent += 1,
+                    // Lost at the sender: not the relay's fault, and not counted as sent.
+                    Err(error) if error.kind() == ErrorKind::WouldBlock => {}
+                    Err(error) => return Err(error),
+                }
+            }
+        }
+    }
+    Ok(sent)
+}
+
+/// RFC 3550 §5.1: version 2, payload type 0.
+fn header(packet: &mut [u8; PACKET_BYTES], sequence: u32, ssrc: usize) {
+    packet[0] = 0x80;
+    packet[2..4].copy_from_slice(&sequence.to_be_bytes()[2..]);
+    packet[4..8].copy_from_slice(&sequence.wrapping_mul(SAMPLES).to_be_bytes());
+    packet[8..12].copy_from_slice(&ssrc.to_be_bytes()[4..]);
+}
+
+/// Counts the packets of the right length until told that it is over.
+fn receive(
+    mut poll: Poll,
+    streams: &[Stream],
+    received: &AtomicU64,
+    over: &AtomicBool,
+) -> io::Result<()> {
+    let mut events = Events::with_capacity(1_024);
+    let mut buffer = [0; 2_048];
+    while !over.load(Ordering::Relaxed) {
+        poll.poll(&mut events, Some(Duration::from_millis(100)))?;
+        for event in &events {
+            let Some(stream) = streams.get(event.token().0) else {
+                continue;
+            };
+            loop {
+                match stream.socket.recv(&mut buffer) {
+                    Ok(PACKET_BYTES) => {
+                        received.fetch_add(1, Ordering::Relaxed);
+                    }
+                    Ok(_) => {}
+                    Err(error) if error.kind() == ErrorKind::WouldBlock => break,
+                    // What an ICMP message left on the socket, from before the relay was there.
+                    Err(error) if error.kind() == ErrorKind::ConnectionRefused => {}
+                    Err(error) => return Err(error),
+                }
+            }
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,215 @@
+"""CPU time per call and per relayed RTP packet, Trunkline and its peers side by side. See README.md."""
+
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+ROOT = HERE.parents[1]
+sys.path[:0] = [str(HERE), str(ROOT / "tests/interop")]
+
+import peers  # noqa: E402
+from held_calls import hold  # noqa: E402
+from node import CARRIER, GATEWAY, PBX, Connector, Node  # noqa: E402
+from ports import PortBlock  # noqa: E402
+from sipp import Sipp  # noqa: E402
+
+CALLS = int(os.environ.get("TRUNKLINE_LOAD_CALLS", "2000"))
+RATES = [int(rate) for rate in os.environ.get("TRUNKLINE_LOAD_RATES", "100,200").split(",")]
+REPEATS = int(os.environ.get("TRUNKLINE_LOAD_REPEATS", "3"))
+SESSIONS = int(os.environ.get("TRUNKLINE_LOAD_SESSIONS", "200"))
+SECONDS = int(os.environ.get("TRUNKLINE_LOAD_SECONDS", "10"))
+WARM_UP_CALLS = 200
+SETTLE_S = 2
+NUMBER = "+12065550100"
+TICK_US = 1_000_000 / os.sysconf("SC_CLK_TCK")
+
+
+def cpu_us(pids):
+    """User and system time of the processes' threads so far, by the kernel's account."""
+    total = 0
+    for pid in pids:
+        fields = Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
+        total += int(fields[11]) + int(fields[12])
+    return total * TICK_US
+
+
+@contextmanager
+def trunkline(shards):
+    """A node whose calls from the carrier go to a PBX: processes, where to call, who calls, who is called."""
+    with Node(shards=shards, t1_ms=500) as node:
+        pbx_port = node.ports.take()
+        connector = Connector(node, "load", NUMBER).originate((PBX, pbx_port, "UDP", 1))
+        yield Subject(lambda: [node.pid], (GATEWAY, node.sip_port), CARRIER, (PBX, pbx_port), node, connector)
+
+
+@contextmanager
+def kamailio(with_rtp):
+    """Kamailio, and rtpengine where its calls' audio is anchored."""
+    with ExitStack() as stack:
+        directory = stack.enter_context(tempfile.TemporaryDirectory(prefix="trunkline-load-"))
+        started = [stack.enter_context(peers.rtpengine(directory))] if with_rtp else []
+        started.append(stack.enter_context(peers.kamailio(directory, with_rtp)))
+        pids = lambda: [pid for peer in started for pid in peer.pids()]  # noqa: E731
+        yield Subject(pids, peers.KAMAILIO, "127.0.0.1", peers.KAMAILIO_CALLS)
+
+
+class Subject:
+    """What is measured, and how calls go through it."""
+
+    def __init__(self, pids, target, caller, called, node=None, connector=None):
+        self.pids = pids
+        self.target = target
+        self.caller = caller
+        self.called = called
+        self.node = node
+        self.connector = connector
+
+
+def cpu_per_call(subject, rate):
+    """Microseconds of CPU time a call of one second without audio costs at this rate."""
+    with ExitStack() as stack:
+        directory = stack.enter_context(tempfile.TemporaryDirectory(prefix="trunkline-load-"))
+        ports = subject.node.ports if subject.node else PortBlock()
+        if not subject.node:
+            stack.callback(ports.close)
+        _calls(subject, ports, directory, rate, WARM_UP_CALLS)
+        before = cpu_us(subject.pids())
+        _calls(subject, ports, directory, rate, CALLS)
+        time.sleep(SETTLE_S)
+        return (cpu_us(subject.pids()) - before) / CALLS
+
+
+def _calls(subject, ports, directory, rate, calls):
+    limit = {"count": calls, "timeout_s": 60 + 2 * calls // rate, "folder": HERE}
+    target = "{}:{}".format(*subject.target)
+    extra = ["-key", "host", target, "-key", "caller", "+14015550101", "-s", NUMBER]
+    called = Sipp("uas", subject.called[0], ports, directory, port=subject.called[1], **limit)
+    caller = Sipp("uac", subject.caller, ports, directory, target=subject.target, rate=rate, extra=extra, **limit)
+    with called, caller:
+        caller.wait()
+        called.wait()
+
+
+def relayed_by_trunkline(shards):
+    """Trunkline with held calls."""
+    with trunkline(shards) as subject:
+        lines = hold(subject.node, subject.connector, subject.called[1], SESSIONS)
+        result = cpu_per_packet(subject.pids, lines)
+        # Nobody is there to answer its BYEs.
+        subject.node.kill()
+        return result
+
+
+def relayed_by_rtpengine():
+    """rtpengine with the sessions of the peers' folder."""
+    with tempfile.TemporaryDirectory(prefix="trunkline-load-") as directory, peers.rtpengine(directory) as peer:
+        opened = subprocess.run(
+            [sys.executable, peers.folder() / "rtpengine_sessions.py", str(SESSIONS)],
+            check=True, capture_output=True, text=True,
+        )
+        return cpu_per_packet(peer.pids, opened.stdout.splitlines())
+
+
+def relayed_by_floor():
+    """epoll, recvfrom, sendto."""
+    with ExitStack() as stack:
+        ports = PortBlock()
+        stack.callback(ports.close)
+        command = [tool("floor"), str(SESSIONS), str(ports.take(4 * SESSIONS))]
+        floor = stack.enter_context(subprocess.Popen(command, stdout=subprocess.PIPE, text=True))
+        stack.callback(floor.kill)
+        lines = []
+        while (line := floor.stdout.readline().strip()) != "ready":
+            if not line:
+                raise RuntimeError(f"{command} ended")
+            lines.append(line)
+        return cpu_per_packet(lambda: [floor.pid], lines)
+
+
+def cpu_per_packet(pids, lines):
+    """Microseconds of CPU time a relayed packet costs, and the share of packets that were lost."""
+    before = cpu_us(pids())
+    ran = subprocess.run(
+        [tool("rtp"), str(SECONDS)], input="\n".join(lines), check=True, capture_output=True, text=True,
+    )
+    spent = cpu_us(pids()) - before
+    words = ran.stdout.split()
+    sent, received = int(words[1]), int(words[3])
+    return spent / max(received, 1), 1 - received / sent
+
+
+def tool(name):
+    """A program of this directory, as `cargo build --release --examples` leaves it."""
+    return ROOT / "target/release/examples" / name
+
+
+def measure(title, subjects):
+    """Every subject REPEATS times, in turn, so that what the machine does meanwhile meets all alike."""
+    values = {name: [] for name in subjects}
+    for _ in range(REPEATS):
+        for name, run in subjects.items():
+            values[name].append(run())
+            print(f"  {name}: {values[name][-1]}", file=sys.stderr, flush=True)
+    print(f"\n{title}\n", flush=True)
+    return values
+
+
+def per_call(rate):
+    """The first table."""
+    def once(made):
+        with made as subject:
+            return cpu_per_call(subject, rate)
+
+    subjects = {
+        "Trunkline, 1 shard, media anchored": lambda: once(trunkline(1)),
+        "Trunkline, 2 shards, media anchored": lambda: once(trunkline(2)),
+    }
+    if not peers.missing():
+        subjects["Kamailio, no media"] = lambda: once(kamailio(False))
+        subjects["Kamailio + rtpengine"] = lambda: once(kamailio(True))
+    values = measure(f"CPU per call, µs: {CALLS} calls of 1 s at {rate} a second, no RTP", subjects)
+    medians = {name: statistics.median(numbers) for name, numbers in values.items()}
+    anchored = medians.get("Kamailio + rtpengine")
+    print("| system | median | each run | Kamailio + rtpengine = 1 |\n|---|---|---|---|")
+    for name, numbers in values.items():
+        ratio = f"{medians[name] / anchored:.3f}" if anchored else "-"
+        print(f"| {name} | {medians[name]:.0f} | {', '.join(f'{n:.0f}' for n in numbers)} | {ratio} |", flush=True)
+
+
+def per_packet():
+    """The second table."""
+    subjects = {
+        "Trunkline, 1 shard": lambda: relayed_by_trunkline(1),
+        "Trunkline, 2 shards": lambda: relayed_by_trunkline(2),
+        "epoll, recvfrom, sendto": relayed_by_floor,
+    }
+    if not peers.missing():
+        subjects["rtpengine, user space"] = relayed_by_rtpengine
+    title = f"CPU per relayed packet, µs: {SESSIONS} calls, both ways, 50 packets of 172 bytes a second, {SECONDS} s"
+    values = measure(title, subjects)
+    medians = {name: statistics.median(cost for cost, _ in runs) for name, runs in values.items()}
+    floor, peer = medians["epoll, recvfrom, sendto"], medians.get("rtpengine, user space")
+    print("| system | median | each run | lost | floor = 1 | rtpengine = 1 |\n|---|---|---|---|---|---|")
+    for name, runs in values.items():
+        costs = ", ".join(f"{cost:.2f}" for cost, _ in runs)
+        lost = max(share for _, share in runs)
+        ratio = f"{medians[name] / peer:.2f}" if peer else "-"
+        print(f"| {name} | {medians[name]:.2f} | {costs} | {lost:.2%} | {medians[name] / floor:.2f} | {ratio} |")
+
+
+def main():
+    for reason in peers.missing():
+        print(f"Without Kamailio and rtpengine: {reason}.")
+    for rate in RATES:
+        per_call(rate)
+    per_packet()
+
+
+if __name__ == "__main__":
+    main()

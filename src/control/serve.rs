@@ -1,0 +1,217 @@
+//! The running node: store, shards, API and the tasks between them.
+
+use std::fmt;
+use std::io;
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use serde_json::json;
+use tokio::net::TcpListener;
+use tokio::sync::mpsc;
+
+use super::limiter::SlidingWindow;
+use super::publish::{Control, RouteNames};
+use super::{random_bytes, resolver};
+use crate::api::{self, ApiState};
+use crate::config::Config;
+use crate::gateway::limiter::CallLimiter;
+use crate::instant::Instant;
+use crate::net::{self, Handle, Running, StartError};
+use crate::shard::{Settings, Shard};
+use crate::store::OpenError;
+use crate::telemetry::{self, Event};
+
+/// Events that may wait for the log.
+const EVENTS_MAX: usize = 65_536;
+
+/// Why a node does not start.
+#[derive(Debug)]
+pub enum ServeError {
+    /// The store.
+    Store(OpenError),
+    /// SIP or media.
+    DataPlane(StartError),
+    /// The API's listener.
+    Api(std::net::SocketAddr, io::Error),
+    /// The system.
+    System(io::Error),
+}
+
+impl fmt::Display for ServeError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Store(error) => error.fmt(f),
+            Self::DataPlane(error) => error.fmt(f),
+            Self::Api(address, error) => {
+                write!(
+                    f,
+                    "api.bind {address}: {error}; choose another address, or end the program that holds it"
+                )
+            }
+            Self::System(error) => write!(f, "{error}"),
+        }
+    }
+}
+
+impl std::error::Error for ServeError {}
+
+/// Serves until SIGINT or SIGTERM.
+pub fn serve(config: Config) -> Result<(), ServeError> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build();
+    runtime.map_err(ServeError::System)?.block_on(run(config))
+}
+
+async fn run(config: Config) -> Result<(), ServeError> {
+    let signals = StopSignals::new().map_err(ServeError::System)?;
+    let carriers = config.carriers.clone().into();
+    let control = Control::open(&config.store.url, &config.sip.domain, carriers)
+        .await
+        .map_err(ServeError::Store)?;
+    control.set_own_hosts(&config).await;
+
+    let (events, received) = mpsc::channel(EVENTS_MAX);
+    let running = start_shards(&config, &control, events)?;
+    let wake = running.handle();
+    control.on_publish(move || wake.wake());
+    let facts = tokio::spawn(record(received, Arc::clone(&control)));
+    let names = tokio::spawn(resolver::run(
+        RouteNames(Arc::clone(&control)),
+        control.names_changed(),
+    ));
+
+    let bind = config.api.bind;
+    let listener = TcpListener::bind(bind)
+        .await
+        .map_err(|error| ServeError::Api(bind, error))?;
+    let api_address = listener
+        .local_addr()
+        .map_err(|error| ServeError::Api(bind, error))?;
+    announce(&config, &running, api_address);
+    let figures = running.handle();
+    let state = Arc::new(ApiState {
+        control: Arc::clone(&control),
+        number_pools: config.number_pools.clone(),
+        access_keys: config.api.access_keys.clone(),
+        now: Timestamp::now,
+        status: Box::new(move || status(&figures)),
+    });
+    let served = api::server::serve(listener, state, signals.received()).await;
+
+    tracing::info!("stopping");
+    names.abort();
+    running.shutdown();
+    facts.abort();
+    control.store().close().await;
+    served.map_err(ServeError::System)
+}
+
+fn start_shards(
+    config: &Config,
+    control: &Control,
+    events: mpsc::Sender<Event>,
+) -> Result<Running, ServeError> {
+    let secret = random_bytes();
+    let limiter: Arc<dyn CallLimiter> = Arc::new(SlidingWindow::default());
+    let make = |shard| {
+        let settings = Settings::new(config, shard, secret, random_bytes());
+        Shard::new(
+            settings,
+            control.snapshot(),
+            Arc::clone(&limiter),
+            Instant::ORIGIN,
+        )
+    };
+    net::start(config, control.published(), make, events).map_err(ServeError::DataPlane)
+}
+
+/// Writes the log, and keeps what the API tells of.
+async fn record(mut events: mpsc::Receiver<Event>, control: Arc<Control>) {
+    while let Some(event) = events.recv().await {
+        telemetry::log(&event);
+        if let Event::OptionsReceived { connector, source } = event {
+            let recorded = control.store().record_options(
+                connector,
+                source.ip().to_canonical(),
+                Timestamp::now(),
+            );
+            if let Err(error) = recorded.await {
+                tracing::error!(?error, "termination health could not be recorded");
+            }
+        }
+    }
+}
+
+/// What listens where, and what to do next.
+fn announce(config: &Config, running: &Running, api: std::net::SocketAddr) {
+    for (listener, address) in config.sip.listeners.iter().zip(&running.local_addrs) {
+        tracing::info!(transport = %listener.transport, %address, advertised = %listener.advertise, "SIP");
+    }
+    for address in &config.media.addresses {
+        let (first, last) = (config.media.ports.start(), config.media.ports.end());
+        tracing::info!(address = %address.bind, first, last, "media");
+    }
+    tracing::info!(
+        store = config.store.url,
+        shards = config.node.shards,
+        "store"
+    );
+    tracing::info!(
+        "API on http://{api}; create a voice connector there: README.md has a first call"
+    );
+}
+
+/// Figures of every shard, for operators and tests.
+fn status(running: &Handle) -> serde_json::Value {
+    let shards = running.gauges.iter().map(|gauges| {
+        let (core, net) = (gauges.core(), gauges.net());
+        json!({
+            "calls": core.calls,
+            "dialogs": core.dialogs,
+            "transactions": core.transactions,
+            "timers": core.timers,
+            "media_ports": core.media_ports_in_use,
+            "media_ports_free": core.media_ports_free,
+            "calls_begun": core.calls_begun,
+            "calls_refused": core.calls_refused,
+            "messages": core.messages,
+            "messages_malformed": core.messages_malformed,
+            "messages_stray": core.messages_stray,
+            "panics": core.call_panics + net.panics,
+            "connections": net.connections,
+            "handed_over": net.handed_over,
+            "mailbox_drops": net.mailbox_drops,
+            "event_drops": net.event_drops,
+            "send_errors": net.send_errors,
+            "media_packets_received": net.media_packets_received,
+            "media_packets_sent": net.media_packets_sent,
+            "media_send_drops": net.media_send_drops,
+        })
+    });
+    json!({ "shards": shards.collect::<Vec<_>>() })
+}
+
+/// SIGINT and SIGTERM.
+struct StopSignals {
+    interrupt: tokio::signal::unix::Signal,
+    terminate: tokio::signal::unix::Signal,
+}
+
+impl StopSignals {
+    fn new() -> io::Result<Self> {
+        use tokio::signal::unix::{SignalKind, signal};
+        Ok(Self {
+            interrupt: signal(SignalKind::interrupt())?,
+            terminate: signal(SignalKind::terminate())?,
+        })
+    }
+
+    async fn received(mut self) {
+        tokio::select! {
+            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
+        }
+    }
+}
