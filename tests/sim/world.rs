@@ -81,7 +81,7 @@ pub(crate) struct World {
     order: u64,
     media: HashMap<SocketAddr, (usize, MediaSocket)>,
     streams: HashMap<(usize, bool), Instant>,
-    trace: VecDeque<String>,
+    trace: VecDeque<Traced>,
 }
 
 enum Happening {
@@ -98,6 +98,15 @@ enum Happening {
         call: usize,
         wake: Wake,
     },
+}
+
+/// A message as it was sent.
+struct Traced {
+    at: Instant,
+    agent: usize,
+    to_gateway: bool,
+    copies: usize,
+    bytes: Bytes,
 }
 
 /// Lines of the ladder that a failure prints.
@@ -541,29 +550,38 @@ impl World {
     }
 
     fn note(&mut self, agent: usize, to_gateway: bool, copies: usize, bytes: &Bytes) {
-        let text = String::from_utf8_lossy(bytes);
-        let first = text.lines().next().unwrap_or_default();
+        if self.trace.len() == TRACE_LINES {
+            self.trace.pop_front();
+        }
+        self.trace.push_back(Traced {
+            at: self.now,
+            agent,
+            to_gateway,
+            copies,
+            bytes: bytes.clone(),
+        });
+    }
+
+    fn line(&self, traced: &Traced) -> String {
+        let text = String::from_utf8_lossy(&traced.bytes);
         let field = |name: &str| {
             let line = text.lines().find(|line| line.starts_with(name));
             line.unwrap_or_default().to_owned()
         };
-        let arrow = if to_gateway { "->" } else { "<-" };
-        let fate = match copies {
+        let fate = match traced.copies {
             0 => " LOST",
             1 => "",
             _ => " TWICE",
         };
-        let line = format!(
-            "{:>10.3} {} {arrow} gateway{fate}: {first} | {} | {}",
-            self.now.as_micros() as f64 / 1e6,
-            self.agents[agent].mark,
+        format!(
+            "{:>10.3} {} {} gateway{fate}: {} | {} | {}",
+            traced.at.as_micros() as f64 / 1e6,
+            self.agents[traced.agent].mark,
+            if traced.to_gateway { "->" } else { "<-" },
+            text.lines().next().unwrap_or_default(),
             field("CSeq"),
             field("Call-ID"),
-        );
-        if self.trace.len() == TRACE_LINES {
-            self.trace.pop_front();
-        }
-        self.trace.push_back(line);
+        )
     }
 
     /// The end of a scenario: nothing may be left, and nothing may have panicked.
@@ -604,8 +622,8 @@ impl Drop for World {
                 self.seed,
                 self.shards.len()
             );
-            for line in &self.trace {
-                eprintln!("{line}");
+            for traced in &self.trace {
+                eprintln!("{}", self.line(traced));
             }
         }
     }

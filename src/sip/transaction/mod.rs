@@ -9,6 +9,8 @@ pub mod client;
 pub mod invite_client;
 pub mod invite_server;
 pub mod server;
+#[cfg(test)]
+mod tests;
 
 use std::time::Duration;
 
@@ -51,7 +53,7 @@ impl Timer {
         match self {
             Self::A | Self::E | Self::G => (!reliable).then_some(timers.t1),
             Self::B | Self::F | Self::H | Self::L | Self::M => Some(timers.t1 * 64),
-            Self::D => Some(when_unreliable(Duration::from_secs(32).min(timers.t1 * 64))),
+            Self::D => Some(when_unreliable(Duration::from_secs(32).max(timers.t1 * 64))),
             Self::J => Some(when_unreliable(timers.t1 * 64)),
             Self::I | Self::K => Some(when_unreliable(timers.t4)),
         }

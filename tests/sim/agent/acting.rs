@@ -59,6 +59,7 @@ impl Agent {
             reinvite_answers: Vec::new(),
             reinvites: 0,
             next_sending: 0,
+            patience_ended: false,
         }
     }
 
@@ -69,6 +70,10 @@ impl Agent {
             }
             Act::Cancel => self.cancel(index, hands),
             Act::Bye => self.hang_up(index, hands),
+            Act::Leave => {
+                self.calls[index].patience_ended = self.calls[index].state == State::Talking;
+                self.hang_up(index, hands);
+            }
             Act::Reinvite(session) => self.reinvite(index, *session, hands),
         }
     }
@@ -306,7 +311,7 @@ impl Agent {
             Act::EarlyMedia => (183, true),
             Act::BareOk => (200, false),
             Act::ForkedOk => (200, true),
-            Act::Cancel | Act::Bye | Act::Reinvite(_) => return,
+            Act::Cancel | Act::Bye | Act::Leave | Act::Reinvite(_) => return,
         };
         let tag = match forked {
             true => self.mint("t", hands.rng),

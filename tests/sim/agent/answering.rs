@@ -192,7 +192,10 @@ impl Agent {
     }
 
     fn on_first_invite(&mut self, request: &Request, hands: &mut Hands<'_>) -> usize {
-        let plan: Plan = self.plan.clone();
+        let plan: Plan = match self.random_plan {
+            Some(make) => make(hands.rng),
+            None => self.plan.clone(),
+        };
         let tag = self.mint("t", hands.rng);
         let to = request.header(HeaderName::To).unwrap();
         let from = request.header(HeaderName::From).unwrap();

@@ -74,6 +74,8 @@ pub(crate) struct Call {
     /// Re-INVITEs that came.
     pub(crate) reinvites: u32,
     pub(crate) next_sending: u32,
+    /// It had to leave of its own accord in the end.
+    pub(crate) patience_ended: bool,
 }
 
 /// An INVITE that we sent.

@@ -38,6 +38,8 @@ pub(crate) struct Agent {
     pub(crate) gateway: SocketAddr,
     /// For calls that come.
     pub(crate) plan: Plan,
+    /// Makes a plan for each call that comes.
+    pub(crate) random_plan: Option<fn(&mut Rng) -> Plan>,
     pub(crate) calls: Vec<Call>,
     by_id: HashMap<String, usize>,
     minted: u64,
@@ -90,6 +92,7 @@ impl Agent {
             transport,
             gateway,
             plan,
+            random_plan: None,
             calls: Vec::new(),
             by_id: HashMap::new(),
             minted: 0,

@@ -24,6 +24,8 @@ pub(crate) enum Act {
     ForkedOk,
     Cancel,
     Bye,
+    /// BYE by one who has waited for it in vain.
+    Leave,
     Reinvite(Session),
 }
 
