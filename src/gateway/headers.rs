@@ -20,19 +20,16 @@ pub fn carry(from: &Fields, writer: &mut Writer<'_>) {
 }
 
 fn is_carried(name: &str, known: HeaderName) -> bool {
-    match known {
-        HeaderName::Privacy | HeaderName::UserToUser | HeaderName::Subject => true,
-        HeaderName::Other => {
-            let prefixed = |prefix: &str| {
-                name.get(..prefix.len())
-                    .is_some_and(|start| start.eq_ignore_ascii_case(prefix))
-            };
-            prefixed("X-") && !prefixed("X-VoiceConnector-") && !prefixed("X-Amzn-")
-        }
-        #[expect(
-            clippy::wildcard_enum_match_arm,
-            reason = "every other known field is the leg's own business"
-        )]
-        _ => false,
-    }
+    let carried = [
+        HeaderName::Privacy,
+        HeaderName::UserToUser,
+        HeaderName::Subject,
+    ];
+    let prefixed = |prefix: &str| {
+        name.get(..prefix.len())
+            .is_some_and(|start| start.eq_ignore_ascii_case(prefix))
+    };
+    let is_extension = known == HeaderName::Other && prefixed("X-");
+    carried.contains(&known)
+        || (is_extension && !prefixed("X-VoiceConnector-") && !prefixed("X-Amzn-"))
 }
