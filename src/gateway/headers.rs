@@ -19,17 +19,17 @@ pub fn carry(from: &Fields, writer: &mut Writer<'_>) {
     }
 }
 
+/// Every other known field is the leg's own business.
 fn is_carried(name: &str, known: HeaderName) -> bool {
-    let carried = [
-        HeaderName::Privacy,
-        HeaderName::UserToUser,
-        HeaderName::Subject,
-    ];
+    if known != HeaderName::Other {
+        return matches!(
+            known,
+            HeaderName::Privacy | HeaderName::UserToUser | HeaderName::Subject
+        );
+    }
     let prefixed = |prefix: &str| {
         name.get(..prefix.len())
             .is_some_and(|start| start.eq_ignore_ascii_case(prefix))
     };
-    let is_extension = known == HeaderName::Other && prefixed("X-");
-    carried.contains(&known)
-        || (is_extension && !prefixed("X-VoiceConnector-") && !prefixed("X-Amzn-"))
+    prefixed("X-") && !prefixed("X-VoiceConnector-") && !prefixed("X-Amzn-")
 }

@@ -5,18 +5,7 @@ use trunkline::telemetry::Event;
 
 use crate::agent::call::{By, State};
 use crate::agent::plan::{Acks, Act, Plan, When};
-use crate::cast::{PBX, PLAIN, connector_id, play, ways};
-use crate::world::World;
-
-/// Plays for both ways; the called side has this plan.
-fn both_ways(called_side: &Plan, scenario: impl Fn(&mut World, usize, usize, &str)) {
-    for (caller, called, to) in ways() {
-        play(|world| {
-            world.agents[called].plan = called_side.clone();
-            scenario(world, caller, called, &to);
-        });
-    }
-}
+use crate::cast::{PBX, PLAIN, both_ways, connector_id};
 
 #[test]
 fn a_call_rings_and_is_answered_and_hung_up() {

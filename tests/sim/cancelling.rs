@@ -5,17 +5,7 @@ use trunkline::telemetry::{EndCause, Event};
 
 use crate::agent::call::{By, State};
 use crate::agent::plan::{Act, Plan, When};
-use crate::cast::{play, ways};
-use crate::world::World;
-
-fn both_ways(called_side: &Plan, scenario: impl Fn(&mut World, usize, usize, &str)) {
-    for (caller, called, to) in ways() {
-        play(|world| {
-            world.agents[called].plan = called_side.clone();
-            scenario(world, caller, called, &to);
-        });
-    }
-}
+use crate::cast::{both_ways, play, ways};
 
 fn rings() -> Plan {
     Plan::idle().then(When::Invited, 100, Act::Answer(180))

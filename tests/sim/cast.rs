@@ -217,6 +217,17 @@ pub(crate) fn play(scenario: impl Fn(&mut World)) {
     play_with(|_| {}, |_| {}, scenario);
 }
 
+/// Plays for calls both ways; the called side has this plan. The scenario gets caller, called side and
+/// Request-URI.
+pub(crate) fn both_ways(called_side: &Plan, scenario: impl Fn(&mut World, usize, usize, &str)) {
+    for (caller, called, to) in ways() {
+        play(|world| {
+            world.agents[called].plan = called_side.clone();
+            scenario(world, caller, called, &to);
+        });
+    }
+}
+
 /// [`play`] with another gateway or another snapshot.
 pub(crate) fn play_with(
     gateway: impl Fn(&mut Gateway),

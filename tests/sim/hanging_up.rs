@@ -5,17 +5,8 @@ use trunkline::telemetry::{EndCause, Event};
 
 use crate::agent::call::By;
 use crate::agent::plan::{Acks, Act, Plan, When};
-use crate::cast::{play, ways};
+use crate::cast::both_ways;
 use crate::world::World;
-
-fn both_ways(called_side: &Plan, scenario: impl Fn(&mut World, usize, usize, &str)) {
-    for (caller, called, to) in ways() {
-        play(|world| {
-            world.agents[called].plan = called_side.clone();
-            scenario(world, caller, called, &to);
-        });
-    }
-}
 
 fn cause(world: &World) -> EndCause {
     match world.events.last().unwrap() {

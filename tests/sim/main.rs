@@ -10,7 +10,8 @@
 
 #![allow(
     clippy::unwrap_used,
-    reason = "in a simulation what is missing is a failure"
+    clippy::wildcard_enum_match_arm,
+    reason = "in a simulation what is missing, or not expected, is a failure"
 )]
 
 mod agent;

@@ -47,6 +47,36 @@ fn a_storm_over_two_shards() {
     play(5, 2, weather(200));
 }
 
+/// Every table is too small, and peers cannot be reached now and then.
+#[test]
+fn a_gateway_that_lacks_everything() {
+    for shards in [1, 2] {
+        let mut gateway = gateway(shards);
+        gateway.media_ports = 25;
+        gateway.limits.calls_max = 40;
+        gateway.limits.transactions_max = 150;
+        let mut world = World::new(&gateway, seed(), &Arc::new(snapshot()), agents());
+        world.network = weather(50);
+        let calls = make_calls(&mut world, |world| {
+            let somebody = world.rng.below(world.agents.len() as u64) as usize;
+            world.agents[somebody].unreachable = world.rng.chance(300);
+        });
+        for agent in &mut world.agents {
+            agent.unreachable = false;
+        }
+        world.finish();
+        let full: u64 = world
+            .shards
+            .iter()
+            .map(|shard| shard.counters().refused_full)
+            .sum();
+        assert!(full > 0, "the table of calls was never full");
+        for call in calls {
+            assert!(world.at_call(call).outcome.is_some());
+        }
+    }
+}
+
 fn weather(loss: u64) -> Network {
     Network {
         loss,
@@ -57,21 +87,33 @@ fn weather(loss: u64) -> Network {
 }
 
 fn play(number: u64, shards: u8, network: Network) {
-    let gateway = Gateway {
-        media_ports: 1_500,
-        media_timeout: Duration::from_secs(120),
-        ..Gateway::new(shards)
-    };
+    let gateway = gateway(shards);
     let seed = seed().wrapping_add(number);
     let mut world = World::new(&gateway, seed, &Arc::new(snapshot()), agents());
     world.network = network;
+    let calls = make_calls(&mut world, |_| {});
+    world.finish();
+    check(&world, &calls);
+}
+
+fn gateway(shards: u8) -> Gateway {
+    Gateway {
+        media_ports: 1_500,
+        media_timeout: Duration::from_secs(120),
+        ..Gateway::new(shards)
+    }
+}
+
+/// One call after the other, and something between them.
+fn make_calls(world: &mut World, between: impl Fn(&mut World)) -> Vec<CallRef> {
     for agent in &mut world.agents {
         agent.random_plan = Some(called_plan);
     }
     let mut calls: Vec<CallRef> = Vec::with_capacity(CALLS);
     for _ in 0..CALLS {
-        let call = random_call(&mut world);
+        let call = random_call(world);
         calls.push(call);
+        between(world);
         let pause = world.rng.below(60);
         world.run(pause);
         for _ in 0..4 {
@@ -79,8 +121,7 @@ fn play(number: u64, shards: u8, network: Network) {
             world.send_rtp(somebody);
         }
     }
-    world.finish();
-    check(&world, &calls);
+    calls
 }
 
 fn check(world: &World, calls: &[CallRef]) {

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use trunkline::sip::digest::{self, Account, Algorithm, Challenge};
 use trunkline::sip::message::{HeaderName, Method, Response};
 
-use super::call::{By, Call, Incoming, Invite, Role, State, What};
+use super::call::{By, Call, Incoming, Invite, State, What};
 use super::plan::{Acks, Act, Plan, Session, When};
 use super::{Agent, Effect, Hands, T1, Wake, wire};
 
@@ -15,7 +15,6 @@ impl Agent {
         let id = self.mint("c", hands.rng);
         let host = self.address;
         let call = Call {
-            role: Role::Caller,
             local: format!("\"Somebody\" <sip:{}@{host}>;tag={tag}", plan.from),
             remote: format!("<{to}>"),
             target: to.to_owned(),
@@ -30,7 +29,6 @@ impl Agent {
     /// A call of which nothing is known.
     pub(super) fn blank(&self, id: String, plan: Plan) -> Call {
         Call {
-            role: Role::Called,
             state: State::Setup,
             id,
             plan,
@@ -93,14 +91,13 @@ impl Agent {
                 .map(|(_, value)| ("Proxy-Authorization", value.clone())),
         );
         let bytes = wire::request(self, call, "INVITE", call.cseq, &branch, &fields, body);
-        self.start_invite(index, bytes, branch, first, tried_account, hands);
+        self.start_invite(index, bytes, first, tried_account, hands);
     }
 
     fn start_invite(
         &mut self,
         index: usize,
         bytes: Bytes,
-        branch: String,
         first: bool,
         tried_account: bool,
         hands: &mut Hands<'_>,
@@ -109,7 +106,6 @@ impl Agent {
         let is_late = !bytes.windows(4).any(|part| part == b"v=0\r");
         call.invite = Some(Invite {
             bytes: bytes.clone(),
-            branch,
             cseq: call.cseq,
             first,
             provisional: false,
@@ -265,7 +261,7 @@ impl Agent {
             &call.plan.extra,
             body,
         );
-        self.start_invite(index, bytes, branch, false, false, hands);
+        self.start_invite(index, bytes, false, false, hands);
     }
 
     /// The ACK of a 2xx, the same for every time it comes (RFC 3261 §13.2.2.4).

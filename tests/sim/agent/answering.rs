@@ -237,7 +237,6 @@ impl Agent {
             branch,
             last: None,
             done: false,
-            offered: !request.body().is_empty(),
             request: request.clone(),
         });
         self.learn_media(index, request.body());
@@ -274,7 +273,6 @@ impl Agent {
             branch,
             last: None,
             done: false,
-            offered,
             request: request.clone(),
         });
         if let Some(contact) = wire::contact_of(request.header(HeaderName::Contact)) {

@@ -10,12 +10,6 @@ use trunkline::sip::message::{HeaderName, Message, Method, Request};
 use super::plan::Plan;
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Role {
-    Caller,
-    Called,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum State {
     /// The first INVITE has no final response.
     Setup,
@@ -33,7 +27,6 @@ pub(crate) enum By {
 
 /// A call of an agent.
 pub(crate) struct Call {
-    pub(crate) role: Role,
     pub(crate) state: State,
     pub(crate) id: String,
     pub(crate) plan: Plan,
@@ -81,7 +74,6 @@ pub(crate) struct Call {
 /// An INVITE that we sent.
 pub(crate) struct Invite {
     pub(crate) bytes: Bytes,
-    pub(crate) branch: String,
     pub(crate) cseq: u32,
     pub(crate) first: bool,
     pub(crate) provisional: bool,
@@ -99,7 +91,6 @@ pub(crate) struct Incoming {
     pub(crate) branch: String,
     pub(crate) last: Option<Bytes>,
     pub(crate) done: bool,
-    pub(crate) offered: bool,
 }
 
 /// Something that is sent again until it is answered.
