@@ -7,6 +7,10 @@
     clippy::unwrap_used,
     reason = "a test whose server does not start has failed"
 )]
+#![allow(
+    clippy::print_stdout,
+    reason = "a test that was left out says so, and which boto3 ran"
+)]
 
 #[path = "api/node.rs"]
 mod node;

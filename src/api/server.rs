@@ -244,10 +244,10 @@ fn masked(path: &str) -> String {
     let segments: Vec<String> = path
         .split('/')
         .map(|segment| {
-            let number = percent_decode_str(segment)
-                .decode_utf8()
-                .ok()
-                .and_then(|text| text.parse::<E164>().ok());
+            // The id of a number is the number escaped, which a client escapes once more.
+            let once = percent_decode_str(segment).decode_utf8_lossy();
+            let twice = percent_decode_str(&once).decode_utf8_lossy();
+            let number = twice.parse::<E164>().ok();
             match number {
                 Some(number) => Masked(number).to_string(),
                 None => segment.to_owned(),
@@ -362,5 +362,32 @@ fn refused_as(fault: &SignatureFault) -> ApiError {
 fn set(headers: &mut HeaderMap, name: HeaderName, value: &str) {
     if let Ok(value) = HeaderValue::from_str(value) {
         headers.insert(name, value);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_in_a_path_are_masked_for_the_log() {
+        assert_eq!(
+            masked("/phone-numbers/%2B12065550100"),
+            format!("/phone-numbers/{}", Masked("+12065550100".parse().unwrap()))
+        );
+        assert!(!masked("/phone-numbers/%252B12065550100").contains("5550"));
+        assert!(!masked("/phone-numbers/+12065550100").contains("5550"));
+        assert_eq!(masked("/voice-connectors/a%2Fb"), "/voice-connectors/a%2Fb");
+    }
+
+    #[test]
+    fn a_query_keeps_its_pluses_and_its_order() {
+        let pairs = query("filter-value=+1206%2B&b&a=%20=").unwrap();
+        let pairs: Vec<(&str, &str)> = pairs
+            .iter()
+            .map(|(name, value)| (name.as_str(), value.as_str()))
+            .collect();
+        assert_eq!(pairs, [("filter-value", "+1206+"), ("b", ""), ("a", " =")]);
+        assert!(query("a=%C3").is_err());
     }
 }

@@ -172,7 +172,7 @@ fn ha1_for(credential: &Credential, algorithm: Algorithm) -> &str {
 /// and know nothing else.
 fn challenge(realm: &str, stale: bool, context: &mut Context<'_>) -> Refusal {
     let nonce = context.nonces.mint(context.now, context.random.next_u64());
-    let challenges = [Algorithm::Sha256, Algorithm::Md5]
+    let challenges = [Algorithm::Md5, Algorithm::Sha256]
         .map(|algorithm| digest::challenge(realm, &nonce, algorithm, stale));
     Refusal {
         challenges: challenges.into(),

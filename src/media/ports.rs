@@ -16,6 +16,9 @@ pub(super) struct FreePorts {
     rest: Duration,
     v4: VecDeque<FreePort>,
     v6: VecDeque<FreePort>,
+    /// Whether a port of the family was ever added.
+    serves_v4: bool,
+    serves_v6: bool,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -31,6 +34,8 @@ impl FreePorts {
             rest,
             v4: VecDeque::new(),
             v6: VecDeque::new(),
+            serves_v4: false,
+            serves_v6: false,
         }
     }
 
@@ -38,21 +43,32 @@ impl FreePorts {
         self.v4.len() + self.v6.len()
     }
 
-    /// How many ports could be taken now, that is have rested.
+    /// Whether there are ports of the family, free or not.
+    pub(super) fn serves(&self, ipv6: bool) -> bool {
+        if ipv6 { self.serves_v6 } else { self.serves_v4 }
+    }
+
+    /// How many ports of the family that has fewest could be taken now, that is have rested. A family
+    /// without any port does not count.
     pub(super) fn ready(&self, now: Instant) -> usize {
         let rested = |port: &FreePort| {
             port.released
                 .is_none_or(|released| now.since(released) >= self.rest)
         };
-        let queues = [&self.v4, &self.v6];
-        queues
-            .map(|queue| queue.partition_point(rested))
-            .iter()
-            .sum()
+        [(self.serves_v4, &self.v4), (self.serves_v6, &self.v6)]
+            .into_iter()
+            .filter_map(|(served, queue)| served.then(|| queue.partition_point(rested)))
+            .min()
+            .unwrap_or(0)
     }
 
     /// Puts a port in that no call has had: before all that were released.
     pub(super) fn add(&mut self, pair: u32, ipv6: bool) {
+        if ipv6 {
+            self.serves_v6 = true;
+        } else {
+            self.serves_v4 = true;
+        }
         let queue = self.of_family(ipv6);
         let place = queue.partition_point(|port| port.released.is_none());
         queue.insert(

@@ -78,7 +78,13 @@ impl Media {
         self.free.len()
     }
 
-    /// Pairs that could be allocated at `now`: free, and rested since their last call.
+    /// Whether there are pairs of the address family, free or not.
+    pub fn serves(&self, ipv6: bool) -> bool {
+        self.free.serves(ipv6)
+    }
+
+    /// Pairs that could be allocated at `now`, free and rested since their last call, of the address
+    /// family that has fewest.
     pub fn ports_ready(&self, now: Instant) -> usize {
         self.free.ready(now)
     }

@@ -35,6 +35,7 @@ pub(crate) struct Key {
 
 pub(crate) struct Node {
     pub(crate) address: SocketAddr,
+    #[allow(dead_code, reason = "the boto3 test sees the API alone")]
     pub(crate) state: Arc<ApiState>,
     runtime: Runtime,
     stop: oneshot::Sender<()>,

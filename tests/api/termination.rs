@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::{assert_refused, bad, create_connector, node, published};
+use crate::{assert_refused, bad, create_connector, node, order, published};
 
 #[test]
 fn termination_is_put_read_and_deleted() {
@@ -18,6 +18,9 @@ fn termination_is_put_read_and_deleted() {
         "CidrAllowedList": ["203.0.113.0/28", "2001:db8::/64"],
         "Disabled": false,
     }});
+    let somebody_elses = client.call("PUT", &path, Some(body.clone()));
+    somebody_elses.refused(400, "BadRequest");
+    order(&client, &["+12065550100"]);
     let put = client.call("PUT", &path, Some(body.clone())).ok(200);
     assert_eq!(put, body);
     assert_eq!(client.call("GET", &path, None).ok(200), body);

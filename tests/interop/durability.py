@@ -93,9 +93,7 @@ class Writer(threading.Thread):
 def check(node, writers):
     """What the writers were answered is what the node serves."""
     api = node.api()
-    served = {}
-    for page in api.get_paginator("list_voice_connectors").paginate():
-        served |= {connector["VoiceConnectorId"]: connector["Name"] for connector in page["VoiceConnectors"]}
+    served = listed(api)
     for writer in writers:
         for connector in writer.deleted:
             expect(connector not in served, f"{connector}, deleted, is served again")
@@ -109,6 +107,16 @@ def check(node, writers):
                 origination = api.get_voice_connector_origination(VoiceConnectorId=connector)["Origination"]
                 port = origination["Routes"][0]["Port"]
                 expect(port == expected["port"], f"{connector}: {origination}, not {expected}")
+
+
+def listed(api):
+    """The name of every connector, by its id."""
+    names, page = {}, {}
+    while not names or "NextToken" in page:
+        more = {"NextToken": page["NextToken"]} if page else {}
+        page = api.list_voice_connectors(MaxResults=50, **more)
+        names |= {connector["VoiceConnectorId"]: connector["Name"] for connector in page["VoiceConnectors"]}
+    return names
 
 
 def expect(condition, message):

@@ -7,7 +7,7 @@ to sockets without a port of their own, or any program's outgoing connection cou
 import random
 import socket
 
-BLOCK = 5_200
+BLOCK = 3_200
 """Numbers in a block."""
 MEDIA_OFFSET = 1_200
 """Where the media ports begin in a block; below them is room for everything else."""

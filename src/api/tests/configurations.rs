@@ -103,6 +103,16 @@ async fn termination_is_put_read_and_deleted() {
         "CidrAllowedList": ["192.0.2.0/27", "2001:db8::/32"],
         "Disabled": true,
     }});
+    assert_eq!(
+        refused(api.put(&path, whole.clone()).await),
+        bad_request(
+            "Termination.DefaultPhoneNumber: expected a number of this account; order it first"
+        )
+    );
+    let order = json!({"ProductType": "VoiceConnector", "E164PhoneNumbers": ["+12065550100"]});
+    api.post(StatusCode::CREATED, "/phone-number-orders", order)
+        .await
+        .unwrap();
     assert_eq!(api.put(&path, whole.clone()).await.unwrap(), whole);
     assert_eq!(api.get(&path).await.unwrap(), whole);
     let defaults = json!({"Termination": {

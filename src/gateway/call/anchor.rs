@@ -48,10 +48,8 @@ impl Anchor {
         }
         let now = core.now;
         // A node with media addresses of one family only serves both with it.
-        let allocated = core
-            .media
-            .allocate(ipv6, now)
-            .or_else(|| core.media.allocate(!ipv6, now));
+        let ipv6 = if core.media.serves(ipv6) { ipv6 } else { !ipv6 };
+        let allocated = core.media.allocate(ipv6, now);
         let endpoint = allocated.ok_or_else(|| Refusal::unavailable("No Media Port Free", 5))?;
         let place = match side {
             Side::A => &mut self.a,
