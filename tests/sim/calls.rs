@@ -263,3 +263,18 @@ fn another_fork_that_answers_too_is_acknowledged_and_hung_up() {
         assert_eq!(world.at_call(b).count(Method::Bye), 2);
     });
 }
+
+#[test]
+fn another_fork_that_answers_again_and_again_is_hung_up_once() {
+    let plan = Plan::answers().then(When::Answered, 200, Act::ForkedOk);
+    both_ways(&plan, |world, caller, called, to| {
+        let (a, b) = world.establish_unacknowledged(caller, called, to);
+        world.network.duplication = 1_000;
+        world.run(1_000);
+        world.network.duplication = 0;
+        let byes = world.at_call(b).requests.len() - 1;
+        assert_eq!(byes, 1);
+        assert_eq!(world.at_call(a).state, State::Talking);
+        world.act(a, Act::Bye);
+    });
+}

@@ -50,6 +50,8 @@ impl Agent {
             version: 1,
             remote_media: None,
             remote_direction: String::new(),
+            remote_session: None,
+            requests: Vec::new(),
             packets: 0,
             answered_at: None,
             acknowledged: false,

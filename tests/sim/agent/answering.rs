@@ -136,6 +136,7 @@ impl Agent {
     fn learn_media(&mut self, index: usize, body: &[u8]) {
         if let Some((address, direction)) = wire::read_sdp(body) {
             let call = &mut self.calls[index];
+            check_session(call, body);
             call.remote_media = Some(address);
             call.remote_direction = direction;
         }
@@ -161,6 +162,7 @@ impl Agent {
                 return;
             }
         };
+        check_cseq(&mut self.calls[index], &request);
         let message = Message::Request(request.clone());
         self.calls[index].heard.push(message);
         if self.calls[index].plan.deaf {
@@ -346,5 +348,48 @@ impl Agent {
         let reason = trunkline::sip::reason_phrase(status);
         let bytes = wire::response(self, request, status, reason, &tag, false, None);
         self.send(index, bytes, hands);
+    }
+}
+
+/// RFC 3264 §8: one session a leg, and another version where, and only where, the text is another.
+/// A description that was overtaken by a newer one is not looked at.
+fn check_session(call: &mut Call, body: &[u8]) {
+    let text = std::str::from_utf8(body).unwrap();
+    let origin = text.lines().find(|line| line.starts_with("o=")).unwrap();
+    let mut words = origin.split(' ').skip(1);
+    let mut number = || words.next().unwrap().parse::<u64>().unwrap();
+    let (id, version) = (number(), number());
+    if let Some((last_id, last_version, last_text)) = &call.remote_session {
+        assert_eq!(id, *last_id, "another session in the same dialog");
+        if version <= *last_version {
+            let same = *last_text == text;
+            assert!(
+                same || version < *last_version,
+                "version {version} twice:\n{last_text}\n{text}"
+            );
+            return;
+        }
+    }
+    call.remote_session = Some((id, version, text.to_owned()));
+}
+
+/// RFC 3261 §12.2.1.1: every request within a dialog has a number of its own.
+fn check_cseq(call: &mut Call, request: &Request) {
+    if matches!(request.method, Method::Ack | Method::Cancel) {
+        return;
+    }
+    let number = request.cseq().unwrap().number;
+    let tag = request.to().unwrap().tag().unwrap_or_default();
+    let branch = request.via().unwrap().branch().unwrap();
+    let of_number = call
+        .requests
+        .iter()
+        .find(|(known, cseq, _)| known == tag && *cseq == number);
+    match of_number {
+        Some((_, _, known)) => assert_eq!(known, branch, "CSeq {number} twice"),
+        None => {
+            let entry = (tag.to_owned(), number, branch.to_owned());
+            call.requests.push(entry);
+        }
     }
 }

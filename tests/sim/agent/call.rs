@@ -57,6 +57,10 @@ pub(crate) struct Call {
     /// Where they want media.
     pub(crate) remote_media: Option<SocketAddr>,
     pub(crate) remote_direction: String,
+    /// Their last description: session id, version, text.
+    pub(crate) remote_session: Option<(u64, u64, String)>,
+    /// To tag, CSeq number and branch of the requests that came.
+    pub(crate) requests: Vec<(String, u32, String)>,
     /// RTP packets that came.
     pub(crate) packets: u64,
     pub(crate) answered_at: Option<Instant>,
