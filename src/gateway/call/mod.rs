@@ -159,6 +159,15 @@ struct Attempt {
     early_answer: Option<SessionDescription>,
     /// Ends the wait for the final response of a cancelled INVITE (RFC 3261 §9.1).
     cancel_timer: Option<TimerId>,
+    /// Other forks that answered: hung up already, their 2xx may come again.
+    forks: Vec<Fork>,
+}
+
+/// A fork that was not taken: its tag, and the ACK of its 2xx.
+struct Fork {
+    tag: Box<str>,
+    flow: Flow,
+    ack: Bytes,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -158,6 +158,7 @@ impl Call {
             invite: Some(ticket.id),
             early_answer: None,
             cancel_timer: None,
+            forks: Vec::new(),
         };
         self.attempts.push(attempt);
         core.send_request(&ticket, Method::Invite, flow, invite, user);

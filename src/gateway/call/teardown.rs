@@ -1,13 +1,16 @@
 //! The end: BYE, CANCEL, attempts that are not wanted any more.
 
 use super::exchange::write_ack;
-use super::{Call, CallTimer, Outcome, Progress, Side, State};
+use super::{Call, CallTimer, Fork, Outcome, Progress, Side, State};
 use crate::gateway::Refusal;
 use crate::shard::core::{Core, message_buffer};
 use crate::shard::transactions::User;
 use crate::sip::message::{Method, Response};
 use crate::sip::writer::reason_phrase;
 use crate::telemetry::{EndCause, Event};
+
+/// Forks of one INVITE that are hung up at most; a peer with more finds out by its own timers.
+const FORKS_MAX: usize = 8;
 
 impl Call {
     /// An INVITE that waits for its final response was cancelled; the CANCEL itself is answered already.
@@ -200,23 +203,35 @@ impl Call {
         let Some(attempt) = self.attempt_mut(leg) else {
             return;
         };
-        let same_tag = response
-            .to()
-            .is_ok_and(|to| to.tag() == attempt.leg.dialog.remote_tag.as_deref());
-        if attempt.progress == Progress::Answered && same_tag {
+        let tag = response.to().ok().and_then(|to| to.tag());
+        let is_taken = tag == attempt.leg.dialog.remote_tag.as_deref();
+        if attempt.progress == Progress::Answered && is_taken {
             // The 2xx we have, again: its ACK waits for leg A's.
+            return;
+        }
+        let tag = tag.unwrap_or_default();
+        if let Some(fork) = attempt.forks.iter().find(|fork| *fork.tag == *tag) {
+            core.send_plain(fork.flow, fork.ack.clone());
+            return;
+        }
+        if attempt.forks.len() == FORKS_MAX {
             return;
         }
         let kept = attempt.leg.dialog.clone();
         attempt.leg.dialog.confirm(response);
         attempt.leg.dialog.local_cseq = number;
         let (flow, ack) = write_ack(core, &attempt.leg, number, &branch, None);
-        core.send_plain(flow, ack);
+        core.send_plain(flow, ack.clone());
         attempt.leg.dialog.local_cseq += 1;
         send_bye_on(core, &attempt.leg);
         if attempt.progress == Progress::Answered {
             attempt.leg.dialog = kept;
         }
+        attempt.forks.push(Fork {
+            tag: tag.into(),
+            flow,
+            ack,
+        });
     }
 }
 
