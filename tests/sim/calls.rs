@@ -278,3 +278,36 @@ fn another_fork_that_answers_again_and_again_is_hung_up_once() {
         world.act(a, Act::Bye);
     });
 }
+
+#[test]
+fn an_ack_that_reuses_the_branch_of_its_invite_is_taken() {
+    both_ways(&Plan::answers(), |world, caller, called, to| {
+        let plan = Plan {
+            acks: Acks::SameBranch,
+            ..Plan::idle()
+        };
+        let a = world.call(caller, to, plan);
+        world.run(40_000);
+        assert_eq!(world.at_call(a).state, State::Talking);
+        let b = world.last_call(called);
+        world.act(b, Act::Bye);
+    });
+}
+
+#[test]
+fn an_invite_of_rfc_2543_makes_one_call_too() {
+    both_ways(&Plan::answers(), |world, caller, called, to| {
+        world.network.duplication = 1_000;
+        let plan = Plan {
+            old_branch: true,
+            ..Plan::idle()
+        };
+        let a = world.call(caller, to, plan);
+        world.run(5_000);
+        assert_eq!(world.at_call(a).state, State::Talking);
+        assert_eq!(world.agents[called].calls.len(), 1);
+        world.act(a, Act::Bye);
+        world.run(1_000);
+        assert_eq!(world.at_call(a).bye_answer, Some(200));
+    });
+}

@@ -83,7 +83,7 @@ impl Agent {
     }
 
     fn send_invite(&mut self, index: usize, extra: &[(&str, String)], hands: &mut Hands<'_>) {
-        let branch = self.branch(hands.rng);
+        let branch = self.branch_for(index, hands);
         let call = &mut self.calls[index];
         call.cseq += 1;
         let first = call.state == State::Setup;
@@ -98,6 +98,13 @@ impl Agent {
         );
         let bytes = wire::request(self, call, "INVITE", call.cseq, &branch, &fields, body);
         self.start_invite(index, bytes, first, tried_account, hands);
+    }
+
+    fn branch_for(&mut self, index: usize, hands: &mut Hands<'_>) -> String {
+        match self.calls[index].plan.old_branch {
+            true => self.mint("old", hands.rng),
+            false => self.branch(hands.rng),
+        }
     }
 
     fn start_invite(
@@ -217,7 +224,7 @@ impl Agent {
     }
 
     fn write_in_dialog(&mut self, index: usize, method: &str, hands: &mut Hands<'_>) -> Bytes {
-        let branch = self.branch(hands.rng);
+        let branch = self.branch_for(index, hands);
         self.calls[index].cseq += 1;
         let call = &self.calls[index];
         wire::request(self, call, method, call.cseq, &branch, &[], None)
@@ -283,7 +290,10 @@ impl Agent {
             Some((_, bytes)) => bytes.clone(),
             None => {
                 let (cseq, late) = (invite.cseq, invite.late_offer);
-                let branch = self.branch(hands.rng);
+                let branch = match self.calls[index].plan.acks {
+                    Acks::SameBranch => branch_of(&invite.bytes),
+                    Acks::All | Acks::None | Acks::WithoutBody => self.branch(hands.rng),
+                };
                 let call = &self.calls[index];
                 let with_body = late && call.plan.acks != Acks::WithoutBody;
                 let body = with_body.then(|| wire::sdp(self, call));
@@ -384,4 +394,11 @@ pub(crate) fn answer_to(
 
 pub(super) fn tag_of(value: &str) -> String {
     value.rsplit(";tag=").next().unwrap().to_owned()
+}
+
+/// The branch of the Via that an agent has written.
+fn branch_of(message: &Bytes) -> String {
+    let text = std::str::from_utf8(message).unwrap();
+    let after = text.split(";branch=").nth(1).unwrap();
+    after.split([';', '\r']).next().unwrap().to_owned()
 }

@@ -58,6 +58,8 @@ pub(crate) enum Acks {
     None,
     /// Without the answer that is due in it.
     WithoutBody,
+    /// With the INVITE's branch, as some do.
+    SameBranch,
 }
 
 /// What an agent does in one call.
@@ -76,6 +78,8 @@ pub(crate) struct Plan {
     pub(crate) from: &'static str,
     /// Adds Record-Route with itself.
     pub(crate) record_route: bool,
+    /// Branches without the magic cookie of RFC 3261.
+    pub(crate) old_branch: bool,
     /// Sends nothing back, whatever comes.
     pub(crate) deaf: bool,
 }
@@ -92,6 +96,7 @@ impl Plan {
             extra: Vec::new(),
             from: "+12065550100",
             record_route: false,
+            old_branch: false,
             deaf: false,
         }
     }
