@@ -658,8 +658,14 @@ fn cancel_of(invite: &Bytes) -> Bytes {
 }
 
 fn derived_request(invite: &Bytes, method: &str, to: Option<&str>) -> Bytes {
-    // The INVITE is one that this shard wrote.
-    let Ok(Message::Request(invite)) = Message::parse(invite.clone(), &Limits::default()) else {
+    // The INVITE is one that this shard wrote: no limit for peers' messages holds for it, because a peer
+    // has a say in how long it gets (Record-Route).
+    let limits = Limits {
+        sip_message_bytes_max: usize::MAX,
+        sip_headers_max: usize::MAX,
+        ..Limits::default()
+    };
+    let Ok(Message::Request(invite)) = Message::parse(invite.clone(), &limits) else {
         debug_assert!(false, "an INVITE of ours does not parse");
         return Bytes::new();
     };

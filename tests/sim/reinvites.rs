@@ -282,3 +282,24 @@ fn media_stays_while_a_reinvite_is_under_way() {
         },
     );
 }
+
+#[test]
+fn one_over_more_proxies_than_a_message_may_have_fields_is_acknowledged() {
+    for (caller, called, to) in ways() {
+        play(|world| {
+            world.agents[called].plan = Plan {
+                record_route: true,
+                proxies: 200,
+                to_reinvite: ToReinvite::Refuse(488),
+                ..Plan::answers()
+            };
+            let (a, b) = world.establish(caller, called, &to);
+            world.act(a, Act::Reinvite(Session::Moved));
+            world.run(3_000);
+            assert_eq!(world.at_call(a).reinvite_answers, [488]);
+            assert_eq!(world.at_call(b).count(Method::Ack), 2);
+            assert_eq!(world.at_call(b).reinvites, 1);
+            world.act(a, Act::Bye);
+        });
+    }
+}

@@ -204,7 +204,7 @@ impl Agent {
         let routes = request.values(HeaderName::RecordRoute).map(str::to_owned);
         let mut routes: Vec<String> = routes.collect();
         if plan.record_route {
-            routes.insert(0, self.record_route());
+            routes.insert(0, self.record_route(&Plan::idle()));
         }
         let call = Call {
             local: format!("{to};tag={tag}"),

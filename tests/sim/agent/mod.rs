@@ -26,6 +26,16 @@ use crate::network::Rng;
 pub(crate) const T1: Duration = Duration::from_millis(500);
 pub(crate) const T2: Duration = Duration::from_secs(4);
 
+/// Agents read whatever is sent.
+const LIMITS: Limits = Limits {
+    sip_headers_max: 10_000,
+    sip_message_bytes_max: 1_000_000,
+    calls_max: 0,
+    transactions_max: 0,
+    connections_max: 0,
+    mailbox_max: 0,
+};
+
 /// An agent at one address.
 pub(crate) struct Agent {
     pub(crate) mark: String,
@@ -104,7 +114,7 @@ impl Agent {
 
     /// What came from the gateway.
     pub(crate) fn receive(&mut self, bytes: Bytes, hands: &mut Hands<'_>) {
-        let Ok(message) = Message::parse(bytes.clone(), &Limits::default()) else {
+        let Ok(message) = Message::parse(bytes.clone(), &LIMITS) else {
             self.garbled.push(bytes);
             return;
         };
@@ -274,8 +284,9 @@ impl Agent {
         format!("<sip:{}@{}{parameter}>", self.mark, self.address)
     }
 
-    fn record_route(&self) -> String {
-        format!("<sip:{}-proxy@{};lr>", self.mark, self.address)
+    fn record_route(&self, plan: &Plan) -> String {
+        let one = format!("<sip:{}-proxy@{};lr>", self.mark, self.address);
+        vec![one; plan.proxies].join(", ")
     }
 }
 

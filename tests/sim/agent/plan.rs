@@ -78,6 +78,8 @@ pub(crate) struct Plan {
     pub(crate) from: &'static str,
     /// Adds Record-Route with itself.
     pub(crate) record_route: bool,
+    /// With `record_route`, how many proxies of its own it names.
+    pub(crate) proxies: usize,
     /// Branches without the magic cookie of RFC 3261.
     pub(crate) old_branch: bool,
     /// Sends nothing back, whatever comes.
@@ -96,6 +98,7 @@ impl Plan {
             extra: Vec::new(),
             from: "+12065550100",
             record_route: false,
+            proxies: 1,
             old_branch: false,
             deaf: false,
         }

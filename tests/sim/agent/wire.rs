@@ -37,7 +37,7 @@ pub(crate) fn request(
     if method == "INVITE" {
         writer.field(HeaderName::Contact, &[&agent.contact()]);
         if call.plan.record_route && call.remote_tag.is_none() {
-            writer.field(HeaderName::RecordRoute, &[&agent.record_route()]);
+            writer.field(HeaderName::RecordRoute, &[&agent.record_route(&call.plan)]);
         }
     }
     for (name, value) in extra {
@@ -65,7 +65,7 @@ pub(crate) fn response(
     writer.copy(request, HeaderName::Via);
     writer.copy(request, HeaderName::RecordRoute);
     if record_route {
-        writer.field(HeaderName::RecordRoute, &[&agent.record_route()]);
+        writer.field(HeaderName::RecordRoute, &[&agent.record_route(&agent.plan)]);
     }
     writer.copy(request, HeaderName::From);
     let to = request.header(HeaderName::To).unwrap();
