@@ -174,11 +174,10 @@ fn a_challenge_offers_both_algorithms_for_the_connectors_realm() {
         assert_eq!(world.at_call(a).status(), Some(407));
         let challenges = challenges(world, a);
         assert_eq!(challenges.len(), 2);
-        for (value, algorithm) in challenges.iter().zip(["MD5", "SHA-256"]) {
+        for value in &challenges {
             let challenge = Challenge::parse(value).unwrap();
             assert_eq!(challenge.realm, host(SECRET));
             assert!(challenge.qop_auth && !challenge.stale);
-            let _ = algorithm;
         }
         let known: Vec<_> = challenges
             .iter()
