@@ -8,6 +8,11 @@ use clap::{Parser, Subcommand};
 use trunkline::config::{self, Config, ConfigErrors};
 use trunkline::{control, telemetry};
 
+/// A call is some dozens of allocations of a few hundred bytes that live for half a minute: glibc's
+/// arenas grow and shrink with every one of them.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// Exit code for a wrong config or command line, as clap's own.
 const EXIT_USAGE: u8 = 2;
 

@@ -3,11 +3,13 @@
 use std::fmt;
 use std::io;
 use std::sync::Arc;
+use std::time::Duration;
 
+use crossbeam_queue::ArrayQueue;
 use jiff::Timestamp;
 use serde_json::json;
 use tokio::net::TcpListener;
-use tokio::sync::mpsc;
+use tokio::time::MissedTickBehavior;
 
 use super::limiter::SlidingWindow;
 use super::publish::{Control, RouteNames};
@@ -23,6 +25,8 @@ use crate::telemetry::{self, Event};
 
 /// Events that may wait for the log.
 const EVENTS_MAX: usize = 65_536;
+/// How often the log looks for events.
+const EVENTS_LOOK: Duration = Duration::from_millis(50);
 
 /// Why a node does not start.
 #[derive(Debug)]
@@ -72,11 +76,11 @@ async fn run(config: Config) -> Result<(), ServeError> {
         .map_err(ServeError::Store)?;
     control.set_own_hosts(&config).await;
 
-    let (events, received) = mpsc::channel(EVENTS_MAX);
-    let running = start_shards(&config, &control, events)?;
+    let events = Arc::new(ArrayQueue::new(EVENTS_MAX));
+    let running = start_shards(&config, &control, Arc::clone(&events))?;
     let wake = running.handle();
     control.on_publish(move || wake.wake());
-    let facts = tokio::spawn(record(received, Arc::clone(&control)));
+    let facts = tokio::spawn(record(Arc::clone(&events), Arc::clone(&control)));
     let names = tokio::spawn(resolver::run(
         RouteNames(Arc::clone(&control)),
         control.names_changed(),
@@ -104,6 +108,7 @@ async fn run(config: Config) -> Result<(), ServeError> {
     names.abort();
     running.shutdown();
     facts.abort();
+    drain(&events, &control).await;
     control.store().close().await;
     served.map_err(ServeError::System)
 }
@@ -111,7 +116,7 @@ async fn run(config: Config) -> Result<(), ServeError> {
 fn start_shards(
     config: &Config,
     control: &Control,
-    events: mpsc::Sender<Event>,
+    events: Arc<ArrayQueue<Event>>,
 ) -> Result<Running, ServeError> {
     let secret = random_bytes();
     let limiter: Arc<dyn CallLimiter> = Arc::new(SlidingWindow::default());
@@ -127,16 +132,24 @@ fn start_shards(
     net::start(config, control.published(), make, events).map_err(ServeError::DataPlane)
 }
 
-/// Writes the log, and keeps what the API tells of.
-async fn record(mut events: mpsc::Receiver<Event>, control: Arc<Control>) {
-    while let Some(event) = events.recv().await {
+/// Writes the log, and keeps what the API tells of, for as long as it is not aborted.
+async fn record(events: Arc<ArrayQueue<Event>>, control: Arc<Control>) {
+    let mut look = tokio::time::interval(EVENTS_LOOK);
+    look.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        look.tick().await;
+        drain(&events, &control).await;
+    }
+}
+
+async fn drain(events: &ArrayQueue<Event>, control: &Control) {
+    while let Some(event) = events.pop() {
         telemetry::log(&event);
         if let Event::OptionsReceived { connector, source } = event {
-            let recorded = control.store().record_options(
-                connector,
-                source.ip().to_canonical(),
-                Timestamp::now(),
-            );
+            let source = source.ip().to_canonical();
+            let recorded = control
+                .store()
+                .record_options(connector, source, Timestamp::now());
             if let Err(error) = recorded.await {
                 tracing::error!(?error, "termination health could not be recorded");
             }

@@ -5,7 +5,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use bytes::Bytes;
-use tokio::sync::mpsc;
+use crossbeam_queue::ArrayQueue;
 
 use super::Core;
 use super::gauges::NetGauges;
@@ -21,7 +21,7 @@ pub(super) struct Dispatch<C> {
     pub(super) counts: NetGauges,
     core: C,
     mailboxes: Arc<[Mailbox]>,
-    events: mpsc::Sender<Event>,
+    events: Arc<ArrayQueue<Event>>,
 }
 
 impl<C: Core> Dispatch<C> {
@@ -29,7 +29,7 @@ impl<C: Core> Dispatch<C> {
         shard: u8,
         core: C,
         mailboxes: Arc<[Mailbox]>,
-        events: mpsc::Sender<Event>,
+        events: Arc<ArrayQueue<Event>>,
     ) -> Self {
         Self {
             shard,
@@ -126,7 +126,7 @@ impl<C: Core> Dispatch<C> {
     }
 
     pub(super) fn publish_event(&mut self, event: Event) {
-        if self.events.try_send(event).is_err() {
+        if self.events.push(event).is_err() {
             self.counts.event_drops += 1;
         }
     }

@@ -34,8 +34,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 
 use arc_swap::ArcSwap;
+use crossbeam_queue::ArrayQueue;
 use mio::Poll;
-use tokio::sync::mpsc;
 
 use self::dispatch::Dispatch;
 pub use self::gauges::{Gauges, NetGauges, SharedGauges};
@@ -228,12 +228,13 @@ impl Listener {
 /// Binds everything, then starts one thread a shard.
 ///
 /// `make_core` is called with each shard's number, on the calling thread. Events that do not fit into
-/// `events` are dropped and counted.
+/// `events` are dropped and counted. Nobody is woken for an event: whoever drains them looks from time
+/// to time, so that a call costs the shard no wake-up of another thread.
 pub fn start<C: Core + Send + 'static>(
     config: &Config,
     snapshot: Arc<ArcSwap<Snapshot>>,
     mut make_core: impl FnMut(u8) -> C,
-    events: mpsc::Sender<Event>,
+    events: Arc<ArrayQueue<Event>>,
 ) -> Result<Running, StartError> {
     if let Err(error) = sys::raise_open_files_limit() {
         tracing::warn!(%error, "the limit on open files stays as it is");
@@ -260,7 +261,7 @@ pub fn start<C: Core + Send + 'static>(
     let mut gauges = Vec::new();
     for ((shard, poll), listeners) in (0..shards).zip(polls).zip(listeners) {
         let mailboxes = Arc::clone(&mailboxes);
-        let mut dispatch = Dispatch::new(shard, make_core(shard), mailboxes, events.clone());
+        let mut dispatch = Dispatch::new(shard, make_core(shard), mailboxes, Arc::clone(&events));
         let media = bind_media(config, shard, &poll, &mut dispatch.counts)?;
         let figures = Arc::new(SharedGauges::default());
         gauges.push(Arc::clone(&figures));

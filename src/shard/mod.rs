@@ -43,7 +43,7 @@ use crate::sip::writer::reason_phrase;
 use crate::telemetry::Event;
 
 /// Media ports ready for a call below which a shard asks for more.
-const MEDIA_PORTS_LOW: usize = 64;
+const MEDIA_PORTS_LOW: usize = 512;
 
 /// What the timers of a shard are for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -11,6 +11,7 @@ use siphasher::sip128::{Hasher128, SipHasher13};
 use slab::Slab;
 
 use super::ShardTimer;
+use super::core::finished;
 use super::identifiers::{CallId, Minted, Ticket};
 use super::io::{Flow, Output, TransactionId};
 use super::wheel::{TimerId, Wheel};
@@ -359,7 +360,8 @@ impl Transactions {
     /// Cancels an INVITE that was sent (§9.1): a transaction of its own with the INVITE's branch. A full
     /// table costs the CANCEL; its user's timer ends the INVITE then.
     pub(crate) fn cancel(&mut self, invite: TransactionId, around: &mut Surroundings<'_>) {
-        let Some(transaction) = self.get(invite) else {
+        let has_sent = |transaction: &&Transaction| !transaction.kept.is_empty();
+        let Some(transaction) = self.get(invite).filter(has_sent) else {
             return;
         };
         let (request, flow, key) = (
@@ -503,9 +505,12 @@ impl Transactions {
                     Action::ReportTransportError => report = Some(Report::TransportError),
                     // A timer of no length fires at once, when all else is done.
                     Action::Start(timer) => {
+                        if no_longer_retransmits(*timer) {
+                            transaction.kept = Bytes::new();
+                        }
                         next = transaction
                             .start_timer(id, *timer, &timers, around)
-                            .or(next)
+                            .or(next);
                     }
                     Action::Send
                     | Action::Resend
@@ -627,6 +632,15 @@ impl Transaction {
     }
 }
 
+/// The timers of the states that only absorb what comes late: the kept message has done its work, and
+/// such states last for half a minute.
+fn no_longer_retransmits(timer: Timer) -> bool {
+    match timer {
+        Timer::D | Timer::I | Timer::K | Timer::L | Timer::M => true,
+        Timer::A | Timer::B | Timer::E | Timer::F | Timer::G | Timer::H | Timer::J => false,
+    }
+}
+
 fn is_retransmission(timer: Timer) -> bool {
     match timer {
         Timer::A | Timer::E | Timer::G => true,
@@ -684,5 +698,5 @@ fn derived_request(invite: &Bytes, method: &str, to: Option<&str>) -> Bytes {
     let number = invite.cseq().map_or(1, |cseq| cseq.number).to_string();
     writer.field(HeaderName::CSeq, &[&number, " ", method]);
     writer.end();
-    out.into()
+    finished(out)
 }

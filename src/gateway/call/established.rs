@@ -4,7 +4,7 @@ use super::anchor::description_in;
 use super::setup::write_trying;
 use super::{Call, Exchange, Side, State};
 use crate::gateway::Refusal;
-use crate::shard::core::{Core, message_buffer, response_flow};
+use crate::shard::core::{Core, finished, message_buffer, response_flow};
 use crate::shard::io::Flow;
 use crate::shard::transactions::User;
 use crate::sip::message::{HeaderName, Method, Request};
@@ -168,7 +168,7 @@ impl Call {
             writer.number(HeaderName::RetryAfter, u64::from(seconds));
         }
         writer.end();
-        core.respond(exchange.server, refusal.status, &out.into());
+        core.respond(exchange.server, refusal.status, &finished(out));
     }
 
     /// Refuses a re-INVITE without touching the exchange that is under way.

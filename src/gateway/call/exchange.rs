@@ -7,7 +7,7 @@ use bytes::Bytes;
 use super::anchor::description_in;
 use super::{Answered, Call, CallTimer, Leg, Side, State};
 use crate::sdp::SessionDescription;
-use crate::shard::core::{ALLOW, Core, message_buffer};
+use crate::shard::core::{ALLOW, Core, finished, message_buffer};
 use crate::sip::message::{HeaderName, Method, Request, Response};
 use crate::sip::response::write_response;
 use crate::telemetry::EndCause;
@@ -133,7 +133,7 @@ impl Call {
             true => writer.end(),
             false => writer.body("application/sdp", body),
         }
-        out.into()
+        finished(out)
     }
 
     pub(super) fn on_success_timer(&mut self, core: &mut Core) {
@@ -282,5 +282,5 @@ pub(super) fn write_ack(
         Some(body) => writer.body("application/sdp", body),
         None => writer.end(),
     }
-    (flow, out.into())
+    (flow, finished(out))
 }

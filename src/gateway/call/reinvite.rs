@@ -3,7 +3,7 @@
 use super::exchange::Unanswerable;
 use super::{Call, CallTimer, Outcome, Reinvite, ReinviteProgress, Side};
 use crate::gateway::Refusal;
-use crate::shard::core::{ALLOW, Core, message_buffer};
+use crate::shard::core::{ALLOW, Core, finished, message_buffer};
 use crate::shard::transactions::User;
 use crate::sip::message::{HeaderName, Method, Response};
 use crate::sip::writer::reason_phrase;
@@ -52,7 +52,7 @@ impl Call {
             progress: ReinviteProgress::Calling,
             timer: Some(timer),
         });
-        core.send_request(&ticket, Method::Invite, flow, out.into(), user);
+        core.send_request(&ticket, Method::Invite, flow, finished(out), user);
     }
 
     /// The other leg answered a re-INVITE, or did not.

@@ -9,7 +9,7 @@ use crate::config::Transport;
 use crate::gateway::routing::Candidate;
 use crate::gateway::{Admission, Refusal, headers};
 use crate::sdp::{LocalDescription, SessionDescription};
-use crate::shard::core::{ALLOW, Core, message_buffer, response_flow};
+use crate::shard::core::{ALLOW, Core, finished, message_buffer, response_flow};
 use crate::shard::identifiers::{CallId, Minted};
 use crate::shard::io::Flow;
 use crate::shard::transactions::User;
@@ -267,7 +267,7 @@ impl Call {
             }
             (Some(_) | None, _) => writer.end(),
         }
-        out.into()
+        finished(out)
     }
 
     /// A response, or its absence, for one of the attempts.
@@ -465,5 +465,5 @@ pub(super) fn write_trying(exchange: &Exchange) -> Bytes {
         None,
     )
     .end();
-    out.into()
+    finished(out)
 }

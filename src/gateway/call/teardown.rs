@@ -3,7 +3,7 @@
 use super::exchange::write_ack;
 use super::{Call, CallTimer, Fork, Outcome, Progress, Side, State};
 use crate::gateway::Refusal;
-use crate::shard::core::{Core, message_buffer};
+use crate::shard::core::{Core, finished, message_buffer};
 use crate::shard::transactions::User;
 use crate::sip::message::{Method, Response};
 use crate::sip::writer::reason_phrase;
@@ -250,5 +250,5 @@ fn send_bye_on(core: &mut Core, leg: &super::Leg) {
         &ticket.branch,
     )
     .end();
-    core.send_request(&ticket, Method::Bye, flow, out.into(), User::Nobody);
+    core.send_request(&ticket, Method::Bye, flow, finished(out), User::Nobody);
 }

@@ -182,7 +182,7 @@ struct Bench {
     seen: Receiver<Seen>,
     board: Arc<Mutex<Board>>,
     snapshot: Arc<ArcSwap<Snapshot>>,
-    events: mpsc::Receiver<Event>,
+    events: Arc<ArrayQueue<Event>>,
 }
 
 const UDP: usize = 0;
@@ -197,7 +197,7 @@ impl Bench {
         let (sender, seen) = channel();
         let board = Arc::new(Mutex::new(Board::default()));
         let snapshot = Arc::new(ArcSwap::from_pointee(Snapshot::default()));
-        let (event_sender, events) = mpsc::channel(1);
+        let events = Arc::new(ArrayQueue::new(1));
         let make_core = |shard| Scripted {
             shard,
             seen: sender.clone(),
@@ -207,7 +207,12 @@ impl Bench {
             ports_wanted,
             messages: 0,
         };
-        let running = start(config, Arc::clone(&snapshot), make_core, event_sender)?;
+        let running = start(
+            config,
+            Arc::clone(&snapshot),
+            make_core,
+            Arc::clone(&events),
+        )?;
         Ok(Self {
             running,
             seen,
