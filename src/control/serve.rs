@@ -1,5 +1,6 @@
 //! The running node: store, shards, API and the tasks between them.
 
+use std::collections::HashMap;
 use std::fmt;
 use std::io;
 use std::sync::Arc;
@@ -142,17 +143,20 @@ async fn record(events: Arc<ArrayQueue<Event>>, control: Arc<Control>) {
     }
 }
 
+/// Takes all events there are; of several OPTIONS of a connector the last one is kept.
 async fn drain(events: &ArrayQueue<Event>, control: &Control) {
+    let mut options = HashMap::new();
     while let Some(event) = events.pop() {
         telemetry::log(&event);
         if let Event::OptionsReceived { connector, source } = event {
-            let source = source.ip().to_canonical();
-            let recorded = control
-                .store()
-                .record_options(connector, source, Timestamp::now());
-            if let Err(error) = recorded.await {
-                tracing::error!(?error, "termination health could not be recorded");
-            }
+            options.insert(connector, source.ip().to_canonical());
+        }
+    }
+    for (connector, source) in options {
+        let now = Timestamp::now();
+        let recorded = control.store().record_options(connector, source, now);
+        if let Err(error) = recorded.await {
+            tracing::error!(?error, "termination health could not be recorded");
         }
     }
 }

@@ -29,6 +29,10 @@ pub struct Refusal {
     pub retry_after: Option<u32>,
     /// Proxy-Authenticate values.
     pub challenges: Vec<String>,
+    /// The decision depends on the moment, and the peer is known: a retransmission must get this answer
+    /// again instead of a decision of its own. Other refusals keep nothing, so that strangers cannot
+    /// fill a table.
+    pub is_remembered: bool,
 }
 
 impl Refusal {
@@ -39,6 +43,15 @@ impl Refusal {
             reason: reason.into(),
             retry_after: None,
             challenges: Vec::new(),
+            is_remembered: false,
+        }
+    }
+
+    /// The same, to be given to every retransmission.
+    pub fn remembered(self) -> Self {
+        Self {
+            is_remembered: true,
+            ..self
         }
     }
 

@@ -9,15 +9,28 @@ use crate::sip::message::Request;
 use crate::sip::uri::Uri;
 use crate::telemetry::Direction;
 
-/// Decides over an INVITE that a carrier sent.
+/// Digits of the shortest number that is taken without a `+`: shorter ones are local or services.
+const DIGITS_MIN: u64 = 1_000_000;
+
+/// Decides over an INVITE that a carrier sent. Its refusals are remembered: carriers are known.
 pub fn admit(
     request: &Request,
     uri: &Uri<'_>,
     snapshot: &Snapshot,
     random: &mut Random,
 ) -> Result<Admission, Refusal> {
-    let number =
-        number_in(uri).ok_or_else(|| Refusal::new(484, "Dialled Number Is Not An E.164 Number"))?;
+    admit_known(request, uri, snapshot, random).map_err(Refusal::remembered)
+}
+
+fn admit_known(
+    request: &Request,
+    uri: &Uri<'_>,
+    snapshot: &Snapshot,
+    random: &mut Random,
+) -> Result<Admission, Refusal> {
+    let number = number_in(uri)
+        .filter(|number| number.digits() >= DIGITS_MIN)
+        .ok_or_else(|| Refusal::new(484, "Dialled Number Is Not An E.164 Number"))?;
     let connector = snapshot
         .connector_by_number(number)
         .ok_or_else(|| Refusal::new(404, "Number Not In Service"))?;

@@ -51,14 +51,30 @@ pub fn admit(
         return Err(Refusal::new(403, "Source Address Not Allowed"));
     }
     let authenticated_as = authenticate(connector, request, context)?;
+    admit_known(connector, termination, request, uri, context)
+        .map(|admission| Admission {
+            authenticated_as,
+            ..admission
+        })
+        .map_err(Refusal::remembered)
+}
+
+/// The checks on a caller that is who it should be.
+fn admit_known(
+    connector: &Arc<VoiceConnector>,
+    termination: &Termination,
+    request: &Request,
+    uri: &Uri<'_>,
+    context: &mut Context<'_>,
+) -> Result<Admission, Refusal> {
     if !context
         .limiter
         .admit(connector.id, termination.cps_limit, context.now)
     {
         return Err(Refusal::unavailable("Calls Per Second Limit Reached", 1));
     }
-    let destination =
-        number_in(uri).ok_or_else(|| Refusal::new(484, "Destination Is Not An E.164 Number"))?;
+    let destination = dialled_number(uri)
+        .ok_or_else(|| Refusal::new(484, "Destination Is Not An E.164 Number"))?;
     let caller = caller_id(connector, termination, request, context.snapshot)?;
     let candidates = carrier_candidates(
         &context.snapshot.carriers,
@@ -75,8 +91,15 @@ pub fn admit(
         caller: caller.to_string(),
         called: destination.to_string(),
         candidates,
-        authenticated_as,
+        authenticated_as: None,
     })
+}
+
+/// The number dialled: with its `+`, for without one nobody knows whether `2025550123` is in Washington
+/// or in Cairo, and `911` anywhere at all.
+fn dialled_number(uri: &Uri<'_>) -> Option<E164> {
+    let has_plus = unescape(uri.user?)?.starts_with('+');
+    number_in(uri).filter(|_| has_plus)
 }
 
 /// The E.164 number that a URI's user part is; visual separators (RFC 3966 §5.1.1) do not count.
@@ -148,6 +171,9 @@ fn authenticate(
     if !digest::verify(&answer, ha1, request.method_token()) {
         return Err(wrong());
     }
+    if !is_for_this_request(&answer.uri, request) {
+        return Err(Refusal::new(403, "Credentials Are For Another Request"));
+    }
     match context
         .nonces
         .use_up(&answer.nonce, answer.nc(), context.now)
@@ -159,6 +185,13 @@ fn authenticate(
         }
     }
     Ok(Some(answer.username.to_string()))
+}
+
+/// Whether the digest URI names whom the request is for (RFC 7616 §3.4.6). Agents write its host and
+/// parameters in their own ways, and some leave the user out.
+fn is_for_this_request(digest_uri: &str, request: &Request) -> bool {
+    let user = |text| Uri::parse(text).ok().and_then(|uri| uri.user);
+    user(digest_uri).is_none_or(|named| user(request.uri()) == Some(named))
 }
 
 fn ha1_for(credential: &Credential, algorithm: Algorithm) -> &str {

@@ -57,7 +57,8 @@ impl FreePorts {
         };
         [(self.serves_v4, &self.v4), (self.serves_v6, &self.v6)]
             .into_iter()
-            .filter_map(|(served, queue)| served.then(|| queue.partition_point(rested)))
+            .filter(|(served, _)| *served)
+            .map(|(_, queue)| queue.partition_point(rested))
             .min()
             .unwrap_or(0)
     }

@@ -125,6 +125,11 @@ impl<C: Core> Dispatch<C> {
         self.core.gauges()
     }
 
+    /// Lets the core say good-bye.
+    pub(super) fn shutdown(&mut self, now: Instant) {
+        self.guarded(|core| core.shutdown(now));
+    }
+
     pub(super) fn publish_event(&mut self, event: Event) {
         if self.events.push(event).is_err() {
             self.counts.event_drops += 1;

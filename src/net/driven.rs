@@ -45,6 +45,10 @@ impl Core for Shard {
         Self::media_ports_wanted(self)
     }
 
+    fn shutdown(&mut self, now: Instant) {
+        Self::shutdown(self, now);
+    }
+
     fn set_snapshot(&mut self, snapshot: Arc<Snapshot>) {
         Self::set_snapshot(self, snapshot);
     }

@@ -81,6 +81,9 @@ pub trait Core {
     /// Whether free media ports are low, so that more should be bound.
     fn media_ports_wanted(&self) -> bool;
 
+    /// The thread is about to end: says good-bye to whoever waits.
+    fn shutdown(&mut self, now: Instant);
+
     /// Replaces the routing data.
     fn set_snapshot(&mut self, snapshot: Arc<Snapshot>);
 

@@ -161,6 +161,10 @@ impl<C: Core> Worker<C> {
             self.offer_media_ports();
             self.publish();
         }
+        self.now = self.shared.clock.now();
+        self.dispatch.shutdown(self.now);
+        self.drain();
+        self.publish();
     }
 
     /// How long nothing is to be done.
@@ -281,6 +285,8 @@ impl<C: Core> Worker<C> {
                 Received::Failed => {}
                 Received::KeepAlive => self.dispatch.counts.keep_alives += 1,
                 Received::Message(remote, bytes) => {
+                    // What was published before this was sent is known before it is handled.
+                    self.refresh_snapshot();
                     self.dispatch.counts.datagrams_received += 1;
                     let flow = Flow {
                         transport: Transport::Udp,

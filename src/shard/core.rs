@@ -53,7 +53,7 @@ pub struct Settings {
     pub limits: Limits,
     /// A call without media is ended after this long.
     pub media_timeout: Duration,
-    /// Secret of this process: owner hash, nonces. The same for all its shards.
+    /// Secret of this process: owner hash, tags of stateless answers. The same for all its shards.
     pub secret: [u8; 16],
     /// Secret of this shard: what it mints.
     pub shard_secret: [u8; 16],
@@ -256,9 +256,9 @@ impl Core {
         });
     }
 
-    /// Answers a non-INVITE request through a server transaction of its own.
+    /// Answers a request through a server transaction of its own.
     pub(crate) fn reply(&mut self, request: &Request, flow: &Flow, refusal: &Refusal) {
-        let response = self.write_refusal(request, flow, refusal, Some(request.method));
+        let response = self.write_refusal(request, flow, refusal);
         let back = response_flow(request, flow);
         match self.transactions.start_server(request, back, User::Nobody) {
             Some(server) => self.respond(server, refusal.status, &response),
@@ -268,18 +268,12 @@ impl Core {
 
     /// Answers without keeping anything; a retransmitted request gets the same answer again.
     pub(crate) fn reply_stateless(&mut self, request: &Fields, flow: &Flow, refusal: &Refusal) {
-        let response = self.write_refusal(request, flow, refusal, None);
+        let response = self.write_refusal(request, flow, refusal);
         let back = response_flow(request, flow);
         self.send_plain(back, response);
     }
 
-    fn write_refusal(
-        &self,
-        request: &Fields,
-        flow: &Flow,
-        refusal: &Refusal,
-        method: Option<Method>,
-    ) -> Bytes {
+    fn write_refusal(&self, request: &Fields, flow: &Flow, refusal: &Refusal) -> Bytes {
         let mut out = Vec::with_capacity(MESSAGE_BYTES);
         let tag = self.stateless_tag(request);
         let mut writer = write_response(
@@ -297,7 +291,10 @@ impl Core {
             writer.number(HeaderName::RetryAfter, u64::from(seconds));
         }
         match refusal.status {
-            200 if method == Some(Method::Options) => {
+            200 if request
+                .cseq()
+                .is_ok_and(|cseq| cseq.method == Method::Options) =>
+            {
                 writer
                     .field(HeaderName::Allow, &[ALLOW])
                     .field(HeaderName::Accept, &["application/sdp"]);

@@ -40,7 +40,7 @@ use crate::sip::message::{
 use crate::sip::transaction::Timer;
 use crate::sip::uri::{Scheme, Uri};
 use crate::sip::writer::reason_phrase;
-use crate::telemetry::Event;
+use crate::telemetry::{EndCause, Event};
 
 /// Media ports ready for a call below which a shard asks for more.
 const MEDIA_PORTS_LOW: usize = 512;
@@ -207,6 +207,19 @@ impl Shard {
         }
     }
 
+    /// Ends every call, telling both legs: the last thing before the shard goes.
+    pub fn shutdown(&mut self, now: Instant) {
+        self.core.now = now;
+        let id = |(slot, held): (usize, &Held)| CallId {
+            slot: slot as u32,
+            generation: held.generation,
+        };
+        let all: Vec<CallId> = self.calls.iter().map(id).collect();
+        for id in all {
+            self.with_call(id, |call, core| call.abort(core, EndCause::Shutdown));
+        }
+    }
+
     /// The shard that a message belongs to: what we minted says so, anything else goes by Call-ID.
     pub fn owner(&self, message: &[u8]) -> u8 {
         owner_of(message, &self.core.settings)
@@ -354,7 +367,10 @@ impl Shard {
                     });
                 }
             }
-            self.core.reply_stateless(&request, &flow, &refusal);
+            match refusal.is_remembered {
+                true => self.core.reply(&request, &flow, &refusal),
+                false => self.core.reply_stateless(&request, &flow, &refusal),
+            }
         }
     }
 
@@ -384,7 +400,7 @@ impl Shard {
             }
             Err(refusal) => {
                 self.calls.remove(slot);
-                Err(refusal)
+                Err(refusal.remembered())
             }
         }
     }
@@ -409,25 +425,25 @@ impl Shard {
         }
     }
 
-    /// OPTIONS to a connector's host name is health; to one of ours a ping; answered without a challenge.
+    /// OPTIONS to a connector's host name, from one of its customer's hosts, is health; to a host name of
+    /// ours a ping. Answered without a challenge, and without keeping anything: anybody may ask.
     fn answer_options(&mut self, flow: Flow, request: &Request) -> Result<(), Refusal> {
         check_request(request)?;
         let uri = request_uri(request)?;
         let host = uri.host.to_ascii_lowercase();
-        let connector = self
-            .core
-            .snapshot
-            .connector_by_host(&host)
-            .map(|connector| connector.id);
+        let source = flow.remote;
+        let connector = self.core.snapshot.connector_by_host(&host).cloned();
         if let Some(connector) = connector {
-            self.core.event(Event::OptionsReceived {
-                connector,
-                source: flow.remote,
-            });
+            if connector.allows_source(source.ip().to_canonical()) {
+                let connector = connector.id;
+                self.core
+                    .event(Event::OptionsReceived { connector, source });
+            }
         } else if !self.core.snapshot.own_hosts.contains(host.as_str()) {
             return Err(Refusal::new(404, "No Voice Connector At This Host"));
         }
-        self.core.reply(request, &flow, &Refusal::new(200, "OK"));
+        self.core
+            .reply_stateless(request, &flow, &Refusal::new(200, "OK"));
         Ok(())
     }
 
@@ -450,7 +466,7 @@ impl Shard {
         let core = &mut self.core;
         if catch_unwind(AssertUnwindSafe(|| work(&mut call, core))).is_err() {
             self.counters.panics += 1;
-            let aborted = catch_unwind(AssertUnwindSafe(|| call.abort(core)));
+            let aborted = catch_unwind(AssertUnwindSafe(|| call.abort(core, EndCause::Internal)));
             if aborted.is_err() {
                 self.counters.panics += 1;
                 self.calls.remove(id.slot as usize);
@@ -522,7 +538,8 @@ fn check_request(request: &Request) -> Result<(), Refusal> {
 fn request_uri(request: &Request) -> Result<Uri<'_>, Refusal> {
     let uri = Uri::parse(request.uri()).map_err(|error| refusal_of(&error))?;
     match uri.scheme {
-        Scheme::Sip | Scheme::Sips => Ok(uri),
-        Scheme::Tel | Scheme::Other => Err(Refusal::new(416, reason_phrase(416))),
+        Scheme::Sip => Ok(uri),
+        // A sips URI asks for TLS all the way (RFC 3261 §26.2.2), which is not served.
+        Scheme::Sips | Scheme::Tel | Scheme::Other => Err(Refusal::new(416, reason_phrase(416))),
     }
 }

@@ -102,7 +102,7 @@ pub struct Termination {
     pub disabled: bool,
     /// The customer's hosts.
     pub cidr_allowed_list: Vec<IpNetwork>,
-    /// ISO 3166-1 alpha-2 codes that may be called.
+    /// ISO 3166-1 alpha-2 codes that may be called; kept, not checked: no number has a country here yet.
     pub calling_regions: Vec<String>,
     /// New calls a second, at least 1.
     pub cps_limit: u32,

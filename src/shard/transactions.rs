@@ -11,15 +11,14 @@ use siphasher::sip128::{Hasher128, SipHasher13};
 use slab::Slab;
 
 use super::ShardTimer;
-use super::core::finished;
 use super::identifiers::{CallId, Minted, Ticket};
 use super::io::{Flow, Output, TransactionId};
 use super::wheel::{TimerId, Wheel};
 use crate::config::{Limits, SipTimers};
 use crate::instant::Instant;
-use crate::sip::message::{HeaderName, Message, Method, Request, Response};
+use crate::sip::derived::{ack_of_failure, cancel_of};
+use crate::sip::message::{HeaderName, Method, Request, Response};
 use crate::sip::transaction::{Action, Timer, client, invite_client, invite_server, server};
-use crate::sip::writer::Writer;
 
 /// Who hears of a transaction.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -290,7 +289,7 @@ impl Transactions {
         Some(TransactionId { slot, generation })
     }
 
-    /// Branch, sent-by and method; for an RFC 2543 request without the magic cookie the fields of
+    /// Branch, sent-by, method, Call-ID, From tag; for an RFC 2543 request without the magic cookie the fields of
     /// §17.2.3's second list. A keyed hash, so that nobody can make two collide.
     fn server_key(&self, request: &Request, method: Method) -> u128 {
         let method = if method == Method::Ack {
@@ -314,16 +313,15 @@ impl Transactions {
                 Some(branch) if branch.len() > 7 && branch.starts_with("z9hG4bK") => add(branch),
                 Some(_) | None => {
                     add(request.uri());
-                    add(request.call_id());
-                    add(request
-                        .from()
-                        .ok()
-                        .and_then(|from| from.tag())
-                        .unwrap_or_default());
                     add(request.header(HeaderName::Via).unwrap_or_default());
                 }
             }
         }
+        // Branches can be guessed and sent-by shared by two sites with the same private addresses: what
+        // an ACK and a CANCEL have of their INVITE besides (§9.1, §17.1.1.3) must be right too.
+        add(request.call_id());
+        let from = request.from().ok();
+        add(from.and_then(|from| from.tag()).unwrap_or_default());
         // A CSeq number sets requests apart that reuse a branch by mistake; an ACK and a CANCEL have
         // their INVITE's.
         add(&request.cseq().map_or(0, |cseq| cseq.number).to_string());
@@ -654,49 +652,4 @@ fn is_retransmission(timer: Timer) -> bool {
         | Timer::L
         | Timer::M => false,
     }
-}
-
-/// RFC 3261 §17.1.1.3: the INVITE's Request-URI, top Via, Route, From, Call-ID and CSeq number, the
-/// response's To.
-fn ack_of_failure(invite: &Bytes, response: &Response) -> Bytes {
-    derived_request(
-        invite,
-        "ACK",
-        Some(response.header(HeaderName::To).unwrap_or_default()),
-    )
-}
-
-/// RFC 3261 §9.1: as above, with the INVITE's own To.
-fn cancel_of(invite: &Bytes) -> Bytes {
-    derived_request(invite, "CANCEL", None)
-}
-
-fn derived_request(invite: &Bytes, method: &str, to: Option<&str>) -> Bytes {
-    // The INVITE is one that this shard wrote: no limit for peers' messages holds for it, because a peer
-    // has a say in how long it gets (Record-Route).
-    let limits = Limits {
-        sip_message_bytes_max: usize::MAX,
-        sip_headers_max: usize::MAX,
-        ..Limits::default()
-    };
-    let Ok(Message::Request(invite)) = Message::parse(invite.clone(), &limits) else {
-        debug_assert!(false, "an INVITE of ours does not parse");
-        return Bytes::new();
-    };
-    let own = |name| invite.header(name).unwrap_or_default();
-    let mut out = Vec::with_capacity(512);
-    let mut writer = Writer::request(&mut out, method, invite.uri());
-    writer
-        .field(HeaderName::Via, &[own(HeaderName::Via)])
-        .number(HeaderName::MaxForwards, 70);
-    for route in invite.headers(HeaderName::Route) {
-        writer.field(HeaderName::Route, &[route]);
-    }
-    writer.field(HeaderName::From, &[own(HeaderName::From)]);
-    writer.field(HeaderName::To, &[to.unwrap_or_else(|| own(HeaderName::To))]);
-    writer.field(HeaderName::CallId, &[own(HeaderName::CallId)]);
-    let number = invite.cseq().map_or(1, |cseq| cseq.number).to_string();
-    writer.field(HeaderName::CSeq, &[&number, " ", method]);
-    writer.end();
-    finished(out)
 }

@@ -7,6 +7,7 @@
 //!
 //! Nothing here does I/O, reads a clock or panics on what a peer sent.
 
+pub(crate) mod derived;
 pub mod dialog;
 pub mod digest;
 pub mod framing;

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::io;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
@@ -22,7 +23,7 @@ const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
 pub enum OpenError {
     /// Not a `sqlite://` URL.
     Url,
-    /// The folder of the database file cannot be made.
+    /// The database file or its folder cannot be made.
     Folder(PathBuf, io::Error),
     /// The database was written by a later version of this program.
     NewerSchema {
@@ -43,7 +44,7 @@ impl fmt::Display for OpenError {
             Self::Url => f.write_str("the store's url is not of the form sqlite://path"),
             Self::Folder(path, error) => write!(
                 f,
-                "the store's folder {} cannot be made: {error}",
+                "the store's file {} cannot be made: {error}",
                 path.display()
             ),
             Self::NewerSchema { found, known } => write!(
@@ -73,18 +74,28 @@ impl From<super::StoreError> for OpenError {
     }
 }
 
+/// Makes folder and file where they are missing, for this user alone: what is in the database lets its
+/// reader call as a customer. SQLite gives the files beside it the same permissions.
+fn private_file(file: &Path) -> Result<(), OpenError> {
+    let failed = |error| OpenError::Folder(file.to_owned(), error);
+    if let Some(folder) = file.parent().filter(|folder| *folder != Path::new("")) {
+        let mut folders = std::fs::DirBuilder::new();
+        folders
+            .recursive(true)
+            .mode(0o700)
+            .create(folder)
+            .map_err(failed)?;
+    }
+    let mut open = std::fs::OpenOptions::new();
+    open.create(true).append(true).mode(0o600);
+    open.open(file).map(|_| ()).map_err(failed)
+}
+
 impl Store {
     /// Opens the database at a `sqlite://` URL, making file, folder and tables where they are missing.
     pub async fn open(url: &str) -> Result<Self, OpenError> {
         let options = SqliteConnectOptions::from_str(url).map_err(|_| OpenError::Url)?;
-        if let Some(folder) = options
-            .get_filename()
-            .parent()
-            .filter(|folder| *folder != Path::new(""))
-        {
-            std::fs::create_dir_all(folder)
-                .map_err(|error| OpenError::Folder(folder.to_owned(), error))?;
-        }
+        private_file(options.get_filename())?;
         let options = options
             .create_if_missing(true)
             .journal_mode(SqliteJournalMode::Wal)

@@ -35,6 +35,8 @@ pub enum EndCause {
     LegLost,
     /// A fault of ours.
     Internal,
+    /// The node stopped.
+    Shutdown,
 }
 
 pub use log::{init, log};

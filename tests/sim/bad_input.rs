@@ -151,7 +151,12 @@ fn bodies_that_are_no_session_are_refused() {
                     "Content-Length",
                     &format!("Content-Type: {kind}\r\nContent-Length"),
                 );
-            assert_eq!(send(world, &text), [status], "{body}");
+            // The peer is known, so the refusal is sent until it is acknowledged.
+            let answers = send(world, &text);
+            assert!(
+                !answers.is_empty() && answers.iter().all(|answer| *answer == status),
+                "{body}: {answers:?}"
+            );
         }
         assert!(world.agents[CARRIER].calls.is_empty());
     });

@@ -1,6 +1,8 @@
 //! What a call does with its media: two endpoints of the shard, joined; addresses from both sides'
 //! descriptions; an eye on whether anything flows.
 
+use std::time::Duration;
+
 use super::{Call, CallTimer, Side, State};
 use crate::gateway::Refusal;
 use crate::instant::Instant;
@@ -11,6 +13,8 @@ use crate::shard::wheel::TimerId;
 use crate::sip::message::{Fields, HeaderName};
 use crate::telemetry::{EndCause, Received};
 
+/// A call on hold may be silent for this long: a day's work, not for ever, for both peers may be gone.
+const HELD_TIMEOUT: Duration = Duration::from_secs(8 * 3_600);
 /// Looks at whether media flows are taken this often within the media timeout.
 const LOOKS_PER_TIMEOUT: u32 = 4;
 
@@ -151,11 +155,15 @@ impl Call {
         let held = [Side::A, Side::B]
             .into_iter()
             .any(|side| self.leg(side).is_some_and(|leg| leg.on_hold));
-        if packets != self.media.packets_seen || held {
+        if packets != self.media.packets_seen {
             self.media.packets_seen = packets;
             self.media.last_flow = core.now;
         }
-        match core.now.since(self.media.last_flow) >= core.settings.media_timeout {
+        let timeout = match held {
+            true => core.settings.media_timeout.max(HELD_TIMEOUT),
+            false => core.settings.media_timeout,
+        };
+        match core.now.since(self.media.last_flow) >= timeout {
             true => self.end_established(core, EndCause::MediaTimeout, None),
             false => self.start_media_timer(core),
         }

@@ -20,6 +20,7 @@ mod reinvite;
 mod setup;
 mod teardown;
 
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -137,14 +138,31 @@ impl Leg {
                     .get(name.as_str())
                     .and_then(|known| known.first().copied()),
             };
-            ip.map(|ip| std::net::SocketAddr::new(ip, port))
+            ip.map(|ip| SocketAddr::new(ip, port))
         });
-        match address.filter(|address| address.is_ipv4() == self.flow.remote.is_ipv4()) {
+        let reached = self.flow.remote;
+        // A private address that a public peer names is of its own network.
+        let is_believed = |address: &SocketAddr| {
+            address.is_ipv4() == reached.is_ipv4()
+                && (!is_private(address.ip()) || is_private(reached.ip()))
+        };
+        match address.filter(is_believed) {
             Some(remote) => Flow {
                 remote,
                 ..self.flow
             },
             None => self.flow,
+        }
+    }
+}
+
+fn is_private(address: IpAddr) -> bool {
+    match address {
+        IpAddr::V4(address) => {
+            address.is_private() || address.is_loopback() || address.is_link_local()
+        }
+        IpAddr::V6(address) => {
+            address.is_unique_local() || address.is_loopback() || address.is_unicast_link_local()
         }
     }
 }

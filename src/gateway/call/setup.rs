@@ -19,6 +19,8 @@ use crate::sip::response::behind_nat;
 use crate::sip::writer::{Writer, reason_phrase};
 use crate::telemetry::{CallFacts, Direction, EndCause, Event};
 
+/// Bytes of a display name that is passed on; a longer one stays behind.
+const DISPLAY_NAME_BYTES_MAX: usize = 128;
 /// Bytes of a peer's reason phrase that are passed on at most.
 const REASON_BYTES_MAX: usize = 120;
 
@@ -217,7 +219,7 @@ impl Call {
         let display = from
             .and_then(|from| from.display)
             .map(str::trim)
-            .filter(|display| !display.is_empty());
+            .filter(|display| (1..=DISPLAY_NAME_BYTES_MAX).contains(&display.len()));
         display
             .map(|display| format!("{display} "))
             .unwrap_or_default()

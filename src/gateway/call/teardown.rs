@@ -39,14 +39,14 @@ impl Call {
         }
     }
 
-    /// Ends a call by a fault of ours: whatever can still be told is told.
-    pub(crate) fn abort(&mut self, core: &mut Core) {
+    /// Ends a call from our side: whatever can still be told is told.
+    pub(crate) fn abort(&mut self, core: &mut Core, cause: EndCause) {
         match self.state {
             State::Setup => {
                 let failure = Refusal::new(500, reason_phrase(500));
-                self.end_setup(core, &failure, EndCause::Internal);
+                self.end_setup(core, &failure, cause);
             }
-            State::Established => self.end_established(core, EndCause::Internal, None),
+            State::Established => self.end_established(core, cause, None),
             State::Ended => {}
         }
     }

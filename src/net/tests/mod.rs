@@ -164,6 +164,8 @@ impl Core for Scripted {
         self.ports_wanted > 0
     }
 
+    fn shutdown(&mut self, _now: Instant) {}
+
     fn set_snapshot(&mut self, snapshot: Arc<Snapshot>) {
         self.seen.send(Seen::Snapshot(self.shard, snapshot)).ok();
     }
