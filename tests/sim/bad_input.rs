@@ -144,7 +144,10 @@ fn bodies_that_are_no_session_are_refused() {
                 488,
             ),
         ] {
+            // Each an INVITE of its own: what is refused is remembered.
+            let branch = format!("branch=z9hG4bK-{}-{}", kind.len(), body.len());
             let text = request("INVITE", body)
+                .replace("branch=z9hG4bK-INVITE", &branch)
                 .replace("sip:+4930901820@gateway.example", &to)
                 .replace("From: <sip:+4930901820@x>", "From: <sip:+12065550100@x>")
                 .replace(
