@@ -7,6 +7,7 @@
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::ops::{Range, RangeInclusive};
+use std::os::fd::AsFd;
 
 use mio::net::UdpSocket;
 use mio::{Interest, Registry, Token};
@@ -15,14 +16,15 @@ use socket2::{Domain, Protocol, Socket, Type};
 use super::Core;
 use super::dispatch::Dispatch;
 use super::gauges::NetGauges;
+use super::sys::{self, BATCH, Received};
 use crate::config::{Media, MediaAddress};
 use crate::instant::Instant;
 use crate::media::{Forward, MediaPort, MediaSocket};
 
 /// Pairs bound in one turn of the loop.
 const PAIRS_PER_CHUNK: usize = 32;
-/// Packets of one socket in one turn of the loop.
-const PACKETS_PER_TURN: usize = 32;
+/// Batches of packets of one socket in one turn of the loop.
+const BATCHES_PER_TURN: usize = 8;
 /// Receive buffer of a media socket: some seconds of audio, should the thread be held up. The kernel
 /// cuts it to `net.core.rmem_max`.
 const RECEIVE_BUFFER_BYTES: usize = 256 * 1_024;
@@ -126,17 +128,28 @@ impl MediaSockets {
         let (Some(socket), Ok(id)) = (self.sockets.get(number), u32::try_from(number)) else {
             return false;
         };
-        for _ in 0..PACKETS_PER_TURN {
-            let (bytes, from) = match socket.recv_from(buffer) {
-                Ok(received) => received,
+        let part = buffer.len() / BATCH;
+        let mut received = Received::default();
+        for _ in 0..BATCHES_PER_TURN {
+            let taken = match sys::receive_batch(socket.as_fd(), buffer, &mut received) {
+                Ok(taken) => taken,
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return false,
                 // An error that an earlier packet left; the socket itself is in order.
                 Err(_) => continue,
             };
-            dispatch.counts.media_packets_received += 1;
-            let packet = buffer.get(..bytes).unwrap_or_default();
-            if let Some(forward) = dispatch.relay(MediaSocket(id), from, packet, now) {
-                self.send(forward, packet, &mut dispatch.counts);
+            dispatch.counts.media_packets_received += taken as u64;
+            let parts = buffer.chunks_exact(part).zip(&received).take(taken);
+            for (bytes, packet) in parts {
+                let Some((from, length)) = *packet else {
+                    continue;
+                };
+                let packet = bytes.get(..length).unwrap_or_default();
+                if let Some(forward) = dispatch.relay(MediaSocket(id), from, packet, now) {
+                    self.send(forward, packet, &mut dispatch.counts);
+                }
+            }
+            if taken < BATCH {
+                return false;
             }
         }
         true
