@@ -26,6 +26,8 @@ use crate::telemetry::{self, Event};
 
 /// Events that may wait for the log.
 const EVENTS_MAX: usize = 65_536;
+/// How often it is looked whether every shard lives.
+const SHARDS_LOOK: Duration = Duration::from_secs(1);
 /// How often the log looks for events.
 const EVENTS_LOOK: Duration = Duration::from_millis(50);
 
@@ -40,6 +42,8 @@ pub enum ServeError {
     Api(std::net::SocketAddr, io::Error),
     /// The system.
     System(io::Error),
+    /// A shard's thread ended while the node served; the log says why.
+    ShardLost,
 }
 
 impl fmt::Display for ServeError {
@@ -54,6 +58,7 @@ impl fmt::Display for ServeError {
                 )
             }
             Self::System(error) => write!(f, "{error}"),
+            Self::ShardLost => f.write_str("a shard has ended: its calls are lost, the node stops"),
         }
     }
 }
@@ -103,7 +108,12 @@ async fn run(config: Config) -> Result<(), ServeError> {
         now: Timestamp::now,
         status: Box::new(move || status(&figures)),
     });
-    let served = api::server::serve(listener, state, signals.received()).await;
+    let served = tokio::select! {
+        served = api::server::serve(listener, state, signals.received()) => {
+            served.map_err(ServeError::System)
+        }
+        () = shard_lost(&running) => Err(ServeError::ShardLost),
+    };
 
     tracing::info!("stopping");
     names.abort();
@@ -111,7 +121,7 @@ async fn run(config: Config) -> Result<(), ServeError> {
     facts.abort();
     drain(&events, &control).await;
     control.store().close().await;
-    served.map_err(ServeError::System)
+    served
 }
 
 fn start_shards(
@@ -158,6 +168,14 @@ async fn drain(events: &ArrayQueue<Event>, control: &Control) {
         if let Err(error) = recorded.await {
             tracing::error!(?error, "termination health could not be recorded");
         }
+    }
+}
+
+/// Returns when a shard's thread has ended: whoever supervises the process starts it again.
+async fn shard_lost(running: &Running) {
+    let mut look = tokio::time::interval(SHARDS_LOOK);
+    while running.is_whole() {
+        look.tick().await;
     }
 }
 
