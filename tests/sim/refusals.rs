@@ -233,32 +233,32 @@ fn credentials_that_are_used_again_are_challenged_as_stale() {
     });
 }
 
+fn with_digest_uri(uri: String) -> Plan {
+    Plan {
+        digest_uri: Some(uri),
+        ..with_account(PASSWORD, "SHA-256")
+    }
+}
+
 #[test]
 fn credentials_for_another_destination_are_forbidden() {
-    play(|world| {
-        let to = through(SECRET, OUTSIDE);
-        let a = world.call(PBX, &to, from(OWN_SECRET));
-        world.run(1_000);
-        let challenge = challenges(world, a).remove(0);
-        let challenge = Challenge::parse(&challenge).unwrap();
-        let credentials = |uri: &str, count| Plan {
-            extra: vec![(
-                "Proxy-Authorization",
-                answer_to(&challenge, USERNAME, PASSWORD, uri, count),
-            )],
-            ..from(OWN_SECRET)
-        };
-        let of_another = credentials(&through(SECRET, "+4930901821"), 1);
-        let reason = "Credentials Are For Another Request";
-        expect_refusal(world, PBX, &to, &of_another, 403, reason);
-        assert!(world.agents[CARRIER].calls.is_empty());
-        // How the host is written does not matter.
-        let of_this = credentials(&format!("sip:{OUTSIDE}@gateway.example;user=phone"), 2);
-        let b = world.call(PBX, &to, of_this);
-        world.run(3_000);
-        assert_eq!(world.at_call(b).state, State::Talking);
-        world.act(b, Act::Bye);
-    });
+    let plan = with_digest_uri(through(SECRET, "+4930901821"));
+    let reason = "Credentials Are For Another Request";
+    refused(PBX, &through(SECRET, OUTSIDE), &plan, 403, reason);
+}
+
+#[test]
+fn credentials_may_write_host_and_parameters_in_their_own_way() {
+    let written = format!("sip:{OUTSIDE}@gateway.example;user=phone");
+    for uri in [written, format!("sip:{}", host(SECRET))] {
+        play(|world| {
+            let plan = with_digest_uri(uri.clone());
+            let a = world.call(PBX, &through(SECRET, OUTSIDE), plan);
+            world.run(3_000);
+            assert_eq!(world.at_call(a).state, State::Talking, "{uri}");
+            world.act(a, Act::Bye);
+        });
+    }
 }
 
 #[test]
