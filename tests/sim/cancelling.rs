@@ -1,11 +1,12 @@
 //! CANCEL and its races.
 
-use trunkline::sip::message::{HeaderName, Method};
+use trunkline::sip::message::{HeaderName, Message, Method};
 use trunkline::telemetry::{EndCause, Event};
 
 use crate::agent::call::{By, State};
 use crate::agent::plan::{Act, Plan, When};
-use crate::cast::{both_ways, play, ways};
+use crate::agent::wire;
+use crate::cast::{CARRIER, OUTSIDE, PBX, PLAIN, both_ways, play, through, ways};
 
 fn rings() -> Plan {
     Plan::idle().then(When::Invited, 100, Act::Answer(180))
@@ -132,7 +133,7 @@ fn a_cancel_of_nothing_is_answered_481() {
             Call-ID: qpbxq-none\r\nCSeq: 1 CANCEL\r\nContent-Length: 0\r\n\r\n";
         world.inject("203.0.113.101:5060".parse().unwrap(), cancel);
         world.run(1_000);
-        let answers = world.strays(crate::cast::PBX);
+        let answers = world.strays(PBX);
         assert_eq!(answers.len(), 1);
         assert_eq!(answers[0].0, 481);
         assert!(
@@ -142,5 +143,41 @@ fn a_cancel_of_nothing_is_answered_481() {
                 .unwrap()
                 .contains(";tag=")
         );
+    });
+}
+
+#[test]
+fn a_cancel_of_another_call_with_the_same_branch_is_answered_481() {
+    play(|world| {
+        world.agents[CARRIER].plan = rings();
+        let a = world.call(PBX, &through(PLAIN, OUTSIDE), Plan::idle());
+        world.run(1_000);
+        let b = world.last_call(CARRIER);
+        let call = world.at_call(a);
+        let cancel = wire::cancel(&call.invite.as_ref().unwrap().bytes);
+        let cancel = std::str::from_utf8(&cancel).unwrap();
+        // Of the same length, so that a match of part of it would be found out too.
+        let other_id = cancel.replace(&call.id, &format!("x{}", &call.id[1..]));
+        let other_tag = cancel.replace(";tag=", ";tag=x");
+        for other in [other_id, other_tag] {
+            assert_ne!(other, cancel);
+            world.inject(world.agents[PBX].source, other);
+        }
+        world.run(1_000);
+        let of_cancel = |heard: &Message| match heard {
+            Message::Response(response) if response.cseq().unwrap().method == Method::Cancel => {
+                Some(response.status)
+            }
+            _ => None,
+        };
+        let call = world.at_call(a).heard.iter().filter_map(of_cancel);
+        let strays = world.agents[PBX].strays.iter().filter_map(of_cancel);
+        assert_eq!(call.chain(strays).collect::<Vec<_>>(), [481, 481]);
+        assert_eq!(world.at_call(a).status(), None);
+        assert_eq!(world.at_call(b).count(Method::Cancel), 0);
+        world.act(b, Act::Answer(200));
+        world.run(1_000);
+        assert_eq!(world.at_call(a).state, State::Talking);
+        world.act(a, Act::Bye);
     });
 }

@@ -117,6 +117,38 @@ fn a_call_on_hold_may_be_silent() {
 }
 
 #[test]
+fn a_call_that_is_taken_off_hold_gets_its_time_anew() {
+    both_ways(|world, caller, called, to| {
+        let (a, b) = world.establish(caller, called, to);
+        world.act(b, Act::Reinvite(Session::Direction("sendonly")));
+        world.run(600_000);
+        world.act(b, Act::Reinvite(Session::Direction("sendrecv")));
+        world.run(25_000);
+        assert_eq!(world.at_call(a).hung_up, None);
+        assert!(world.send_rtp(a).is_some());
+        world.run(25_000);
+        assert_eq!(world.at_call(a).hung_up, None);
+        world.act(a, Act::Bye);
+    });
+}
+
+#[test]
+fn a_call_on_hold_that_nobody_comes_back_to_ends_after_eight_hours() {
+    const HOUR: u64 = 3_600_000;
+    both_ways(|world, caller, called, to| {
+        let (a, b) = world.establish(caller, called, to);
+        world.act(b, Act::Reinvite(Session::Direction("sendonly")));
+        world.run(8 * HOUR - 60_000);
+        assert_eq!(world.at_call(a).hung_up, None);
+        assert_eq!(world.at_call(b).hung_up, None);
+        world.run(120_000);
+        assert_eq!(world.at_call(a).hung_up, Some(By::Them));
+        assert_eq!(world.at_call(b).hung_up, Some(By::Them));
+        assert_eq!(last_end(world), (EndCause::MediaTimeout, 0, 0));
+    });
+}
+
+#[test]
 fn the_ports_of_a_call_that_is_over_pass_nothing_on() {
     both_ways(|world, caller, called, to| {
         let (a, b) = world.establish(caller, called, to);

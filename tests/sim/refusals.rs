@@ -1,4 +1,4 @@
-//! INVITEs that may not pass, each with its status and reason; and OPTIONS.
+//! INVITEs that may not pass, each with its status and reason.
 
 use std::time::Duration;
 
@@ -21,14 +21,7 @@ fn refused(agent: usize, to: &str, plan: &Plan, status: u16, reason: &str) {
         expect_refusal(world, agent, to, plan, status, reason);
         let others = world.agents.iter().map(|agent| agent.calls.len());
         assert_eq!(others.sum::<usize>(), 1);
-        assert_eq!(
-            world
-                .shards
-                .iter()
-                .map(|shard| shard.counters().calls)
-                .sum::<u64>(),
-            0
-        );
+        assert_eq!(world.calls_begun(), 0);
     });
 }
 
@@ -238,6 +231,34 @@ fn credentials_that_are_used_again_are_challenged_as_stale() {
             assert!(Challenge::parse(&value).unwrap().stale, "{value}");
         }
     });
+}
+
+fn with_digest_uri(uri: String) -> Plan {
+    Plan {
+        digest_uri: Some(uri),
+        ..with_account(PASSWORD, "SHA-256")
+    }
+}
+
+#[test]
+fn credentials_for_another_destination_are_forbidden() {
+    let plan = with_digest_uri(through(SECRET, "+4930901821"));
+    let reason = "Credentials Are For Another Request";
+    refused(PBX, &through(SECRET, OUTSIDE), &plan, 403, reason);
+}
+
+#[test]
+fn credentials_may_write_host_and_parameters_in_their_own_way() {
+    let written = format!("sip:{OUTSIDE}@gateway.example;user=phone");
+    for uri in [written, format!("sip:{}", host(SECRET))] {
+        play(|world| {
+            let plan = with_digest_uri(uri.clone());
+            let a = world.call(PBX, &through(SECRET, OUTSIDE), plan);
+            world.run(3_000);
+            assert_eq!(world.at_call(a).state, State::Talking, "{uri}");
+            world.act(a, Act::Bye);
+        });
+    }
 }
 
 #[test]
@@ -554,66 +575,6 @@ fn a_full_table_of_transactions_is_told_to_come_later() {
 }
 
 #[test]
-fn options_to_a_connectors_host_is_answered_and_recorded() {
-    play(|world| {
-        let options = options(&format!("sip:{}", host(SECRET)), 70);
-        world.inject("10.9.9.109:1024".parse().unwrap(), options);
-        world.run(1_000);
-        let answers = world.strays(crate::cast::PBX_NAT);
-        assert_eq!(answers[0].0, 200);
-        assert!(
-            answers[0]
-                .1
-                .header(HeaderName::Allow)
-                .unwrap()
-                .contains("INVITE")
-        );
-        let recorded = Event::OptionsReceived {
-            connector: connector_id(SECRET),
-            source: "10.9.9.109:1024".parse().unwrap(),
-        };
-        assert_eq!(world.events, [recorded]);
-    });
-}
-
-#[test]
-fn options_to_the_gateway_itself_is_a_ping_and_to_a_stranger_not_found() {
-    play(|world| {
-        for (uri, status) in [
-            ("sip:gateway.example", 200),
-            ("sip:198.51.100.1:5060", 200),
-            ("sip:elsewhere.example", 404),
-        ] {
-            world.inject("203.0.113.101:5060".parse().unwrap(), options(uri, 70));
-            world.run(40_000);
-            assert_eq!(world.strays(PBX).last().unwrap().0, status, "{uri}");
-        }
-        assert!(world.events.is_empty());
-    });
-}
-
-#[test]
-fn a_request_without_hops_left_goes_no_further() {
-    play(|world| {
-        world.inject(
-            "203.0.113.101:5060".parse().unwrap(),
-            options(&format!("sip:{}", host(SECRET)), 0),
-        );
-        world.run(1_000);
-        assert_eq!(world.strays(PBX)[0].0, 483);
-        assert!(world.events.is_empty());
-    });
-}
-
-fn options(uri: &str, hops: u8) -> String {
-    format!(
-        "OPTIONS {uri} SIP/2.0\r\nVia: SIP/2.0/UDP 10.1.2.3;rport;branch=z9hG4bK{hops}x\r\n\
-         Max-Forwards: {hops}\r\nFrom: <sip:a@b>;tag=1\r\nTo: <{uri}>\r\nCall-ID: {uri}\r\n\
-         CSeq: 7 OPTIONS\r\nContent-Length: 0\r\n\r\n"
-    )
-}
-
-#[test]
 fn an_invite_that_demands_an_extension_is_refused() {
     for name in ["Require", "Proxy-Require"] {
         let plan = Plan {
@@ -630,6 +591,65 @@ fn an_invite_that_demands_an_extension_is_refused() {
             assert_eq!(unsupported.as_deref(), Some("precondition"));
         });
     }
+}
+
+/// No response with this status arrives before the caller has sent its INVITE again.
+fn lose_first(world: &mut World, status: &'static str) {
+    world.lose = Some(Box::new(move |_, to_gateway, bytes| {
+        !to_gateway && bytes.starts_with(format!("SIP/2.0 {status} ").as_bytes())
+    }));
+}
+
+#[test]
+fn a_call_over_the_limit_is_refused_again_when_the_limit_would_admit_it() {
+    let one_a_second = |snapshot: &mut trunkline::shard::snapshot::Snapshot| {
+        let mut connector = (*snapshot.connectors[&connector_id(SLOW)]).clone();
+        if let Some(termination) = &mut connector.termination {
+            termination.cps_limit = 1;
+        }
+        snapshot.put_connector(connector);
+    };
+    play_with(
+        |_| {},
+        one_a_second,
+        |world| {
+            lose_first(world, "503");
+            let to = through(SLOW, OUTSIDE);
+            let calls = [(); 2].map(|()| world.call(PBX, &to, from("+12065550104")));
+            world.run(1_200);
+            world.lose = None;
+            let statuses = calls.map(|call| world.at_call(call).status());
+            assert!(statuses.contains(&Some(200)) && statuses.contains(&None));
+            // The INVITE comes again after 1.5 seconds, when the second is over.
+            world.run(3_000);
+            let refused = calls.map(|call| world.at_call(call).status() == Some(503));
+            assert_eq!(refused.iter().filter(|refused| **refused).count(), 1);
+            assert_eq!(world.calls_begun(), 1);
+            assert_eq!(world.agents[CARRIER].calls.len(), 1);
+            let talking = calls[usize::from(refused[0])];
+            world.act(talking, Act::Bye);
+        },
+    );
+}
+
+#[test]
+fn a_refusal_after_the_right_password_is_told_again_and_not_challenged() {
+    play(|world| {
+        lose_first(world, "403");
+        let plan = Plan {
+            from: OWN,
+            ..with_account(PASSWORD, "SHA-256")
+        };
+        let a = world.call(PBX, &through(SECRET, OUTSIDE), plan);
+        // The INVITE with credentials was sent after 20 ms, and again half a second later.
+        world.run(1_200);
+        assert_eq!(world.at_call(a).status(), None);
+        world.lose = None;
+        world.run(3_000);
+        let expected = (403, format!("Caller Id {OWN} is not valid"));
+        assert_eq!(world.at_call(a).outcome, Some(expected));
+        assert_eq!(world.at_call(a).statuses(), [407, 403]);
+    });
 }
 
 #[test]

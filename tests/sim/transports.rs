@@ -6,7 +6,7 @@ use crate::agent::call::{By, State};
 use crate::agent::plan::{Act, Plan, Session, When};
 use crate::cast::{
     CARRIER, CARRIER_TCP_V6, OUTSIDE, OUTSIDE_TCP_V6, OWN_TCP, OWN_V6, PBX_NAT, PBX_TCP, PBX_V6,
-    PLAIN, TCP, V6, inbound, play, through,
+    PLAIN, TCP, V6, both_ways, inbound, play, through,
 };
 
 /// Caller and its number, called side, Request-URI: every pair of transports and families.
@@ -124,6 +124,23 @@ fn a_peer_behind_a_translator_is_answered_and_called_back_where_it_is() {
             "nothing goes to the private address"
         );
     });
+}
+
+#[test]
+fn a_private_contact_of_a_public_peer_is_not_believed() {
+    for by_caller in [true, false] {
+        both_ways(&Plan::answers(), |world, caller, called, to| {
+            world.agents[caller].contact = Some("10.1.1.1:5060".parse().unwrap());
+            world.agents[called].contact = Some("10.2.2.2:5060".parse().unwrap());
+            let (a, b) = world.establish(caller, called, to);
+            assert!(world.at_call(b).acknowledged);
+            let (one, other) = if by_caller { (a, b) } else { (b, a) };
+            world.act(one, Act::Bye);
+            world.run(1_000);
+            assert_eq!(world.at_call(other).hung_up, Some(By::Them));
+            assert_eq!(world.undeliverable, 0);
+        });
+    }
 }
 
 #[test]

@@ -451,6 +451,20 @@ impl World {
         self.at(self.now, Happening::ToGateway { flow, bytes });
     }
 
+    /// Every shard says good-bye, now.
+    pub(crate) fn shut_down(&mut self) {
+        for shard in 0..self.shards.len() {
+            self.shards[shard].shutdown(self.now);
+            self.drain(shard);
+        }
+    }
+
+    /// Calls begun in all shards.
+    pub(crate) fn calls_begun(&self) -> u64 {
+        let shards = self.shards.iter();
+        shards.map(|shard| shard.counters().calls).sum()
+    }
+
     fn arrivals(&mut self, agent: usize, to_gateway: bool, bytes: &Bytes) -> Vec<Instant> {
         let arrivals = if self.agents[agent].transport.is_reliable() {
             let last = self.streams.entry((agent, to_gateway)).or_insert(self.now);

@@ -125,7 +125,11 @@ impl Call {
             core.media.expect(endpoint.id, audio.rtp, audio.rtcp);
         }
         if let Some(leg) = self.leg_mut(side) {
-            leg.on_hold = audio.direction.is_hold();
+            let was_on_hold = std::mem::replace(&mut leg.on_hold, audio.direction.is_hold());
+            if was_on_hold && !leg.on_hold {
+                // Media has the whole timeout to begin again.
+                self.media.last_flow = core.now;
+            }
         }
     }
 

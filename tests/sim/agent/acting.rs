@@ -156,7 +156,8 @@ impl Agent {
             .into_iter()
             .find(wanted)
             .expect("no such challenge");
-        let value = answer_to(&challenge, username, password, &call.target, 1);
+        let uri = call.plan.digest_uri.as_ref().unwrap_or(&call.target);
+        let value = answer_to(&challenge, username, password, uri, 1);
         self.send_invite(index, &[("Proxy-Authorization", value)], hands);
         true
     }

@@ -41,6 +41,8 @@ pub(crate) struct Agent {
     pub(crate) mark: String,
     /// What it says of itself.
     pub(crate) address: SocketAddr,
+    /// What its Contact says instead of its address.
+    pub(crate) contact: Option<SocketAddr>,
     /// Where its packets come from: another address behind a translator.
     pub(crate) source: SocketAddr,
     pub(crate) transport: Transport,
@@ -98,6 +100,7 @@ impl Agent {
         Self {
             mark: mark.to_owned(),
             address,
+            contact: None,
             source: address,
             transport,
             gateway,
@@ -281,7 +284,8 @@ impl Agent {
             Transport::Udp => "",
             Transport::Tcp | Transport::Tls => ";transport=tcp",
         };
-        format!("<sip:{}@{}{parameter}>", self.mark, self.address)
+        let address = self.contact.unwrap_or(self.address);
+        format!("<sip:{}@{address}{parameter}>", self.mark)
     }
 
     fn record_route(&self, plan: &Plan) -> String {

@@ -72,6 +72,8 @@ pub(crate) struct Plan {
     pub(crate) to_reinvite: ToReinvite,
     /// As caller: user name, password, algorithm (`MD5`, `SHA-256`).
     pub(crate) account: Option<(&'static str, &'static str, &'static str)>,
+    /// With `account`, the URI that the credentials are made for, where it is not the Request-URI.
+    pub(crate) digest_uri: Option<String>,
     /// As caller: header fields besides.
     pub(crate) extra: Vec<(&'static str, String)>,
     /// As caller: the number in From.
@@ -95,6 +97,7 @@ impl Plan {
             acks: Acks::All,
             to_reinvite: ToReinvite::Accept,
             account: None,
+            digest_uri: None,
             extra: Vec::new(),
             from: "+12065550100",
             record_route: false,
