@@ -1,17 +1,17 @@
 //! A call: two dialogs back to back.
 //!
 //! Leg A is the side the call came from, leg B the side it is sent to; of leg B there is one
-//! [`Attempt`] for each place tried, the last is the current one. An [`Exchange`] is one INVITE on its
+//! `Attempt` for each place tried, the last is the current one. An `Exchange` is one INVITE on its
 //! way from one leg to the other and back: the first one, and later each re-INVITE. Nothing of one leg's
 //! topology reaches the other: identifiers, Via, Contact, Record-Route, addresses and SDP origin are
 //! ours on each.
 //!
-//! - [`setup`](mod@setup): from the INVITE to its final response, failover
-//! - [`exchange`](mod@exchange): answers, ACK, retransmission of 2xx
-//! - [`established`](mod@established): requests within the dialogs
-//! - [`reinvite`](mod@reinvite): a re-INVITE on its way to the other leg
-//! - [`teardown`](mod@teardown): BYE, CANCEL, the end
-//! - [`anchor`](mod@anchor): what the call does with its media
+//! - `setup`: from the INVITE to its final response, failover
+//! - `exchange`: answers, ACK, retransmission of 2xx
+//! - `established`: requests within the dialogs
+//! - `reinvite`: a re-INVITE on its way to the other leg
+//! - `teardown`: BYE, CANCEL, the end
+//! - `anchor`: what the call does with its media
 
 mod anchor;
 mod established;
