@@ -17,7 +17,7 @@ import peers  # noqa: E402
 from held_calls import hold  # noqa: E402
 from node import CARRIER, GATEWAY, PBX, Connector, Node  # noqa: E402
 from ports import PortBlock  # noqa: E402
-from sipp import Sipp  # noqa: E402
+from sipp import Sipp, SippFailed
 
 CALLS = int(os.environ.get("TRUNKLINE_LOAD_CALLS", "2000"))
 RATES = [int(rate) for rate in os.environ.get("TRUNKLINE_LOAD_RATES", "100,200").split(",")]
@@ -92,8 +92,15 @@ def _calls(subject, ports, directory, rate, calls):
     called = Sipp("uas", subject.called[0], ports, directory, port=subject.called[1], **limit)
     caller = Sipp("uac", subject.caller, ports, directory, target=subject.target, rate=rate, extra=extra, **limit)
     with called, caller:
-        caller.wait()
-        called.wait()
+        try:
+            caller.wait()
+            called.wait()
+        except SippFailed as failure:
+            # A proxy with several workers passes a 180 on after its 200 now and then, which fails the
+            # call at SIPp. Its cost is known all the same; of Trunkline no call may fail.
+            if subject.node:
+                raise
+            print(f"  note: {failure}, a few calls failed", file=sys.stderr)
 
 
 def relayed_by_trunkline(shards):
