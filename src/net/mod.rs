@@ -428,11 +428,6 @@ impl Running {
         }
     }
 
-    /// Makes every shard look at the published snapshot now; to be called after a publish.
-    pub fn wake(&self) {
-        wake_all(&self.mailboxes);
-    }
-
     /// Whether every shard's thread is alive. One that ended has logged why.
     pub fn is_whole(&self) -> bool {
         !self.threads.iter().any(JoinHandle::is_finished)
@@ -445,7 +440,7 @@ impl Running {
 
     fn stop(&mut self) {
         self.shared.is_stopping.store(true, Ordering::Release);
-        self.wake();
+        wake_all(&self.mailboxes);
         for thread in self.threads.drain(..) {
             if thread.join().is_err() {
                 tracing::error!("a shard's thread had ended in a panic");

@@ -30,7 +30,7 @@ fn a_published_snapshot_reaches_every_shard_at_once() {
     let mut published = Snapshot::default();
     published.own_hosts.insert(Arc::from("new.example"));
     bench.snapshot.store(Arc::new(published));
-    bench.running.wake();
+    bench.running.handle().wake();
     let mut shards = [false; 2];
     while shards != [true; 2] {
         let shard = bench.see(|seen| match seen {

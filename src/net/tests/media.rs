@@ -59,7 +59,7 @@ fn each_shard_binds_its_own_ports_as_they_are_wanted_and_skips_taken_ones() {
     let mut ports = [Vec::new(), Vec::new()];
     while ports.iter().any(|ports| ports.len() < WANTED) {
         // Any turn is an occasion to bind more.
-        bench.running.wake();
+        bench.running.handle().wake();
         let (shard, port) = bench.see(|seen| match seen {
             Seen::Port(shard, port) => Some((usize::from(shard), port)),
             _ => None,
