@@ -476,6 +476,36 @@ fn an_advertised_address_must_be_one_that_peers_can_send_to() {
 }
 
 #[test]
+fn a_listener_may_have_an_address_of_each_family() {
+    let text = "[[sip.listener]]\ntransport = \"udp\"\nbind = [\"0.0.0.0:5060\", \"[::1]:5062\"]\n\
+                advertise = \"192.0.2.1:5061\"\n";
+    let config = load(text).expect("two families");
+    let listeners: Vec<_> = config
+        .sip
+        .listeners
+        .iter()
+        .map(|listener| (listener.bind.to_string(), listener.advertise.to_string()))
+        .collect();
+    let expected = [
+        ("0.0.0.0:5060", "192.0.2.1:5061"),
+        ("[::1]:5062", "[::1]:5062"),
+    ];
+    assert_eq!(
+        listeners,
+        expected.map(|(bind, shown)| (bind.into(), shown.into()))
+    );
+
+    let listener = |bind: &str| format!("[[sip.listener]]\ntransport = \"udp\"\nbind = {bind}\n");
+    let place = "3: key `sip.listener[0].bind`";
+    assert_refused(
+        &listener("[\"127.0.0.1:5060\", \"127.0.0.2:5060\"]"),
+        place,
+        "one family",
+    );
+    assert_refused(&listener("[]"), place, "missing");
+}
+
+#[test]
 fn nothing_is_there_twice() {
     assert_refused(
         &format!("{SMALLEST}{SMALLEST}"),

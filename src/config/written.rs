@@ -56,8 +56,8 @@ pub(super) struct Sip {
 #[serde(deny_unknown_fields, expecting = "a section")]
 pub(super) struct SipListener {
     pub(super) transport: Text,
-    pub(super) bind: Text,
-    pub(super) advertise: Text,
+    pub(super) bind: Option<Spanned<OneOrMore>>,
+    pub(super) advertise: Option<Spanned<OneOrMore>>,
 }
 
 #[derive(Deserialize, Default)]

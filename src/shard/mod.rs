@@ -375,6 +375,9 @@ impl Shard {
     }
 
     fn begin_call(&mut self, flow: Flow, request: Request) -> Result<(), Refusal> {
+        if self.core.transactions.is_merged(&request) {
+            return Err(Refusal::new(482, reason_phrase(482)));
+        }
         check_request(&request)?;
         if self.calls.len() >= self.core.settings.limits.calls_max {
             self.counters.refused_full += 1;

@@ -3,11 +3,9 @@
 
 use std::collections::HashMap;
 use std::collections::VecDeque;
-use std::hash::Hasher;
 use std::time::Duration;
 
 use bytes::Bytes;
-use siphasher::sip128::{Hasher128, SipHasher13};
 use slab::Slab;
 
 use super::ShardTimer;
@@ -17,7 +15,8 @@ use super::wheel::{TimerId, Wheel};
 use crate::config::{Limits, SipTimers};
 use crate::instant::Instant;
 use crate::sip::derived::{ack_of_failure, cancel_of};
-use crate::sip::message::{HeaderName, Method, Request, Response};
+use crate::sip::message::{Method, Request, Response};
+use crate::sip::transaction::key::Keys;
 use crate::sip::transaction::{Action, Timer, client, invite_client, invite_server, server};
 
 /// Who hears of a transaction.
@@ -50,12 +49,14 @@ pub(crate) struct Surroundings<'a> {
 #[derive(Debug)]
 pub(crate) struct Transactions {
     slots: Slab<Transaction>,
-    /// Server transactions by [`ServerKey`].
+    /// Server transactions by [`Keys::server`].
     servers: HashMap<u128, u32>,
+    /// Server transactions of INVITEs outside a dialog by [`Keys::merging`].
+    merging: HashMap<u128, u32>,
     generation: u32,
     maximum: usize,
     timers: SipTimers,
-    hash_key: [u8; 16],
+    keys: Keys,
     shard: u8,
 }
 
@@ -73,6 +74,8 @@ struct Transaction {
     key: u128,
     /// The CANCEL of this INVITE.
     cancel: Option<TransactionId>,
+    /// Its key in `merging`.
+    merge_key: Option<u128>,
     retransmission: Option<TimerId>,
     lifetime: Option<TimerId>,
     interval: Duration,
@@ -184,10 +187,11 @@ impl Transactions {
         Self {
             slots: Slab::new(),
             servers: HashMap::new(),
+            merging: HashMap::new(),
             generation: 0,
             maximum: limits.transactions_max,
             timers,
-            hash_key,
+            keys: Keys::new(hash_key),
             shard,
         }
     }
@@ -253,10 +257,28 @@ impl Transactions {
             true => Machine::InviteServer(invite_server::State::Proceeding),
             false => Machine::Server(server::State::Trying),
         };
-        let key = self.server_key(request, request.method);
+        let key = self.keys.server(request, request.method);
         let id = self.insert(machine, response_flow, user, key);
         self.servers.insert(key, id.slot);
+        if begins_dialog(request) {
+            let merge_key = self.keys.merging(request);
+            self.merging.insert(merge_key, id.slot);
+            if let Some(transaction) = self.slots.get_mut(id.slot as usize) {
+                transaction.merge_key = Some(merge_key);
+            }
+        }
         Some(id)
+    }
+
+    /// Whether an INVITE that matched no transaction came here before on another way and is still being
+    /// answered (RFC 3261 §8.2.2.2).
+    pub(crate) fn is_merged(&self, request: &Request) -> bool {
+        begins_dialog(request)
+            && self
+                .merging
+                .get(&self.keys.merging(request))
+                .and_then(|slot| self.slots.get(*slot as usize))
+                .is_some_and(Transaction::awaits_final_response)
     }
 
     fn insert(&mut self, machine: Machine, flow: Flow, user: User, key: u128) -> TransactionId {
@@ -271,6 +293,7 @@ impl Transactions {
             ack: Bytes::new(),
             key,
             cancel: None,
+            merge_key: None,
             retransmission: None,
             lifetime: None,
             interval: Duration::ZERO,
@@ -284,48 +307,9 @@ impl Transactions {
     /// The server transaction that a request belongs to (§17.2.3): for an ACK the INVITE's, for a CANCEL
     /// its own; for the transaction a CANCEL is about ask with [`Method::Invite`].
     pub(crate) fn find_server(&self, request: &Request, method: Method) -> Option<TransactionId> {
-        let slot = *self.servers.get(&self.server_key(request, method))?;
+        let slot = *self.servers.get(&self.keys.server(request, method))?;
         let generation = self.slots.get(slot as usize)?.generation;
         Some(TransactionId { slot, generation })
-    }
-
-    /// Branch, sent-by, method, Call-ID, From tag; for an RFC 2543 request without the magic cookie the fields of
-    /// §17.2.3's second list. A keyed hash, so that nobody can make two collide.
-    fn server_key(&self, request: &Request, method: Method) -> u128 {
-        let method = if method == Method::Ack {
-            Method::Invite
-        } else {
-            method
-        };
-        let mut hasher = SipHasher13::new_with_key(&self.hash_key);
-        let mut add = |text: &str| {
-            hasher.write(text.as_bytes());
-            hasher.write_u8(0xff);
-        };
-        add(if method == Method::Unknown {
-            request.method_token()
-        } else {
-            method.as_str()
-        });
-        if let Ok(via) = request.via() {
-            add(via.sent_by());
-            match via.branch() {
-                Some(branch) if branch.len() > 7 && branch.starts_with("z9hG4bK") => add(branch),
-                Some(_) | None => {
-                    add(request.uri());
-                    add(request.header(HeaderName::Via).unwrap_or_default());
-                }
-            }
-        }
-        // Branches can be guessed and sent-by shared by two sites with the same private addresses: what
-        // an ACK and a CANCEL have of their INVITE besides (§9.1, §17.1.1.3) must be right too.
-        add(request.call_id());
-        let from = request.from().ok();
-        add(from.and_then(|from| from.tag()).unwrap_or_default());
-        // A CSeq number sets requests apart that reuse a branch by mistake; an ACK and a CANCEL have
-        // their INVITE's.
-        add(&request.cseq().map_or(0, |cseq| cseq.number).to_string());
-        hasher.finish128().as_u128()
     }
 
     /// The client transaction that a response belongs to (§17.1.3).
@@ -384,12 +368,7 @@ impl Transactions {
 
     /// Whether a server transaction of an INVITE has no final response yet.
     pub(crate) fn awaits_final_response(&self, id: TransactionId) -> bool {
-        self.get(id).is_some_and(|transaction| {
-            matches!(
-                transaction.machine,
-                Machine::InviteServer(invite_server::State::Proceeding)
-            )
-        })
+        self.get(id).is_some_and(Transaction::awaits_final_response)
     }
 
     /// A response came for a client transaction.
@@ -465,6 +444,11 @@ impl Transactions {
         match transaction.machine {
             Machine::InviteServer(_) | Machine::Server(_) => {
                 self.servers.remove(&transaction.key);
+                if let Some(key) = transaction.merge_key
+                    && self.merging.get(&key) == Some(&id.slot)
+                {
+                    self.merging.remove(&key);
+                }
             }
             Machine::InviteClient(_) | Machine::Client(_) => {}
         }
@@ -536,7 +520,19 @@ fn of_status(status: u16) -> Happening {
     }
 }
 
+/// Whether a request is an INVITE outside a dialog.
+fn begins_dialog(request: &Request) -> bool {
+    request.method == Method::Invite && request.to().is_ok_and(|to| to.tag().is_none())
+}
+
 impl Transaction {
+    fn awaits_final_response(&self) -> bool {
+        matches!(
+            self.machine,
+            Machine::InviteServer(invite_server::State::Proceeding)
+        )
+    }
+
     /// Starts a timer; returns what to do instead where it fires at once.
     fn start_timer(
         &mut self,

@@ -267,3 +267,22 @@ fn messages_with_bytes_changed_break_nothing() {
         }
     });
 }
+
+#[test]
+fn an_invite_that_comes_on_two_ways_becomes_one_call() {
+    play(|world| {
+        let first = request("INVITE", "")
+            .replace("sip:+4930901820@gateway.example", &through(PLAIN, OUTSIDE))
+            .replace("From: <sip:+4930901820@x>", "From: <sip:+12065550100@x>");
+        let second = first.replace("z9hG4bK-", "z9hG4bK-other-way-");
+        // RFC 3261 §8.2.2.2: while the first is being answered, the second is refused.
+        let answers = send(world, &first);
+        assert_eq!(answers.first(), Some(&100), "{answers:?}");
+        assert_eq!(send(world, &second).first(), Some(&482));
+        assert_eq!(world.calls_begun(), 1);
+        // A later request of that sender is one of its own.
+        let later = second.replace("CSeq: 1 ", "CSeq: 2 ");
+        assert_eq!(send(world, &later).first(), Some(&100));
+        assert_eq!(world.calls_begun(), 2);
+    });
+}

@@ -4,6 +4,7 @@
 //! one is read. What concerns several keys at once is left to `conflict`.
 
 mod carrier;
+mod families;
 mod media;
 mod node;
 mod sip;

@@ -60,11 +60,12 @@ impl Settler<'_> {
         (settings, listeners)
     }
 
+    /// One listener for each address.
     fn listener(
         &mut self,
         section: &Section,
         written: written::SipListener,
-    ) -> Option<Placed<SipListener>> {
+    ) -> Vec<Placed<SipListener>> {
         let transport = self.required(
             section,
             "transport",
@@ -75,41 +76,39 @@ impl Settler<'_> {
                 served @ (Transport::Udp | Transport::Tcp) => Ok(served),
             },
         );
-        let bind = self.required(
-            section,
-            "bind",
-            written.bind,
-            value::SOCKET_ADDRESS,
-            value::peer_address,
-        );
-        let advertised = written.advertise.is_some();
-        let (transport, bind) = match (transport, bind) {
-            (Some(transport), Some(bind)) => (transport, bind),
-            (_, _) => return None,
+        let bind = match written.bind {
+            Some(bind) => self.addresses(section, "bind", bind, value::peer_address),
+            None => {
+                let expected = value::SOCKET_ADDRESS;
+                self.refuse(
+                    section.key("bind"),
+                    section.line,
+                    Problem::Missing { expected },
+                );
+                None
+            }
         };
-        let advertise = self.optional(
-            section,
-            "advertise",
-            written.advertise,
-            bind.value,
-            value::peer_address,
-        )?;
-        if let Some(problem) =
-            value::advertise_problem(bind.value.ip(), advertise.value.ip(), advertised)
-        {
-            let place = if advertised { &advertise } else { &bind };
-            self.errors.push(place.refused(problem));
-            return None;
-        }
-        Some(Placed {
+        let advertise = written
+            .advertise
+            .map(|advertise| self.addresses(section, "advertise", advertise, value::peer_address));
+        let (Some(transport), Some(bind), Some(advertise)) = (
+            transport,
+            bind,
+            advertise.map_or(Some(None), |advertise| advertise.map(Some)),
+        ) else {
+            return Vec::new();
+        };
+        let pairs = self.pairs(&bind, advertise.as_ref()).unwrap_or_default();
+        let listener = |(address, advertise)| Placed {
             value: SipListener {
                 transport: transport.value,
-                bind: bind.value,
-                advertise: advertise.value,
+                bind: address,
+                advertise,
             },
-            key: bind.key,
+            key: bind.key.clone(),
             line: bind.line,
-        })
+        };
+        pairs.into_iter().map(listener).collect()
     }
 
     fn timers(&mut self, written: Option<Spanned<written::SipTimers>>) -> Option<SipTimers> {

@@ -8,6 +8,7 @@
 pub mod client;
 pub mod invite_client;
 pub mod invite_server;
+pub mod key;
 pub mod server;
 #[cfg(test)]
 mod tests;
