@@ -27,16 +27,21 @@ pub struct Minted {
 }
 
 impl Minted {
+    /// What a tag begins with.
+    pub const MARK: &[u8] = MARK.as_bytes();
+    /// Bytes of a tag.
+    pub const TAG_BYTES: usize = MARK.len() + DIGITS;
+
     /// As a tag.
     pub fn tag(self) -> String {
-        let mut text = String::with_capacity(MARK.len() + DIGITS);
+        let mut text = String::with_capacity(Self::TAG_BYTES);
         self.write(&mut text);
         text
     }
 
     /// As a Via branch.
     pub fn branch(self) -> String {
-        let mut text = String::with_capacity(COOKIE.len() + MARK.len() + DIGITS);
+        let mut text = String::with_capacity(COOKIE.len() + Self::TAG_BYTES);
         text.push_str(COOKIE);
         self.write(&mut text);
         text

@@ -8,18 +8,17 @@
 pub mod core;
 pub mod identifiers;
 pub mod io;
+mod owner;
 pub mod random;
 pub mod snapshot;
 pub(crate) mod transactions;
 pub mod wheel;
 
-use std::hash::Hasher;
 use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use bytes::Bytes;
-use siphasher::sip::SipHasher13;
 use slab::Slab;
 
 use self::core::Core;
@@ -34,9 +33,7 @@ use crate::gateway::limiter::CallLimiter;
 use crate::gateway::{Admission, Refusal, origination, termination};
 use crate::instant::Instant;
 use crate::media::{Forward, MediaSocket};
-use crate::sip::message::{
-    Fields, HeaderName, Message, Method, ParseError, Rejected, Request, Response,
-};
+use crate::sip::message::{HeaderName, Message, Method, ParseError, Rejected, Request, Response};
 use crate::sip::transaction::Timer;
 use crate::sip::uri::{Scheme, Uri};
 use crate::sip::writer::reason_phrase;
@@ -222,7 +219,7 @@ impl Shard {
 
     /// The shard that a message belongs to: what we minted says so, anything else goes by Call-ID.
     pub fn owner(&self, message: &[u8]) -> u8 {
-        owner_of(message, &self.core.settings)
+        owner::of(message, &self.core.settings)
     }
 
     fn on_message(&mut self, flow: Flow, bytes: Bytes) {
@@ -487,35 +484,6 @@ impl Shard {
             held.call = Some(call);
         }
     }
-}
-
-/// The shard that a message belongs to (see [`Shard::owner`]).
-fn owner_of(message: &[u8], settings: &Settings) -> u8 {
-    let parsed = Message::parse(Bytes::copy_from_slice(message), &settings.limits);
-    let minted = |text: Option<&str>, read: fn(&str) -> Option<Minted>| {
-        text.and_then(read)
-            .map(|minted| minted.shard)
-            .filter(|shard| *shard < settings.shards)
-    };
-    let owner = match &parsed {
-        Ok(Message::Request(request)) => {
-            minted(request.to().ok().and_then(|to| to.tag()), Minted::from_tag)
-                .or_else(|| Some(owner_by_call_id(request, settings)))
-        }
-        Ok(Message::Response(response)) => minted(
-            response.via().ok().and_then(|via| via.branch()),
-            Minted::from_branch,
-        ),
-        Err(_) => None,
-    };
-    owner.unwrap_or(settings.shard)
-}
-
-fn owner_by_call_id(fields: &Fields, settings: &Settings) -> u8 {
-    let mut hasher = SipHasher13::new_with_key(&settings.secret);
-    hasher.write(fields.call_id().as_bytes());
-    // Below 256: the modulus is.
-    (hasher.finish() % u64::from(settings.shards.max(1))) as u8
 }
 
 fn refusal_of(error: &ParseError) -> Refusal {
