@@ -77,6 +77,15 @@ impl LocalDescription {
             self.version += 1;
             self.sent = description;
         }
+        self.text()
+    }
+
+    /// The last description, where there is one.
+    pub fn last(&self) -> Option<Bytes> {
+        (!self.sent.is_empty()).then(|| self.text())
+    }
+
+    fn text(&self) -> Bytes {
         let mut text = Vec::with_capacity(self.sent.len() + 64);
         put(
             &mut text,

@@ -130,6 +130,11 @@ impl SessionDescription {
         })
     }
 
+    /// The description as the peer wrote it.
+    pub fn as_bytes(&self) -> &Bytes {
+        &self.text
+    }
+
     /// How many `m=` lines it has, declined ones included.
     pub fn media_count(&self) -> usize {
         self.media.len()

@@ -28,7 +28,10 @@ use crate::sip::writer::Writer;
 use crate::telemetry::Event;
 
 /// The methods that are served, as an Allow value (RFC 3261 §20.5).
-pub(crate) const ALLOW: &str = "INVITE, ACK, CANCEL, BYE, OPTIONS";
+pub(crate) const ALLOW: &str = "INVITE, ACK, CANCEL, BYE, OPTIONS, UPDATE";
+
+/// The extensions that are served, as option tags (RFC 3261 §19.2).
+const OPTION_TAGS: [&str; 0] = [];
 
 /// How long a challenge may be answered.
 const NONCE_LIFETIME: Duration = Duration::from_secs(300);
@@ -197,6 +200,12 @@ impl Core {
         );
     }
 
+    /// Adds what a peer has to know of us for requests within the dialog: Contact and Allow.
+    pub(crate) fn write_capabilities(&self, writer: &mut Writer<'_>, flow: &Flow) {
+        self.write_contact(writer, flow);
+        writer.field(HeaderName::Allow, &[ALLOW]);
+    }
+
     /// Place and branch for a request; `None` where the table of transactions is full.
     pub(crate) fn ticket(&mut self) -> Option<Ticket> {
         let secret = self.random.next_u64();
@@ -259,9 +268,20 @@ impl Core {
     /// Answers a request through a server transaction of its own.
     pub(crate) fn reply(&mut self, request: &Request, flow: &Flow, refusal: &Refusal) {
         let response = self.write_refusal(request, flow, refusal);
+        self.reply_with(request, flow, refusal.status, response);
+    }
+
+    /// Sends a response through a server transaction of its own.
+    pub(crate) fn reply_with(
+        &mut self,
+        request: &Request,
+        flow: &Flow,
+        status: u16,
+        response: Bytes,
+    ) {
         let back = response_flow(request, flow);
         match self.transactions.start_server(request, back, User::Nobody) {
-            Some(server) => self.respond(server, refusal.status, &response),
+            Some(server) => self.respond(server, status, &response),
             None => self.send_plain(back, response),
         }
     }
@@ -273,7 +293,7 @@ impl Core {
         self.send_plain(back, response);
     }
 
-    fn write_refusal(&self, request: &Fields, flow: &Flow, refusal: &Refusal) -> Bytes {
+    pub(crate) fn write_refusal(&self, request: &Fields, flow: &Flow, refusal: &Refusal) -> Bytes {
         let mut out = Vec::with_capacity(MESSAGE_BYTES);
         let tag = self.stateless_tag(request);
         let mut writer = write_response(
@@ -306,9 +326,8 @@ impl Core {
                 writer.field(HeaderName::Accept, &["application/sdp"]);
             }
             420 => {
-                let required = [HeaderName::Require, HeaderName::ProxyRequire];
-                for value in required.into_iter().flat_map(|name| request.headers(name)) {
-                    writer.field(HeaderName::Unsupported, &[value]);
+                for option in unsupported_options(request) {
+                    writer.field(HeaderName::Unsupported, &[option]);
                 }
             }
             0..=199 | 201..=404 | 406..=414 | 416..=419 | 421.. => {}
@@ -331,6 +350,20 @@ impl Core {
         );
         format!("{:016x}", hasher.finish())
     }
+}
+
+/// The option tags that a request demands and that are not served (RFC 3261 §8.2.2.3): a gateway is no
+/// proxy, so nothing that is demanded of one is.
+pub(crate) fn unsupported_options(request: &Fields) -> impl Iterator<Item = &str> {
+    let is_served = |option: &&str| {
+        OPTION_TAGS
+            .iter()
+            .any(|served| served.eq_ignore_ascii_case(option))
+    };
+    request
+        .values(HeaderName::Require)
+        .filter(move |option| !is_served(option))
+        .chain(request.values(HeaderName::ProxyRequire))
 }
 
 /// Where responses to a request go.

@@ -21,8 +21,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 use slab::Slab;
 
-use self::core::Core;
 pub use self::core::Settings;
+use self::core::{Core, unsupported_options};
 use self::identifiers::{CallId, Minted};
 use self::io::{Flow, Input, Output, TransactionId};
 use self::snapshot::Snapshot;
@@ -33,7 +33,7 @@ use crate::gateway::limiter::CallLimiter;
 use crate::gateway::{Admission, Refusal, origination, termination};
 use crate::instant::Instant;
 use crate::media::{Forward, MediaSocket};
-use crate::sip::message::{HeaderName, Message, Method, ParseError, Rejected, Request, Response};
+use crate::sip::message::{Message, Method, ParseError, Rejected, Request, Response};
 use crate::sip::transaction::Timer;
 use crate::sip::uri::{Scheme, Uri};
 use crate::sip::writer::reason_phrase;
@@ -495,13 +495,9 @@ fn check_request(request: &Request) -> Result<(), Refusal> {
     if request.max_forwards().ok().flatten() == Some(0) {
         return Err(Refusal::new(483, reason_phrase(483)));
     }
-    let demands = [HeaderName::Require, HeaderName::ProxyRequire];
-    match demands
-        .into_iter()
-        .any(|name| request.header(name).is_some())
-    {
-        true => Err(Refusal::new(420, reason_phrase(420))),
-        false => Ok(()),
+    match unsupported_options(request).next() {
+        Some(_) => Err(Refusal::new(420, reason_phrase(420))),
+        None => Ok(()),
     }
 }
 

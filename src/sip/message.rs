@@ -169,6 +169,12 @@ impl Fields {
         self.headers(name).flat_map(Elements::new)
     }
 
+    /// Whether a comma-separated list holds a token, in any case.
+    pub fn lists(&self, name: HeaderName, token: &str) -> bool {
+        self.values(name)
+            .any(|value| value.eq_ignore_ascii_case(token))
+    }
+
     /// The value of every header field whose name is none of ours; compared in any case.
     pub fn named<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
         self.all()

@@ -30,4 +30,5 @@ mod refusals;
 mod reinvites;
 mod shutting_down;
 mod transports;
+mod updates;
 mod world;

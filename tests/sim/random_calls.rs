@@ -225,6 +225,7 @@ fn called_plan(rng: &mut Rng) -> Plan {
 fn talking_plan(rng: &mut Rng) -> Plan {
     let mut plan = Plan::idle();
     plan.record_route = rng.chance(200);
+    plan.takes_update = rng.chance(500);
     plan.to_reinvite = match rng.below(100) {
         0..80 => ToReinvite::Accept,
         80..90 => ToReinvite::Refuse(*rng.pick(&[488, 491, 500, 503, 408])),
@@ -238,10 +239,15 @@ fn talking_plan(rng: &mut Rng) -> Plan {
             Session::Direction("sendrecv"),
             Session::Moved,
             Session::Late,
+            Session::Same,
         ]);
         // Often at the same time on both sides.
         let after = 1_000 * rng.below(20) + rng.below(40);
-        plan = plan.then(When::Answered, after, Act::Reinvite(session));
+        let act = match rng.chance(300) {
+            true => Act::Update(session),
+            false => Act::Reinvite(session),
+        };
+        plan = plan.then(When::Answered, after, act);
     }
     if rng.chance(50) {
         let after = rng.below(10_000);

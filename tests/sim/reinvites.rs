@@ -76,17 +76,90 @@ fn a_late_offer_is_carried_across() {
 }
 
 #[test]
-fn of_two_that_meet_none_wins() {
+fn of_two_that_meet_one_waits_in_the_gateway_and_gets_through() {
     each_side(|world, one, other| {
+        let before = world.now;
         world.act(one, Act::Reinvite(Session::Moved));
         world.act(other, Act::Reinvite(Session::Direction("sendonly")));
-        world.run(3_000);
-        assert_eq!(world.at_call(one).reinvite_answers, [491]);
+        world.run(1);
+        while world.at_call(one).reinvite_answers.is_empty() {
+            world.run(10);
+        }
+        // RFC 3261 §14.1: 2.1 to 4 s on a leg whose Call-ID is ours, 0 to 2 s on the other.
+        let waited = world.now.since(before).as_millis();
+        assert!(waited < 4_100, "{waited} ms");
+        assert_eq!(world.at_call(one).reinvite_answers, [200]);
         assert_eq!(world.at_call(other).reinvite_answers, [491]);
+        assert_eq!(world.at_call(other).reinvites, 2);
         assert_eq!(world.at_call(one).state, State::Talking);
+    });
+}
+
+#[test]
+fn one_that_meets_another_again_and_again_is_told_so() {
+    let plan = Plan {
+        to_reinvite: ToReinvite::Refuse(491),
+        ..Plan::answers()
+    };
+    each_side_with(plan, |world, one, other| {
         world.act(one, Act::Reinvite(Session::Moved));
+        world.run(9_000);
+        assert_eq!(world.at_call(one).reinvite_answers, [491]);
+        assert_eq!(world.at_call(other).reinvites, 3);
+        assert_eq!(world.at_call(other).hung_up, None);
+    });
+}
+
+#[test]
+fn one_that_waits_can_be_cancelled() {
+    let plan = Plan {
+        to_reinvite: ToReinvite::Refuse(491),
+        ..Plan::answers()
+    };
+    each_side_with(plan, |world, one, other| {
+        world.act(one, Act::Reinvite(Session::Moved));
+        while world.at_call(other).reinvites == 0 {
+            world.run(1);
+        }
+        world.run(25);
+        world.act(one, Act::Cancel);
+        world.run(9_000);
+        assert_eq!(world.at_call(one).reinvite_answers, [487]);
+        assert_eq!(world.at_call(other).hung_up, None);
+    });
+}
+
+#[test]
+fn one_that_waits_gives_way_to_the_other_sides() {
+    each_side(|world, one, other| {
+        world.agents[other.agent].calls[other.call].plan.to_reinvite = ToReinvite::Refuse(491);
+        world.act(one, Act::Reinvite(Session::Moved));
+        while world.at_call(other).reinvites == 0 {
+            world.run(1);
+        }
+        world.run(22);
+        world.act(other, Act::Reinvite(Session::Direction("sendonly")));
+        world.run(9_000);
+        let outcomes = (
+            world.at_call(one).reinvite_answers.clone(),
+            world.at_call(other).reinvite_answers.clone(),
+        );
+        assert_eq!(outcomes, (vec![491], vec![200]));
+    });
+}
+
+#[test]
+fn one_that_says_the_same_again_does_not_reach_the_other_side() {
+    each_side(|world, one, other| {
+        world.act(one, Act::Reinvite(Session::Same));
         world.run(1_000);
-        assert_eq!(world.at_call(one).reinvite_answers, [491, 200]);
+        assert_eq!(world.at_call(one).reinvite_answers, [200]);
+        assert_eq!(world.at_call(other).reinvites, 0);
+        assert!(world.send_rtp(one).is_some() && world.send_rtp(other).is_some());
+        // What has changed since is no repetition any more.
+        world.act(one, Act::Reinvite(Session::Direction("sendonly")));
+        world.run(1_000);
+        assert_eq!(world.at_call(other).reinvites, 1);
     });
 }
 

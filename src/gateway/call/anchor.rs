@@ -125,6 +125,7 @@ impl Call {
             core.media.expect(endpoint.id, audio.rtp, audio.rtcp);
         }
         if let Some(leg) = self.leg_mut(side) {
+            leg.remote = description.as_bytes().clone();
             let was_on_hold = std::mem::replace(&mut leg.on_hold, audio.direction.is_hold());
             if was_on_hold && !leg.on_hold {
                 // Media has the whole timeout to begin again.

@@ -1,14 +1,17 @@
-//! Requests that come within the call's dialogs: BYE, re-INVITE, OPTIONS.
+//! Requests that come within the call's dialogs: BYE, re-INVITE, OPTIONS; UPDATE has a file of its own.
+
+use bytes::Bytes;
 
 use super::anchor::description_in;
+use super::offer_answer::{Event, Fault};
 use super::setup::write_trying;
 use super::{Call, Exchange, Side, State};
 use crate::gateway::Refusal;
-use crate::shard::core::{Core, finished, message_buffer, response_flow};
+use crate::shard::core::{Core, finished, message_buffer, response_flow, unsupported_options};
 use crate::shard::io::Flow;
 use crate::shard::transactions::User;
 use crate::sip::message::{HeaderName, Method, Request};
-use crate::sip::response::{behind_nat, write_response};
+use crate::sip::response::write_response;
 use crate::sip::writer::reason_phrase;
 use crate::telemetry::EndCause;
 
@@ -28,15 +31,20 @@ impl Call {
             core.reply(&request, &flow, &Refusal::new(500, "CSeq Out Of Order"));
             return;
         }
+        // RFC 3261 §8.2.2.3
+        if unsupported_options(&request).next().is_some() {
+            core.reply(&request, &flow, &Refusal::new(420, reason_phrase(420)));
+            return;
+        }
         match request.method {
             Method::Bye => self.on_bye(core, side, &request, &flow),
             Method::Invite => self.on_reinvite(core, side, request, flow),
             Method::Options => core.reply(&request, &flow, &Refusal::new(200, "OK")),
+            Method::Update => self.on_update(core, side, request, flow),
             Method::Ack
             | Method::Cancel
             | Method::Register
             | Method::Prack
-            | Method::Update
             | Method::Info
             | Method::Refer
             | Method::Subscribe
@@ -87,26 +95,8 @@ impl Call {
             );
             return;
         }
-        // RFC 3261 §8.2.2.3
-        if request.header(HeaderName::Require).is_some() {
-            self.refuse_invite(
-                core,
-                side,
-                &request,
-                &flow,
-                &Refusal::new(420, reason_phrase(420)),
-            );
-            return;
-        }
-        if let Some(exchange) = &self.exchange {
-            // RFC 3261 §14.2: one of its own is under way, or one of ours.
-            let refusal = match exchange.from == side {
-                true => Refusal {
-                    retry_after: Some(1),
-                    ..Refusal::new(500, "Another INVITE Is In Progress")
-                },
-                false => Refusal::new(491, reason_phrase(491)),
-            };
+        self.give_way_to(core, side);
+        if let Some(refusal) = self.invite_collision(side) {
             self.refuse_invite(core, side, &request, &flow, &refusal);
             return;
         }
@@ -114,14 +104,9 @@ impl Call {
             Ok(offer) => offer,
             Err(refusal) => return self.refuse_invite(core, side, &request, &flow, &refusal),
         };
-        let id = self.id;
-        let Some(leg) = self.leg_mut(side) else {
-            return;
-        };
-        leg.dialog.refresh_target(&request);
-        leg.flow = flow;
-        leg.behind_nat = request.via().is_ok_and(|via| behind_nat(&via, flow.remote));
-        let user = User::Leg(id, leg.number);
+        self.hear(side, &request, flow);
+        let Some(leg) = self.leg(side) else { return };
+        let user = User::Leg(self.id, leg.number);
         let Some(server) =
             core.transactions
                 .start_server(&request, response_flow(&request, &flow), user)
@@ -142,8 +127,41 @@ impl Call {
             answered: None,
         };
         core.respond(server, 100, &write_trying(&exchange));
+        let has_offer = exchange.offer.is_some();
         self.exchange = Some(exchange);
-        self.pass_reinvite(core, side.other());
+        self.glares = 0;
+        if has_offer {
+            self.note(side, Event::ReceiveOffer);
+        }
+        match self.session_again(side) {
+            Some(session) => self.answer_session_again(core, side, &session),
+            None => self.pass_reinvite(core, side.other()),
+        }
+    }
+
+    /// Why no re-INVITE may come from this side now (RFC 3261 §14.2).
+    fn invite_collision(&self, side: Side) -> Option<Refusal> {
+        match &self.exchange {
+            Some(exchange) if exchange.from == side => Some(Fault::Theirs.refusal()),
+            Some(_) => Some(Fault::Ours.refusal()),
+            None => self.offer_collision(side),
+        }
+    }
+
+    /// What we said last on this leg, where the exchange's offer is the peer's last description to the
+    /// letter: the peer refreshes its session, and the other leg has nothing to do with that.
+    fn session_again(&self, side: Side) -> Option<Bytes> {
+        let offer = self.exchange.as_ref()?.offer.as_ref()?;
+        let leg = self.leg(side)?;
+        match *offer.as_bytes() == leg.remote {
+            true => leg.local.last(),
+            false => None,
+        }
+    }
+
+    fn answer_session_again(&mut self, core: &mut Core, side: Side, session: &Bytes) {
+        self.note(side, Event::SendAnswer);
+        self.answer_success(core, session, None, 0);
     }
 
     /// Answers the exchange's INVITE with a failure, which ends the exchange.
@@ -151,6 +169,9 @@ impl Call {
         let Some(exchange) = self.exchange.take() else {
             return;
         };
+        for side in [Side::A, Side::B] {
+            self.note(side, Event::Reject);
+        }
         let Some(leg) = self.leg(exchange.from) else {
             return;
         };

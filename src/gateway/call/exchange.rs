@@ -5,9 +5,11 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use super::anchor::description_in;
-use super::{Answered, Call, CallTimer, Leg, Side, State};
+use super::offer_answer::Event;
+use super::{Answered, Call, CallTimer, Exchange, Leg, Side, State};
 use crate::sdp::SessionDescription;
-use crate::shard::core::{ALLOW, Core, finished, message_buffer};
+use crate::shard::core::{Core, finished, message_buffer};
+use crate::shard::io::Flow;
 use crate::sip::message::{HeaderName, Method, Request, Response};
 use crate::sip::response::write_response;
 use crate::telemetry::EndCause;
@@ -39,9 +41,15 @@ impl Call {
         let (body, late_offer) = match (offer, description, early) {
             (Some(offer), Some(answer), _) | (Some(offer), None, Some(answer)) => {
                 self.acknowledge(core, other, other_cseq, None);
+                self.note(other, Event::ReceiveAnswer);
+                self.note(from, Event::SendAnswer);
                 (self.answer_for(core, from, &offer, &answer), None)
             }
-            (None, Some(offer), _) => (self.offer_for(core, from, &offer), Some(offer)),
+            (None, Some(offer), _) => {
+                self.note(other, Event::ReceiveOffer);
+                self.note(from, Event::SendOffer);
+                (self.offer_for(core, from, &offer), Some(offer))
+            }
             (Some(_) | None, None, _) => {
                 self.acknowledge(core, other, other_cseq, None);
                 return Err(Unanswerable);
@@ -78,7 +86,7 @@ impl Call {
     }
 
     /// Sends our 2xx, and again until its ACK comes.
-    fn answer_success(
+    pub(super) fn answer_success(
         &mut self,
         core: &mut Core,
         body: &Bytes,
@@ -115,20 +123,31 @@ impl Call {
         reason: &str,
         body: &Bytes,
     ) -> Bytes {
-        let (Some(exchange), Some(leg)) = (&self.exchange, self.leg(side)) else {
+        let Some(Exchange { request, flow, .. }) = &self.exchange else {
+            return Bytes::new();
+        };
+        self.write_answer_to(core, side, (request, flow), (status, reason), body)
+    }
+
+    /// A provisional or success response of leg `side` to a request that came so.
+    pub(super) fn write_answer_to(
+        &self,
+        core: &Core,
+        side: Side,
+        (request, flow): (&Request, &Flow),
+        (status, reason): (u16, &str),
+        body: &Bytes,
+    ) -> Bytes {
+        let Some(leg) = self.leg(side) else {
             return Bytes::new();
         };
         let mut out = message_buffer();
         let tag = leg.tag(self.id, core.settings.shard);
-        let (request, source) = (&exchange.request, exchange.flow.remote);
-        let mut writer = write_response(&mut out, request, source, status, reason, Some(&tag));
-        if status < 300 {
-            for value in request.headers(HeaderName::RecordRoute) {
-                writer.field(HeaderName::RecordRoute, &[value]);
-            }
-            core.write_contact(&mut writer, &exchange.flow);
-            writer.field(HeaderName::Allow, &[ALLOW]);
+        let mut writer = write_response(&mut out, request, flow.remote, status, reason, Some(&tag));
+        for value in request.headers(HeaderName::RecordRoute) {
+            writer.field(HeaderName::RecordRoute, &[value]);
         }
+        core.write_capabilities(&mut writer, flow);
         match body.is_empty() {
             true => writer.end(),
             false => writer.body("application/sdp", body),
@@ -199,6 +218,8 @@ impl Call {
         if let Some(offer) = late_offer {
             let answer = description_in(request).unwrap_or_default();
             let is_answered = answer.is_some();
+            self.note(side, Event::ReceiveAnswer);
+            self.note(side.other(), Event::SendAnswer);
             let body =
                 answer.and_then(|answer| self.answer_for(core, side.other(), &offer, &answer));
             self.acknowledge(core, side.other(), other_cseq, body.as_ref());
@@ -274,7 +295,7 @@ pub(super) fn write_ack(
     cseq: u32,
     branch: &str,
     body: Option<&Bytes>,
-) -> (crate::shard::io::Flow, Bytes) {
+) -> (Flow, Bytes) {
     let flow = leg.request_flow(core);
     let mut out = message_buffer();
     let writer = core.write_in_dialog(&mut out, &leg.dialog, Method::Ack, cseq, &flow, branch);

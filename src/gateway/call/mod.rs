@@ -9,16 +9,20 @@
 //! - `setup`: from the INVITE to its final response, failover
 //! - `exchange`: answers, ACK, retransmission of 2xx
 //! - `established`: requests within the dialogs
-//! - `reinvite`: a re-INVITE on its way to the other leg
+//! - `reinvite`: a re-INVITE on its way to the other leg; `update`: UPDATE; `glare`: both at once
+//! - `offer_answer`: whose turn it is to describe the session on a leg
 //! - `teardown`: BYE, CANCEL, the end
 //! - `anchor`: what the call does with its media
 
 mod anchor;
 mod established;
 mod exchange;
+mod glare;
+mod offer_answer;
 mod reinvite;
 mod setup;
 mod teardown;
+mod update;
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -37,8 +41,10 @@ use crate::shard::io::{Flow, TransactionId};
 use crate::shard::snapshot::VoiceConnector;
 use crate::shard::wheel::TimerId;
 use crate::sip::dialog::Dialog;
-use crate::sip::message::{Request, Response};
+use crate::sip::message::{Fields, HeaderName, Method, Request, Response};
+use crate::sip::response::behind_nat;
 use crate::sip::uri::Uri;
+use crate::sip::writer::reason_phrase;
 use crate::telemetry::{CallFacts, Direction};
 
 /// The number of leg A in tags; attempts count from 1.
@@ -57,6 +63,12 @@ pub struct Call {
     best_failure: Option<Refusal>,
     exchange: Option<Exchange>,
     reinvite: Option<Reinvite>,
+    /// An UPDATE with an offer, until it is answered.
+    update: Option<update::Update>,
+    sent_update: Option<update::SentUpdate>,
+    glare: Option<glare::Glare>,
+    /// How often the request at hand met another one.
+    glares: u8,
     media: anchor::Anchor,
     answered: Option<Instant>,
     /// Timer C of the current attempt.
@@ -104,6 +116,11 @@ struct Leg {
     local: LocalDescription,
     /// The peer's last description did not ask for media both ways.
     on_hold: bool,
+    /// The peer's last description, as text.
+    remote: Bytes,
+    negotiation: offer_answer::State,
+    /// The peer's Allow has UPDATE.
+    takes_update: bool,
     /// The ACK of the last 2xx on this leg, with its CSeq number, for when the 2xx comes again.
     last_ack: Option<(u32, Flow, Bytes)>,
     /// A BYE is due as soon as our 2xx is acknowledged (RFC 3261 §15).
@@ -111,6 +128,44 @@ struct Leg {
 }
 
 impl Leg {
+    fn new(number: u8, secret: u64, dialog: Dialog, flow: Flow, session_id: u64) -> Self {
+        Self {
+            number,
+            secret,
+            dialog,
+            flow,
+            behind_nat: false,
+            local: LocalDescription::new(session_id),
+            on_hold: false,
+            remote: Bytes::new(),
+            negotiation: offer_answer::State::default(),
+            takes_update: false,
+            last_ack: None,
+            bye_after_ack: false,
+        }
+    }
+
+    /// Takes what a request of the peer says of how it is reached and what it can do.
+    fn hear_request(&mut self, request: &Request, flow: Flow) {
+        self.dialog.refresh_target(request);
+        self.flow = flow;
+        self.behind_nat = request.via().is_ok_and(|via| behind_nat(&via, flow.remote));
+        self.hear_capabilities(request);
+    }
+
+    /// Takes the same from a response within the dialog.
+    fn hear_answer(&mut self, response: &Response) {
+        self.dialog.refresh_target(response);
+        self.hear_capabilities(response);
+    }
+
+    /// Without an Allow, what was heard before holds (RFC 3261 §20.5).
+    fn hear_capabilities(&mut self, message: &Fields) {
+        if message.header(HeaderName::Allow).is_some() {
+            self.takes_update = message.lists(HeaderName::Allow, Method::Update.as_str());
+        }
+    }
+
     fn tag(&self, call: CallId, shard: u8) -> String {
         Minted {
             shard,
@@ -225,6 +280,7 @@ struct Reinvite {
     progress: ReinviteProgress,
     /// Timer C; once it was cancelled, the wait for its final response (RFC 3261 §9.1).
     timer: Option<TimerId>,
+    purpose: reinvite::Purpose,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -263,6 +319,8 @@ pub enum CallTimer {
     Cancel(u8),
     /// The final response of a re-INVITE of ours is overdue.
     Reinvite,
+    /// A request that met another one goes out again (RFC 3261 §14.1).
+    Glare,
     /// See whether media still flows.
     Media,
 }
@@ -272,6 +330,17 @@ pub(crate) enum Outcome<'a> {
     Response(&'a Response),
     Timeout,
     TransportError,
+}
+
+impl Outcome<'_> {
+    /// Status and reason phrase of what is no success (RFC 3261 §8.1.3.1).
+    fn failure(&self) -> (u16, String) {
+        match self {
+            Self::Response(response) => (response.status, response.reason().to_owned()),
+            Self::Timeout => (408, reason_phrase(408).to_owned()),
+            Self::TransportError => (503, "Transport Error".to_owned()),
+        }
+    }
 }
 
 impl Call {
@@ -317,6 +386,13 @@ impl Call {
             .is_some_and(|reinvite| reinvite.transaction == transaction);
         if is_reinvite {
             self.on_reinvite_outcome(core, outcome);
+            return;
+        }
+        if self
+            .sent_update
+            .is_some_and(|sent| sent.transaction == transaction)
+        {
+            self.on_update_outcome(core, outcome);
             return;
         }
         if let Outcome::Response(response) = outcome
@@ -369,6 +445,7 @@ impl Call {
             CallTimer::Ring => self.on_ring_timer(core),
             CallTimer::Cancel(leg) => self.on_cancel_timer(core, leg),
             CallTimer::Reinvite => self.on_reinvite_timer(core),
+            CallTimer::Glare => self.on_glare_timer(core),
             CallTimer::Media => self.on_media_timer(core),
         }
     }
@@ -384,6 +461,19 @@ impl Call {
         match side {
             Side::A => Some(&mut self.a),
             Side::B => self.attempts.last_mut().map(|attempt| &mut attempt.leg),
+        }
+    }
+
+    /// A request of the peer of `side` was taken.
+    fn hear(&mut self, side: Side, request: &Request, flow: Flow) {
+        if let Some(leg) = self.leg_mut(side) {
+            leg.hear_request(request, flow);
+        }
+    }
+
+    fn note(&mut self, side: Side, event: offer_answer::Event) {
+        if let Some(leg) = self.leg_mut(side) {
+            leg.negotiation.note(event);
         }
     }
 

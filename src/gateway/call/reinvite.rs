@@ -1,32 +1,57 @@
 //! A re-INVITE on its way to the other leg, and what comes of it.
 
 use super::exchange::Unanswerable;
+use super::offer_answer::Event;
 use super::{Call, CallTimer, Outcome, Reinvite, ReinviteProgress, Side};
 use crate::gateway::Refusal;
-use crate::shard::core::{ALLOW, Core, finished, message_buffer};
+use crate::sdp::SessionDescription;
+use crate::shard::core::{Core, finished, message_buffer};
 use crate::shard::transactions::User;
-use crate::sip::message::{HeaderName, Method, Response};
-use crate::sip::writer::reason_phrase;
+use crate::sip::message::{Method, Response};
 use crate::telemetry::EndCause;
+
+/// What a request of ours within a dialog is sent for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Purpose {
+    /// For the other leg's re-INVITE.
+    Exchange,
+    /// For the offer of the other leg's UPDATE.
+    Update,
+}
 
 impl Call {
     /// Sends the exchange's re-INVITE to the other leg.
     pub(super) fn pass_reinvite(&mut self, core: &mut Core, to: Side) {
-        let Some(ticket) = core.ticket() else {
-            self.answer_failure(core, &Refusal::unavailable("Too Many Transactions", 5));
-            return;
-        };
         let offer = self
             .exchange
             .as_ref()
             .and_then(|exchange| exchange.offer.clone());
+        self.send_reinvite(core, to, offer.as_ref(), Purpose::Exchange);
+    }
+
+    /// Sends a re-INVITE; without an offer it asks for one.
+    pub(super) fn send_reinvite(
+        &mut self,
+        core: &mut Core,
+        to: Side,
+        offer: Option<&SessionDescription>,
+        purpose: Purpose,
+    ) {
+        let Some(ticket) = core.ticket() else {
+            let refusal = Refusal::unavailable("Too Many Transactions", 5);
+            self.refuse_passed(core, purpose, &refusal);
+            return;
+        };
         let ours = self.endpoint(to).map(|endpoint| endpoint.advertise);
         let call = self.id;
         let Some(leg) = self.leg_mut(to) else { return };
         leg.dialog.local_cseq += 1;
         let body = offer
             .zip(ours)
-            .map(|(offer, ours)| leg.local.offer(&offer, ours));
+            .map(|(offer, ours)| leg.local.offer(offer, ours));
+        if body.is_some() {
+            leg.negotiation.note(Event::SendOffer);
+        }
         let flow = leg.request_flow(core);
         let user = User::Leg(call, leg.number);
         let mut out = message_buffer();
@@ -39,8 +64,7 @@ impl Call {
             &flow,
             &ticket.branch,
         );
-        core.write_contact(&mut writer, &flow);
-        writer.field(HeaderName::Allow, &[ALLOW]);
+        core.write_capabilities(&mut writer, &flow);
         match &body {
             Some(body) => writer.body("application/sdp", body),
             None => writer.end(),
@@ -51,6 +75,7 @@ impl Call {
             side: to,
             progress: ReinviteProgress::Calling,
             timer: Some(timer),
+            purpose,
         });
         core.send_request(&ticket, Method::Invite, flow, finished(out), user);
     }
@@ -67,29 +92,26 @@ impl Call {
             return;
         };
         core.cancel_timer(&mut reinvite.timer);
-        let is_awaited = self
-            .exchange
-            .as_ref()
-            .is_some_and(|exchange| exchange.from != reinvite.side && exchange.answered.is_none());
+        let is_awaited = match reinvite.purpose {
+            Purpose::Exchange => self.exchange.as_ref().is_some_and(|exchange| {
+                exchange.from != reinvite.side && exchange.answered.is_none()
+            }),
+            Purpose::Update => self.update.is_some(),
+        };
         match outcome {
             Outcome::Response(response) if response.status < 300 && is_awaited => {
-                self.on_reinvite_success(core, response)
+                self.on_reinvite_success(core, &reinvite, response)
             }
             // The call has ended meanwhile; a 2xx is acknowledged all the same (RFC 3261 §13.2.2.4).
             Outcome::Response(response) if response.status < 300 => {
                 let number = response.cseq().map_or(0, |cseq| cseq.number);
                 self.acknowledge(core, reinvite.side, number, None);
             }
-            Outcome::Response(_) | Outcome::Timeout | Outcome::TransportError if !is_awaited => {}
-            Outcome::Response(response) => {
-                let reason = response.reason().to_owned();
-                self.on_reinvite_failure(core, reinvite.side, response.status, &reason);
-            }
-            Outcome::Timeout => {
-                self.on_reinvite_failure(core, reinvite.side, 408, reason_phrase(408))
-            }
-            Outcome::TransportError => {
-                self.on_reinvite_failure(core, reinvite.side, 503, "Transport Error")
+            Outcome::Response(_) | Outcome::Timeout | Outcome::TransportError => {
+                let (status, reason) = outcome.failure();
+                if is_awaited {
+                    self.on_passed_failed(core, reinvite.side, reinvite.purpose, status, &reason);
+                }
             }
         }
     }
@@ -146,29 +168,52 @@ impl Call {
         }
     }
 
-    fn on_reinvite_success(&mut self, core: &mut Core, response: &Response) {
-        let Some(side) = self.exchange.as_ref().map(|exchange| exchange.from.other()) else {
-            return;
-        };
-        if let Some(leg) = self.leg_mut(side) {
-            leg.dialog.refresh_target(response);
+    fn on_reinvite_success(&mut self, core: &mut Core, reinvite: &Reinvite, response: &Response) {
+        if let Some(leg) = self.leg_mut(reinvite.side) {
+            leg.hear_answer(response);
         }
-        if let Err(Unanswerable) = self.pass_success(core, response) {
-            self.answer_failure(
-                core,
-                &Refusal::new(488, "The Answer Has No Audio Stream That Can Be Relayed"),
-            );
+        match reinvite.purpose {
+            Purpose::Exchange => {
+                if let Err(Unanswerable) = self.pass_success(core, response) {
+                    let reason = "The Answer Has No Audio Stream That Can Be Relayed";
+                    self.answer_failure(core, &Refusal::new(488, reason));
+                }
+            }
+            Purpose::Update => {
+                let number = response.cseq().map_or(0, |cseq| cseq.number);
+                self.acknowledge(core, reinvite.side, number, None);
+                self.answer_update(core, response);
+            }
+        }
+    }
+
+    /// What was passed on comes to nothing: whoever sent it hears so.
+    fn refuse_passed(&mut self, core: &mut Core, purpose: Purpose, refusal: &Refusal) {
+        match purpose {
+            Purpose::Exchange => self.answer_failure(core, refusal),
+            Purpose::Update => self.refuse_update(core, refusal),
         }
     }
 
     /// The session stays as it was (RFC 3261 §14.1); 408 and 481 say that the leg is gone (§12.2.1.2).
-    fn on_reinvite_failure(&mut self, core: &mut Core, side: Side, status: u16, reason: &str) {
+    pub(super) fn on_passed_failed(
+        &mut self,
+        core: &mut Core,
+        side: Side,
+        purpose: Purpose,
+        status: u16,
+        reason: &str,
+    ) {
+        self.note(side, Event::Reject);
+        if status == 491 && self.retry_after_glare(core, side, purpose) {
+            return;
+        }
         let status_for_peer = if matches!(status, 300..=399 | 401 | 407 | 503) {
             500
         } else {
             status
         };
-        self.answer_failure(core, &Refusal::new(status_for_peer, reason));
+        self.refuse_passed(core, purpose, &Refusal::new(status_for_peer, reason));
         match status {
             481 => self.end_established(core, EndCause::LegLost, Some(side)),
             // It may be there all the same, behind a network that lost too much.

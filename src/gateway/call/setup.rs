@@ -4,18 +4,18 @@ use bytes::Bytes;
 
 use super::anchor::{Anchor, description_in};
 use super::exchange::Unanswerable;
+use super::offer_answer::Event as OfferEvent;
 use super::{Attempt, Call, CallTimer, Exchange, LEG_A, Leg, Outcome, Progress, Side, State};
 use crate::config::Transport;
 use crate::gateway::routing::Candidate;
 use crate::gateway::{Admission, Refusal, headers};
-use crate::sdp::{LocalDescription, SessionDescription};
-use crate::shard::core::{ALLOW, Core, finished, message_buffer, response_flow};
+use crate::sdp::SessionDescription;
+use crate::shard::core::{Core, finished, message_buffer, response_flow};
 use crate::shard::identifiers::{CallId, Minted};
 use crate::shard::io::Flow;
 use crate::shard::transactions::User;
 use crate::sip::dialog::Dialog;
 use crate::sip::message::{HeaderName, Method, Request, Response};
-use crate::sip::response::behind_nat;
 use crate::sip::writer::{Writer, reason_phrase};
 use crate::telemetry::{CallFacts, Direction, EndCause, Event};
 
@@ -61,17 +61,11 @@ impl Call {
             caller: admission.caller,
             called: admission.called,
         };
-        let a = Leg {
-            number: LEG_A,
-            secret,
-            dialog,
-            flow,
-            behind_nat: request.via().is_ok_and(|via| behind_nat(&via, flow.remote)),
-            local: LocalDescription::new(core.random.next_u64() >> 2),
-            on_hold: false,
-            last_ack: None,
-            bye_after_ack: false,
-        };
+        let mut a = Leg::new(LEG_A, secret, dialog, flow, core.random.next_u64());
+        a.hear_request(&request, flow);
+        if offer.is_some() {
+            a.negotiation.note(OfferEvent::ReceiveOffer);
+        }
         Ok(Self {
             id,
             facts,
@@ -90,6 +84,10 @@ impl Call {
                 answered: None,
             }),
             reinvite: None,
+            update: None,
+            sent_update: None,
+            glare: None,
+            glares: 0,
             media,
             answered: None,
             ring_timer: None,
@@ -197,17 +195,8 @@ impl Call {
             core.random.next_u64(),
             core.random.next_u64()
         );
-        Leg {
-            number,
-            secret,
-            dialog: Dialog::to_begin(call_id, local, remote, request_uri),
-            flow,
-            behind_nat: false,
-            local: LocalDescription::new(core.random.next_u64() >> 2),
-            on_hold: false,
-            last_ack: None,
-            bye_after_ack: false,
-        }
+        let dialog = Dialog::to_begin(call_id, local, remote, request_uri);
+        Leg::new(number, secret, dialog, flow, core.random.next_u64())
     }
 
     /// The caller's display name with a space behind it, as it was written, or nothing.
@@ -252,9 +241,11 @@ impl Call {
             .field(HeaderName::To, &[&leg.dialog.remote]);
         writer
             .field(HeaderName::CallId, &[&leg.dialog.call_id])
-            .field(HeaderName::CSeq, &["1 INVITE"]);
-        core.write_contact(&mut writer, flow);
-        writer.field(HeaderName::Allow, &[ALLOW]);
+            .field(
+                HeaderName::CSeq,
+                &[&leg.dialog.local_cseq.to_string(), " INVITE"],
+            );
+        core.write_capabilities(&mut writer, flow);
         match self.direction() {
             Direction::Origination => {
                 writer.raw_field("X-VoiceConnector-ID", self.connector.id.as_str())
@@ -265,6 +256,7 @@ impl Call {
         match (&exchange.offer, self.endpoint(Side::B)) {
             (Some(offer), Some(endpoint)) => {
                 let body = leg.local.offer(offer, endpoint.advertise);
+                leg.negotiation.note(OfferEvent::SendOffer);
                 writer.body("application/sdp", &body);
             }
             (Some(_) | None, _) => writer.end(),
@@ -316,6 +308,7 @@ impl Call {
         };
         if response.to().is_ok_and(|to| to.tag().is_some()) {
             attempt.leg.dialog.confirm(response);
+            attempt.leg.hear_capabilities(response);
         }
         let offer = self
             .exchange
@@ -357,6 +350,7 @@ impl Call {
         };
         attempt.progress = Progress::Answered;
         attempt.leg.dialog.confirm(response);
+        attempt.leg.hear_capabilities(response);
         match self.pass_success(core, response) {
             Ok(()) => {
                 self.state = State::Established;

@@ -21,7 +21,12 @@ impl Call {
                 self.end_setup(core, &terminated, EndCause::Cancelled);
             }
             // A re-INVITE: the other leg decides, its final response comes back.
-            State::Established => self.abandon_reinvite(core),
+            State::Established => {
+                let terminated = Refusal::new(487, "Request Terminated");
+                if !self.end_glare(core, &terminated) {
+                    self.abandon_reinvite(core);
+                }
+            }
             State::Ended => {}
         }
     }
@@ -97,6 +102,9 @@ impl Call {
 
     fn finish(&mut self, core: &mut Core, cause: EndCause) {
         self.state = State::Ended;
+        let over = Refusal::new(481, reason_phrase(481));
+        self.end_glare(core, &over);
+        self.refuse_update(core, &over);
         core.cancel_timer(&mut self.ring_timer);
         core.cancel_timer(&mut self.route_timer);
         let (from_a, from_b) = self.media.release(core);

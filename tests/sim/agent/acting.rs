@@ -57,6 +57,7 @@ impl Agent {
             acknowledged: false,
             cancel_wanted: false,
             reinvite_answers: Vec::new(),
+            update_answers: Vec::new(),
             reinvites: 0,
             next_sending: 0,
             patience_ended: false,
@@ -79,6 +80,7 @@ impl Agent {
                 self.hang_up(index, hands);
             }
             Act::Reinvite(session) => self.reinvite(index, *session, hands),
+            Act::Update(session) => self.update(index, *session, hands),
         }
     }
 
@@ -256,12 +258,7 @@ impl Agent {
         if call.state != State::Talking || busy {
             return;
         }
-        match session {
-            Session::Direction(direction) => call.direction = direction,
-            Session::Moved => call.media_port = call.media_port.wrapping_add(20_000),
-            Session::Late => {}
-        }
-        call.version += 1;
+        call.change(session);
         call.cseq += 1;
         let branch = self.branch(hands.rng);
         let call = &self.calls[index];
@@ -276,6 +273,21 @@ impl Agent {
             body,
         );
         self.start_invite(index, bytes, false, false, hands);
+    }
+
+    fn update(&mut self, index: usize, session: Session, hands: &mut Hands<'_>) {
+        let call = &mut self.calls[index];
+        if call.state == State::Over || call.remote_tag.is_none() {
+            return;
+        }
+        call.change(session);
+        call.cseq += 1;
+        let branch = self.branch(hands.rng);
+        let call = &self.calls[index];
+        let body = (session != Session::Late).then(|| wire::sdp(self, call));
+        let cseq = call.cseq;
+        let bytes = wire::request(self, call, "UPDATE", cseq, &branch, &[], body);
+        self.send_until_answered(index, What::Request(Method::Update, cseq), bytes, hands);
     }
 
     /// The ACK of a 2xx, the same for every time it comes (RFC 3261 §13.2.2.4).
@@ -324,7 +336,7 @@ impl Agent {
             Act::EarlyMedia => (183, true),
             Act::BareOk => (200, false),
             Act::ForkedOk => (200, true),
-            Act::Cancel | Act::Bye | Act::Leave | Act::Reinvite(_) => return,
+            Act::Cancel | Act::Bye | Act::Leave | Act::Reinvite(_) | Act::Update(_) => return,
         };
         let tag = match forked {
             true => self.mint("t", hands.rng),

@@ -22,8 +22,10 @@ impl Agent {
                 if response.status >= 200 {
                     self.stop(index, &What::Request(method, number));
                 }
-                if method == Method::Bye {
-                    self.calls[index].bye_answer = Some(response.status);
+                match method {
+                    Method::Bye => self.calls[index].bye_answer = Some(response.status),
+                    Method::Update => self.on_update_answer(index, response),
+                    _ => {}
                 }
             }
         }
@@ -173,8 +175,40 @@ impl Agent {
             Method::Ack => self.on_ack(index, &request),
             Method::Cancel => self.on_cancel(index, &request, hands),
             Method::Bye => self.on_bye(index, &request, hands),
+            Method::Update => self.on_update(index, &request, hands),
             _ => self.reply(index, &request, 200, hands),
         }
+    }
+
+    fn on_update_answer(&mut self, index: usize, response: &Response) {
+        if response.status < 200 {
+            return;
+        }
+        self.calls[index].update_answers.push(response.status);
+        if response.status < 300 {
+            self.learn_media(index, response.body());
+        }
+    }
+
+    fn on_update(&mut self, index: usize, request: &Request, hands: &mut Hands<'_>) {
+        let call = &self.calls[index];
+        let status = match call.plan.to_reinvite {
+            _ if call.state == State::Over => 481,
+            _ if call.is_offering() && !request.body().is_empty() => 491,
+            ToReinvite::Refuse(status) => status,
+            ToReinvite::Accept | ToReinvite::Ring => 200,
+            ToReinvite::Ignore => return,
+        };
+        let mut body = None;
+        if status == 200 && !request.body().is_empty() {
+            self.learn_media(index, request.body());
+            self.calls[index].agree();
+            body = Some(wire::sdp(self, &self.calls[index]));
+        }
+        let tag = tag_of(&self.calls[index].local);
+        let reason = trunkline::sip::reason_phrase(status);
+        let bytes = wire::response(self, request, status, reason, &tag, false, body);
+        self.send(index, bytes, hands);
     }
 
     fn refuse_unknown(&mut self, request: Request, hands: &mut Hands<'_>) {
@@ -256,7 +290,7 @@ impl Agent {
         let status = match call.plan.to_reinvite {
             _ if call.state == State::Over => 481,
             // RFC 3261 §14.2
-            _ if call.invite.as_ref().is_some_and(|invite| !invite.done) => 491,
+            _ if call.is_offering() => 491,
             ToReinvite::Accept => 200,
             ToReinvite::Refuse(status) => status,
             ToReinvite::Ring => 180,
@@ -283,14 +317,10 @@ impl Agent {
         if status == 200 {
             self.learn_media(index, request.body());
             let call = &mut self.calls[index];
-            call.direction = match (offered, call.remote_direction.as_str()) {
-                (false, _) => call.direction,
-                (true, "sendonly") => "recvonly",
-                (true, "recvonly") => "sendonly",
-                (true, "inactive") => "inactive",
-                (true, _) => "sendrecv",
-            };
-            call.version += 1;
+            match offered {
+                true => call.agree(),
+                false => call.version += 1,
+            }
         }
         let call = &self.calls[index];
         let body = (status == 200).then(|| wire::sdp(self, call));

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use trunkline::instant::Instant;
 use trunkline::sip::message::{HeaderName, Message, Method, Request};
 
-use super::plan::Plan;
+use super::plan::{Plan, Session};
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum State {
@@ -68,6 +68,8 @@ pub(crate) struct Call {
     pub(crate) cancel_wanted: bool,
     /// Final responses to re-INVITEs of ours.
     pub(crate) reinvite_answers: Vec<u16>,
+    /// Final responses to UPDATEs of ours.
+    pub(crate) update_answers: Vec<u16>,
     /// Re-INVITEs that came.
     pub(crate) reinvites: u32,
     pub(crate) next_sending: u32,
@@ -115,6 +117,34 @@ pub(crate) enum What {
 }
 
 impl Call {
+    /// An offer of ours is out.
+    pub(crate) fn is_offering(&self) -> bool {
+        let updating = |sending: &Sending| matches!(sending.what, What::Request(Method::Update, _));
+        self.invite.as_ref().is_some_and(|invite| !invite.done) || self.sending.iter().any(updating)
+    }
+
+    /// Our next description says so.
+    pub(crate) fn change(&mut self, session: Session) {
+        match session {
+            Session::Direction(direction) => self.direction = direction,
+            Session::Moved => self.media_port = self.media_port.wrapping_add(20_000),
+            Session::Late => {}
+            Session::Same => return,
+        }
+        self.version += 1;
+    }
+
+    /// Our description in answer to their last.
+    pub(crate) fn agree(&mut self) {
+        self.direction = match self.remote_direction.as_str() {
+            "sendonly" => "recvonly",
+            "recvonly" => "sendonly",
+            "inactive" => "inactive",
+            _ => "sendrecv",
+        };
+        self.version += 1;
+    }
+
     /// The status codes of the responses to the first INVITE, in order, retransmissions once.
     pub(crate) fn statuses(&self) -> Vec<u16> {
         let mut statuses = Vec::new();
@@ -157,6 +187,13 @@ impl Call {
             Message::Request(_) | Message::Response(_) => None,
         });
         responses.next()?.header(name).map(str::to_owned)
+    }
+
+    /// The value of a header field in the last response.
+    pub(crate) fn last_response_header(&self, name: HeaderName) -> Option<String> {
+        let mut heard = self.heard.iter().rev();
+        let last = heard.find(|message| matches!(message, Message::Response(_)))?;
+        last.fields().header(name).map(str::to_owned)
     }
 
     pub(crate) fn status(&self) -> Option<u16> {

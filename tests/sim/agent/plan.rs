@@ -27,6 +27,8 @@ pub(crate) enum Act {
     /// Ends the call by one who has waited for the other side's end in vain.
     Leave,
     Reinvite(Session),
+    /// UPDATE; without an offer where the session is [`Session::Late`].
+    Update(Session),
 }
 
 /// What a re-INVITE says.
@@ -38,6 +40,8 @@ pub(crate) enum Session {
     Moved,
     /// No offer.
     Late,
+    /// The last description to the letter.
+    Same,
 }
 
 /// What a re-INVITE is answered.
@@ -84,6 +88,8 @@ pub(crate) struct Plan {
     pub(crate) proxies: usize,
     /// Branches without the magic cookie of RFC 3261.
     pub(crate) old_branch: bool,
+    /// Says in Allow that it takes UPDATE.
+    pub(crate) takes_update: bool,
     /// Sends nothing back, whatever comes.
     pub(crate) deaf: bool,
 }
@@ -103,6 +109,7 @@ impl Plan {
             record_route: false,
             proxies: 1,
             old_branch: false,
+            takes_update: false,
             deaf: false,
         }
     }

@@ -9,6 +9,7 @@ use trunkline::sip::writer::Writer;
 
 use super::Agent;
 use super::call::Call;
+use super::plan::Plan;
 
 /// A request of this call; the ACK of a failure and CANCEL have the INVITE's branch.
 pub(crate) fn request(
@@ -34,9 +35,10 @@ pub(crate) fn request(
         .field(HeaderName::To, &[&call.remote])
         .field(HeaderName::CallId, &[&call.id])
         .field(HeaderName::CSeq, &[&cseq.to_string(), " ", method]);
-    if method == "INVITE" {
+    if matches!(method, "INVITE" | "UPDATE") {
         writer.field(HeaderName::Contact, &[&agent.contact()]);
-        if call.plan.record_route && call.remote_tag.is_none() {
+        write_allow(&mut writer, &call.plan);
+        if method == "INVITE" && call.plan.record_route && call.remote_tag.is_none() {
             writer.field(HeaderName::RecordRoute, &[&agent.record_route(&call.plan)]);
         }
     }
@@ -78,12 +80,19 @@ pub(crate) fn response(
         .copy(request, HeaderName::CSeq);
     if status < 300 {
         writer.field(HeaderName::Contact, &[&agent.contact()]);
+        write_allow(&mut writer, &agent.plan);
     }
     match body {
         Some(body) => writer.body("application/sdp", body.as_bytes()),
         None => writer.end(),
     }
     out.into()
+}
+
+fn write_allow(writer: &mut Writer<'_>, plan: &Plan) {
+    if plan.takes_update {
+        writer.field(HeaderName::Allow, &["INVITE, ACK, BYE, CANCEL, UPDATE"]);
+    }
 }
 
 /// The ACK of a failure response (RFC 3261 §17.1.1.3).

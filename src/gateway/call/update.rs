@@ -1,0 +1,216 @@
+//! UPDATE (RFC 3311): a new session or target without an INVITE, before or after the answer.
+//!
+//! One with an offer goes on to the other leg, as UPDATE where its peer takes that, as a re-INVITE where
+//! it does not and the call is answered. One without changes only what its own leg knows of its peer.
+
+use bytes::Bytes;
+
+use super::anchor::description_in;
+use super::offer_answer::{Event, Fault};
+use super::reinvite::Purpose;
+use super::{Call, Outcome, Side, State};
+use crate::gateway::Refusal;
+use crate::sdp::SessionDescription;
+use crate::shard::core::{Core, finished, message_buffer, response_flow};
+use crate::shard::io::{Flow, TransactionId};
+use crate::shard::transactions::User;
+use crate::sip::message::{Method, Request, Response};
+use crate::sip::writer::reason_phrase;
+
+/// An offer outside an INVITE, on its way through the call.
+pub(super) struct Update {
+    pub(super) from: Side,
+    request: Request,
+    /// How the request came.
+    flow: Flow,
+    server: TransactionId,
+    offer: SessionDescription,
+}
+
+/// An UPDATE of ours that has no final response.
+#[derive(Clone, Copy)]
+pub(super) struct SentUpdate {
+    pub(super) transaction: TransactionId,
+    /// The leg it was sent on.
+    side: Side,
+}
+
+impl Call {
+    /// An UPDATE came within the dialog of `side`.
+    pub(super) fn on_update(&mut self, core: &mut Core, side: Side, request: Request, flow: Flow) {
+        let offer = match (self.state, description_in(&request)) {
+            (State::Ended, _) => Err(Refusal::new(481, reason_phrase(481))),
+            (State::Setup | State::Established, offer) => offer,
+        };
+        match offer {
+            Err(refusal) => core.reply(&request, &flow, &refusal),
+            Ok(None) => {
+                self.hear(side, &request, flow);
+                let answer =
+                    self.write_answer_to(core, side, (&request, &flow), (200, "OK"), &Bytes::new());
+                core.reply_with(&request, &flow, 200, answer);
+            }
+            Ok(Some(offer)) => self.take_offer(core, side, request, flow, offer),
+        }
+    }
+
+    fn take_offer(
+        &mut self,
+        core: &mut Core,
+        side: Side,
+        request: Request,
+        flow: Flow,
+        offer: SessionDescription,
+    ) {
+        self.give_way_to(core, side);
+        if let Some(refusal) = self.offer_collision(side) {
+            core.reply(&request, &flow, &refusal);
+            return;
+        }
+        self.hear(side, &request, flow);
+        let Some(leg) = self.leg(side) else { return };
+        let user = User::Leg(self.id, leg.number);
+        let back = response_flow(&request, &flow);
+        let Some(server) = core.transactions.start_server(&request, back, user) else {
+            let refusal = Refusal::unavailable("Too Many Transactions", 5);
+            core.reply_stateless(&request, &flow, &refusal);
+            return;
+        };
+        self.note(side, Event::ReceiveOffer);
+        self.glares = 0;
+        self.update = Some(Update {
+            from: side,
+            request,
+            flow,
+            server,
+            offer,
+        });
+        self.pass_update(core);
+    }
+
+    /// Why no offer may come from this side now: one is under way, on this leg or on the other.
+    pub(super) fn offer_collision(&self, side: Side) -> Option<Refusal> {
+        let own = self.leg(side)?.negotiation;
+        if let Err(fault) = own.step(Event::ReceiveOffer) {
+            return Some(fault.refusal());
+        }
+        if let Some(exchange) = &self.exchange
+            && self.state == State::Established
+            && exchange.answered.is_none()
+        {
+            // An INVITE that may still bring an offer.
+            let fault = match exchange.from == side {
+                true => Fault::Theirs,
+                false => Fault::Ours,
+            };
+            return Some(fault.refusal());
+        }
+        let other = self.leg(side.other())?.negotiation;
+        let is_free = self.update.is_none() && other.step(Event::SendOffer).is_ok();
+        (!is_free).then(|| Fault::Ours.refusal())
+    }
+
+    /// Sends the offer of the UPDATE at hand to the other leg.
+    pub(super) fn pass_update(&mut self, core: &mut Core) {
+        let Some(update) = &self.update else { return };
+        let (to, offer) = (update.from.other(), update.offer.clone());
+        let takes_update = self.leg(to).is_some_and(|leg| leg.takes_update);
+        match (takes_update, self.state) {
+            (true, _) => self.send_update(core, to, &offer),
+            (false, State::Established) => {
+                self.send_reinvite(core, to, Some(&offer), Purpose::Update)
+            }
+            // RFC 3311 §5.2: what cannot be done without asking somebody. Before the answer there is no
+            // other way to bring an offer to this leg.
+            (false, State::Setup | State::Ended) => {
+                self.refuse_update(core, &Refusal::new(504, "The Other Side Takes No UPDATE"));
+            }
+        }
+    }
+
+    fn send_update(&mut self, core: &mut Core, to: Side, offer: &SessionDescription) {
+        let Some(ticket) = core.ticket() else {
+            self.refuse_update(core, &Refusal::unavailable("Too Many Transactions", 5));
+            return;
+        };
+        let ours = self.endpoint(to).map(|endpoint| endpoint.advertise);
+        let call = self.id;
+        let Some(leg) = self.leg_mut(to) else { return };
+        leg.dialog.local_cseq += 1;
+        leg.negotiation.note(Event::SendOffer);
+        let body = ours.map(|ours| leg.local.offer(offer, ours));
+        let flow = leg.request_flow(core);
+        let user = User::Leg(call, leg.number);
+        let mut out = message_buffer();
+        let (cseq, branch) = (leg.dialog.local_cseq, &ticket.branch);
+        let mut writer =
+            core.write_in_dialog(&mut out, &leg.dialog, Method::Update, cseq, &flow, branch);
+        core.write_capabilities(&mut writer, &flow);
+        match body {
+            Some(body) => writer.body("application/sdp", &body),
+            None => writer.end(),
+        }
+        self.sent_update = Some(SentUpdate {
+            transaction: ticket.id,
+            side: to,
+        });
+        core.send_request(&ticket, Method::Update, flow, finished(out), user);
+    }
+
+    /// The other leg answered our UPDATE, or did not.
+    pub(super) fn on_update_outcome(&mut self, core: &mut Core, outcome: Outcome<'_>) {
+        let Some(sent) = self.sent_update else { return };
+        match outcome {
+            Outcome::Response(response) if response.status < 200 => return,
+            Outcome::Response(response) if response.status < 300 => {
+                self.sent_update = None;
+                if let Some(leg) = self.leg_mut(sent.side) {
+                    leg.hear_answer(response);
+                }
+                self.answer_update(core, response);
+                return;
+            }
+            Outcome::Response(_) | Outcome::Timeout | Outcome::TransportError => {}
+        }
+        self.sent_update = None;
+        let (status, reason) = outcome.failure();
+        if self.update.is_some() {
+            self.on_passed_failed(core, sent.side, Purpose::Update, status, &reason);
+        }
+    }
+
+    /// The other side's 2xx to the offer of the UPDATE at hand; where it is a re-INVITE's, its ACK is
+    /// sent already.
+    pub(super) fn answer_update(&mut self, core: &mut Core, response: &Response) {
+        let Some(update) = self.update.take() else {
+            return;
+        };
+        let from = update.from;
+        let answer = description_in(response).unwrap_or_default();
+        let body = answer.and_then(|answer| {
+            self.note(from.other(), Event::ReceiveAnswer);
+            self.note(from, Event::SendAnswer);
+            self.answer_for(core, from, &update.offer, &answer)
+        });
+        let Some(body) = body else {
+            let refusal = Refusal::new(488, "The Answer Has No Audio Stream That Can Be Relayed");
+            self.update = Some(update);
+            self.refuse_update(core, &refusal);
+            return;
+        };
+        let came = (&update.request, &update.flow);
+        let success = self.write_answer_to(core, from, came, (200, "OK"), &body);
+        core.respond(update.server, 200, &success);
+    }
+
+    /// The UPDATE at hand comes to nothing: the session stays as it was.
+    pub(super) fn refuse_update(&mut self, core: &mut Core, refusal: &Refusal) {
+        let Some(update) = self.update.take() else {
+            return;
+        };
+        self.note(update.from, Event::Reject);
+        self.note(update.from.other(), Event::Reject);
+        let response = core.write_refusal(&update.request, &update.flow, refusal);
+        core.respond(update.server, refusal.status, &response);
+    }
+}
