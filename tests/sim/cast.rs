@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use trunkline::config::{Carrier, CarrierRoute, Host, Target, Transport};
+use trunkline::config::{Carrier, CarrierRoute, CarrierTls, Host, Target, Transport};
 use trunkline::connector_id::VoiceConnectorId;
 use trunkline::shard::snapshot::{
     Credential, Origination, OriginationRoute, Snapshot, Termination, VoiceConnector,
@@ -100,6 +100,7 @@ fn target(agent: usize) -> Target {
         host: Host::Address(address.ip()),
         port: address.port(),
         transport,
+        tls: None,
     }
 }
 
@@ -113,11 +114,13 @@ fn carrier(name: &str, routes: &[(usize, &str, u8)]) -> Carrier {
         prefix: (*prefix).to_owned(),
         priority: *priority,
         weight: 1,
+        verify: true,
     };
     Carrier {
         name: name.to_owned(),
         sources: sources.collect(),
         routes: routes.iter().map(route).collect(),
+        tls: CarrierTls::default(),
     }
 }
 

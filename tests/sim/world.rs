@@ -432,6 +432,7 @@ impl World {
             listener,
             remote,
             connection,
+            tls: None,
         };
         for at in self.arrivals(agent, true, &bytes) {
             let bytes = bytes.clone();
@@ -446,6 +447,7 @@ impl World {
             listener: 0,
             remote: from,
             connection: None,
+            tls: None,
         };
         let bytes = bytes.into();
         self.at(self.now, Happening::ToGateway { flow, bytes });

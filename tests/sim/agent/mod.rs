@@ -33,6 +33,7 @@ const LIMITS: Limits = Limits {
     calls_max: 0,
     transactions_max: 0,
     connections_max: 0,
+    connection_idle: Duration::ZERO,
     mailbox_max: 0,
 };
 
