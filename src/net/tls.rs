@@ -1,7 +1,7 @@
 //! TLS 1.2 and 1.3 over SIP's streams (RFC 3261 §26.2.1, RFC 5922): what it is spoken with, and one
 //! connection's session.
 //!
-//! A [`Session`] does no I/O: bytes of the stream go in, plaintext comes out, and the other way round.
+//! A session does no I/O: bytes of the stream go in, plaintext comes out, and the other way round.
 //! It holds no buffer while nothing is under way, so that an idle connection is cheap. [`Material`] is
 //! what sessions begin with: it is read from files, replaced as a whole, and looked at once for each
 //! connection, so that new ones use new certificates and those that are up keep theirs.
