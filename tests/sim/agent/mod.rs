@@ -283,7 +283,8 @@ impl Agent {
     fn contact(&self) -> String {
         let parameter = match self.transport {
             Transport::Udp => "",
-            Transport::Tcp | Transport::Tls => ";transport=tcp",
+            Transport::Tcp => ";transport=tcp",
+            Transport::Tls => ";transport=tls",
         };
         let address = self.contact.unwrap_or(self.address);
         format!("<sip:{}@{address}{parameter}>", self.mark)
