@@ -218,6 +218,65 @@ fn a_peer_must_prove_its_name_unless_the_route_does_not_ask() {
 }
 
 #[test]
+fn a_certificate_that_a_client_shows_must_be_trusted_and_none_need_be_shown() {
+    let folder = Folder::new();
+    let own = folder.issue("own", &["sip.example"]);
+    let (known, stranger) = (
+        folder.issue("known", &["pbx.example"]),
+        folder.issue("stranger", &["pbx.example"]),
+    );
+    let tls = SipTls {
+        certificates: vec![own.clone()],
+        client_ca: Some(known.certificate.clone()),
+        ..SipTls::default()
+    };
+    let bench = node(vec![own.clone()], &[]);
+    let material = Material::load(&tls, &[]).unwrap();
+    bench.material.store(Arc::new(material));
+    let mut anonymous = connect(&bench, &own, "sip.example", &rustls::version::TLS13);
+    echo(&mut anonymous, &order("ECHO", 0));
+    for (shown, is_taken) in [(&known, true), (&stranger, false)] {
+        let mut roots = RootCertStore::empty();
+        roots
+            .add(CertificateDer::from_pem_file(&own.certificate).unwrap())
+            .unwrap();
+        let certificate = CertificateDer::from_pem_file(&shown.certificate).unwrap();
+        let key = PrivateKeyDer::from_pem_file(&shown.key).unwrap();
+        let config = ClientConfig::builder_with_provider(provider())
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_root_certificates(roots)
+            .with_client_auth_cert(vec![certificate], key)
+            .unwrap();
+        let name = ServerName::try_from("sip.example").unwrap();
+        let socket = TcpStream::connect(bench.address(TLS)).unwrap();
+        socket.set_read_timeout(Some(PATIENCE)).unwrap();
+        let session = ClientConnection::new(Arc::new(config), name).unwrap();
+        let mut client = StreamOwned::new(session, socket);
+        let message = order("ECHO", 0);
+        let mut received = vec![0; message.len()];
+        let answered = client
+            .write_all(&message)
+            .and_then(|()| client.read_exact(&mut received));
+        assert_eq!(answered.is_ok(), is_taken, "{answered:?}");
+    }
+}
+
+#[test]
+fn a_slow_reader_over_tls_loses_its_connection_and_nobody_else_notices() {
+    let folder = Folder::new();
+    let files = folder.issue("node", &["sip.example"]);
+    let bench = node(vec![files.clone()], &[]);
+    let mut slow = connect(&bench, &files, "sip.example", &rustls::version::TLS13);
+    let mut other = connect(&bench, &files, "sip.example", &rustls::version::TLS13);
+    echo(&mut other, &order("ECHO", 0));
+    slow.write_all(&order("FLOOD", 0)).unwrap();
+    assert_eq!(bench.see_transport_error(), (0, TRANSACTION));
+    echo(&mut other, &order("ECHO", 0));
+    assert_eq!(bench.sum(|net| net.slow_readers), 1);
+}
+
+#[test]
 fn new_connections_use_new_certificates_and_old_ones_stay() {
     let folder = Folder::new();
     let (old, new) = (
