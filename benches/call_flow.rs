@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use criterion::{Criterion, criterion_group, criterion_main};
-use trunkline::config::{Carrier, CarrierRoute, Config, Host, Target, Transport};
+use trunkline::config::{Carrier, CarrierRoute, CarrierTls, Config, Host, Target, Transport};
 use trunkline::connector_id::VoiceConnectorId;
 use trunkline::gateway::limiter::CallLimiter;
 use trunkline::instant::Instant;
@@ -82,6 +82,7 @@ impl World {
             listener: 0,
             remote: from.parse().expect("an address"),
             connection: None,
+            tls: None,
         };
         self.input(Input::Message {
             flow,
@@ -212,6 +213,7 @@ fn snapshot() -> Snapshot {
             host: Host::Address(address.ip()),
             port: address.port(),
             transport: Transport::Udp,
+            tls: None,
         }
     };
     let route = OriginationRoute {
@@ -242,7 +244,9 @@ fn snapshot() -> Snapshot {
             prefix: String::new(),
             priority: 1,
             weight: 1,
+            verify: true,
         }],
+        tls: CarrierTls::default(),
     }]);
     snapshot
 }

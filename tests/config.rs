@@ -7,10 +7,11 @@
 )]
 
 use std::collections::BTreeSet;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::Duration;
 
-use trunkline::config::{self, Config, ConfigErrors, Problem};
+use trunkline::config::{self, Config, ConfigErrors, Problem, SipTls, Transport};
 
 const DOCUMENTED: &str = "config/trunkline.toml";
 
@@ -61,6 +62,8 @@ fn with_commented_keys(text: &str, chosen: impl Fn(&str) -> bool) -> String {
     };
     let lines = text.lines().map(|line| match line.strip_prefix("# ") {
         Some(commented) if is_key(commented) && chosen(line) => commented,
+        // A section that is commented out as a whole is an example.
+        Some(header) if header.starts_with("[[") && chosen("(example)") => header,
         _ => line,
     });
     lines.collect::<Vec<_>>().join("\n")
@@ -360,18 +363,65 @@ fn what_must_be_there_is_missed() {
 }
 
 #[test]
-fn tls_is_understood_and_refused() {
+fn tls_is_understood_and_what_is_left_out_has_its_default() {
+    let text = "[[sip.listener]]\ntransport = \"tls\"\nbind = \"127.0.0.1:5061\"\n\
+                [sip.tls]\nca = \"ca\"\nclient_ca = \"peers\"\nverify_customers = false\n\
+                handshake_timeout_s = 3\nhandshakes_per_turn = 9\n\
+                [[sip.tls.certificate]]\ncertificate = \"c\"\nkey = \"k\"\n\
+                [[carrier]]\nname = \"x\"\n\
+                [[carrier.route]]\nhost = \"h.example\"\ntransport = \"tls\"\nverify = false\n\
+                [carrier.tls]\nca = \"ca2\"\nclient_certificate = \"c2\"\nclient_key = \"k2\"\n\
+                [limits]\nconnection_idle_s = 100\n";
+    let config = load(text).unwrap();
+    let tls = &config.sip.tls;
+    assert_eq!(config.sip.listeners[0].transport, Transport::Tls);
+    assert_eq!(tls.certificates[0].certificate, PathBuf::from("c"));
+    assert_eq!(tls.certificates[0].key, PathBuf::from("k"));
+    assert_eq!(tls.ca, Some(PathBuf::from("ca")));
+    assert_eq!(tls.client_ca, Some(PathBuf::from("peers")));
+    assert!(!tls.verify_customers);
+    assert_eq!(tls.handshake_timeout, Duration::from_secs(3));
+    assert_eq!(tls.handshakes_per_turn, 9);
+    assert_eq!(config.limits.connection_idle, Duration::from_secs(100));
+    let carrier = &config.carriers[0];
+    assert_eq!(carrier.routes[0].target.port, 5061, "RFC 3261 §19.1.2");
+    assert!(!carrier.routes[0].verify);
+    assert_eq!(carrier.tls.ca, Some(PathBuf::from("ca2")));
+    let client = carrier.tls.client.as_ref().unwrap();
+    assert_eq!(client.certificate, PathBuf::from("c2"));
+    assert_eq!(client.key, PathBuf::from("k2"));
+
+    let config = load(SMALLEST).unwrap();
+    assert_eq!(config.sip.tls, SipTls::default());
+    assert!(config.sip.tls.verify_customers);
+}
+
+#[test]
+fn half_a_certificate_is_refused() {
     assert_refused(
-        "[[sip.listener]]\ntransport = \"tls\"\nbind = \"127.0.0.1:5061\"\n",
-        "2: key `sip.listener[0].transport`",
-        "TLS listeners are not served by this version; use udp or tcp",
+        &format!("{SMALLEST}[[sip.tls.certificate]]\ncertificate = \"c\"\n"),
+        "4: key `sip.tls.certificate[0].key`: missing",
+        "PEM file",
     );
-    let route = "[[carrier]]\nname = \"x\"\n[[carrier.route]]\nhost = \"h\"\ntransport = \"tls\"\n";
+    let carrier = "[[carrier]]\nname = \"x\"\n[carrier.tls]\nclient_certificate = \"c\"\n";
     assert_refused(
-        &format!("{SMALLEST}{route}"),
-        "8: key `carrier[0].route[0].transport`",
-        "TLS",
+        &format!("{SMALLEST}{carrier}"),
+        "6: key `carrier[0].tls.client_key`: missing",
+        "PEM file",
     );
+    let carrier = "[[carrier]]\nname = \"x\"\n[carrier.tls]\nclient_key = \"c\"\n";
+    assert_refused(
+        &format!("{SMALLEST}{carrier}"),
+        "6: key `carrier[0].tls.client_certificate`: missing",
+        "client_key",
+    );
+}
+
+#[test]
+fn tcp_and_tls_cannot_share_a_port() {
+    let both = "[[sip.listener]]\ntransport = \"tcp\"\nbind = \"127.0.0.1:5061\"\n\
+                [[sip.listener]]\ntransport = \"tls\"\nbind = \"127.0.0.1:5061\"\n";
+    assert_refused(both, "6: key `sip.listener[1].bind`", "the same listener");
 }
 
 #[test]

@@ -9,10 +9,11 @@ use super::settle::{Placed, PlacedApi, PlacedCarrier, PlacedMedia};
 use super::{NumberPool, SipListener};
 
 pub(super) fn listeners(listeners: &[Placed<SipListener>], errors: &mut Vec<ConfigError>) {
+    // TLS runs over TCP: one port cannot be both.
     duplicates(
         listeners,
         "listener",
-        |listener| (listener.value.transport, listener.value.bind),
+        |listener| (listener.value.transport.is_reliable(), listener.value.bind),
         errors,
     );
 }

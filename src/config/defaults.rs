@@ -6,14 +6,13 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::{
-    AccessKey, Api, Carrier, CarrierRoute, Config, Host, Limits, Log, Media, MediaAddress, Node,
-    NumberPool, Secret, Sip, SipListener, SipTimers, Store, Target, Transport,
+    AccessKey, Api, Carrier, CarrierRoute, CarrierTls, Config, Host, Limits, Log, Media,
+    MediaAddress, Node, NumberPool, Secret, Sip, SipListener, SipTimers, SipTls, Store, Target,
+    Transport,
 };
 
 /// A shard is a thread; its number is a byte of the identifiers that carry it.
 pub(super) const SHARDS_MAX: u8 = 64;
-/// RFC 3261 §19.1.2, for UDP and TCP.
-pub(super) const SIP_PORT: u16 = 5060;
 pub(super) const MEDIA_ADDRESS: IpAddr = LOOPBACK;
 pub(super) const MEDIA_PORTS: RangeInclusive<u16> = 20_000..=29_999;
 pub(super) const MEDIA_TIMEOUT: Duration = Duration::from_secs(60);
@@ -60,10 +59,11 @@ impl Config {
             sip: Sip {
                 domain: domain(),
                 aliases: Vec::new(),
-                listeners: [Transport::Udp, Transport::Tcp]
+                listeners: [Transport::Udp, Transport::Tcp, Transport::Tls]
                     .map(loopback_listener)
                     .to_vec(),
                 timers: SipTimers::default(),
+                tls: SipTls::default(),
             },
             media: Media {
                 addresses: vec![MediaAddress {
@@ -100,7 +100,7 @@ impl AccessKey {
 }
 
 fn loopback_listener(transport: Transport) -> SipListener {
-    let address = SocketAddr::new(LOOPBACK, SIP_PORT);
+    let address = SocketAddr::new(LOOPBACK, transport.default_port());
     SipListener {
         transport,
         bind: address,
@@ -117,11 +117,14 @@ fn example_carrier() -> Carrier {
                 host: Host::Address(LOOPBACK),
                 port: 5080,
                 transport: Transport::Udp,
+                tls: None,
             },
             prefix: String::new(),
             priority: 1,
             weight: 1,
+            verify: true,
         }],
+        tls: CarrierTls::default(),
     }
 }
 

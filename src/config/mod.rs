@@ -8,6 +8,7 @@ mod defaults;
 mod problem;
 mod settle;
 mod summary;
+mod tls;
 mod value;
 mod written;
 
@@ -20,6 +21,7 @@ use std::time::Duration;
 use ipnetwork::IpNetwork;
 
 pub use problem::{ConfigError, ConfigErrors, Problem};
+pub use tls::{CarrierTls, CertificateFiles, SipTls, TlsPeer, TlsPeerId, TlsPolicy, TlsRoots};
 
 /// Reads a config file, checks it as a whole, and returns what the node should use.
 ///
@@ -79,6 +81,8 @@ pub struct Sip {
     pub listeners: Vec<SipListener>,
     /// RFC 3261 timer values and the gateway's own.
     pub timers: SipTimers,
+    /// `[sip.tls]`
+    pub tls: SipTls,
 }
 
 /// A transport that SIP runs over.
@@ -108,6 +112,14 @@ impl Transport {
             Self::Udp => "udp",
             Self::Tcp => "tcp",
             Self::Tls => "tls",
+        }
+    }
+
+    /// The port where a peer names none (RFC 3261 §19.1.2).
+    pub const fn default_port(self) -> u16 {
+        match self {
+            Self::Udp | Self::Tcp => 5060,
+            Self::Tls => 5061,
         }
     }
 
@@ -193,6 +205,8 @@ pub struct Carrier {
     pub sources: Vec<IpNetwork>,
     /// Where calls to this carrier are sent.
     pub routes: Vec<CarrierRoute>,
+    /// `[carrier.tls]`
+    pub tls: CarrierTls,
 }
 
 /// `[[carrier.route]]`
@@ -206,6 +220,8 @@ pub struct CarrierRoute {
     pub priority: u8,
     /// Share within a priority.
     pub weight: u8,
+    /// Whether the host must prove who it is; of meaning over TLS only.
+    pub verify: bool,
 }
 
 /// Where a request is sent: a host, a port, a transport.
@@ -217,6 +233,8 @@ pub struct Target {
     pub port: u16,
     /// udp, tcp or tls.
     pub transport: Transport,
+    /// Over TLS, whom to expect there; the control plane fills it in when it makes a snapshot.
+    pub tls: Option<TlsPeerId>,
 }
 
 /// A host name or an address.
@@ -327,6 +345,8 @@ pub struct Limits {
     pub sip_headers_max: usize,
     /// SIP connections one shard holds at once.
     pub connections_max: usize,
+    /// How long a SIP connection may carry no whole message in either direction.
+    pub connection_idle: Duration,
     /// Messages waiting in a shard's mailbox.
     pub mailbox_max: usize,
 }
@@ -339,6 +359,7 @@ impl Default for Limits {
             sip_message_bytes_max: 65_535,
             sip_headers_max: 128,
             connections_max: 10_000,
+            connection_idle: Duration::from_secs(30 * 60),
             mailbox_max: 8_192,
         }
     }

@@ -135,10 +135,6 @@ pub enum Problem {
         /// How many are allowed.
         max: usize,
     },
-    /// A TLS listener.
-    TlsListener,
-    /// A carrier route over TLS.
-    TlsRoute,
     /// A wildcard address (`0.0.0.0`, `[::]`) is bound and nothing says what peers should be told.
     WildcardWithoutAdvertise,
     /// The advertised address is a wildcard, which no peer can send to.
@@ -231,8 +227,6 @@ impl fmt::Display for Problem {
             Self::T2BelowT1 => f.write_str("below t1_ms; expected at least t1_ms (RFC 3261 §17.1.2.1); raise it"),
             Self::NoListener => f.write_str("no listener; expected at least one; add a [[sip.listener]] with transport and bind"),
             Self::TooManyListeners { max } => write!(f, "too many listeners; expected at most {max}; take some out"),
-            Self::TlsListener => f.write_str("TLS listeners are not served by this version; use udp or tcp"),
-            Self::TlsRoute => f.write_str("TLS routes are not served by this version; use udp or tcp"),
             Self::WildcardWithoutAdvertise => f.write_str("binds every address, so peers cannot be told which one to use; expected one that they can reach; add advertise"),
             Self::WildcardAdvertised => f.write_str("no peer can send to a wildcard address; expected one that they can reach; correct it"),
             Self::FamilyMismatch { bind } => write!(f, "of another family than the bound {bind}; expected an {} address; correct either", family(*bind)),

@@ -99,6 +99,7 @@ impl fmt::Display for ShownCarrier<'_> {
             name,
             sources,
             routes,
+            tls: _,
         } = self.0;
         write!(
             f,

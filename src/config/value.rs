@@ -17,8 +17,9 @@ pub(super) const COUNTRY: &str = "a country of two capital letters (ISO 3166-1),
 pub(super) const HOST: &str = "a host name or an address";
 pub(super) const NAME: &str = "a name";
 pub(super) const NUMBER: &str = "a number in E.164 form, such as +12065550100";
+pub(super) const PEM_FILE: &str = "the name of a PEM file";
 pub(super) const SOCKET_ADDRESS: &str = "ADDRESS:PORT, such as 127.0.0.1:5060 or [::1]:5060";
-pub(super) const TRANSPORT: &str = "udp or tcp";
+pub(super) const TRANSPORT: &str = "udp, tcp or tls";
 
 fn wrong(written: &str, expected: &'static str) -> Problem {
     Problem::Value {
@@ -30,6 +31,13 @@ fn wrong(written: &str, expected: &'static str) -> Problem {
 pub(super) fn path(text: &str) -> Result<PathBuf, Problem> {
     match text.is_empty() {
         true => Err(wrong(text, "a directory")),
+        false => Ok(PathBuf::from(text)),
+    }
+}
+
+pub(super) fn file(text: &str) -> Result<PathBuf, Problem> {
+    match text.is_empty() {
+        true => Err(wrong(text, PEM_FILE)),
         false => Ok(PathBuf::from(text)),
     }
 }

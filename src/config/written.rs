@@ -50,6 +50,7 @@ pub(super) struct Sip {
     #[serde(default)]
     pub(super) listener: Vec<Spanned<SipListener>>,
     pub(super) timers: Option<Spanned<SipTimers>>,
+    pub(super) tls: Option<Spanned<SipTls>>,
 }
 
 #[derive(Deserialize, Default)]
@@ -72,6 +73,25 @@ pub(super) struct SipTimers {
 
 #[derive(Deserialize, Default)]
 #[serde(deny_unknown_fields, expecting = "a section")]
+pub(super) struct SipTls {
+    #[serde(default)]
+    pub(super) certificate: Vec<Spanned<Certificate>>,
+    pub(super) client_ca: Text,
+    pub(super) ca: Text,
+    pub(super) verify_customers: Option<bool>,
+    pub(super) handshake_timeout_s: Number,
+    pub(super) handshakes_per_turn: Number,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields, expecting = "a section")]
+pub(super) struct Certificate {
+    pub(super) certificate: Text,
+    pub(super) key: Text,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields, expecting = "a section")]
 pub(super) struct Media {
     pub(super) bind: Option<Spanned<OneOrMore>>,
     pub(super) advertise: Option<Spanned<OneOrMore>>,
@@ -86,6 +106,15 @@ pub(super) struct Carrier {
     pub(super) sources: Option<Vec<Spanned<String>>>,
     #[serde(default)]
     pub(super) route: Vec<Spanned<CarrierRoute>>,
+    pub(super) tls: Option<Spanned<CarrierTls>>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields, expecting = "a section")]
+pub(super) struct CarrierTls {
+    pub(super) ca: Text,
+    pub(super) client_certificate: Text,
+    pub(super) client_key: Text,
 }
 
 #[derive(Deserialize, Default)]
@@ -97,6 +126,7 @@ pub(super) struct CarrierRoute {
     pub(super) prefix: Text,
     pub(super) priority: Number,
     pub(super) weight: Number,
+    pub(super) verify: Option<bool>,
 }
 
 #[derive(Deserialize, Default)]
@@ -141,6 +171,7 @@ pub(super) struct Limits {
     pub(super) sip_message_bytes_max: Number,
     pub(super) sip_headers_max: Number,
     pub(super) connections_max: Number,
+    pub(super) connection_idle_s: Number,
     pub(super) mailbox_max: Number,
 }
 

@@ -1,5 +1,6 @@
 //! The control plane's own work: what runs beside the shards on tokio.
 
+pub mod certificates;
 pub mod limiter;
 pub mod publish;
 pub mod resolver;

@@ -10,7 +10,7 @@ use arc_swap::ArcSwap;
 use jiff::Timestamp;
 use tokio::sync::{Mutex, MutexGuard, Notify};
 
-use crate::config::{Carrier, Config, Host, Secret, Target, Transport};
+use crate::config::{Carrier, Config, Host, Secret, Target, TlsPolicy, Transport};
 use crate::connector_id::VoiceConnectorId;
 use crate::numbering::E164;
 use crate::shard::snapshot::{
@@ -32,6 +32,8 @@ pub struct Control {
     /// Held from before a commit until after its publishing.
     writing: Mutex<()>,
     sip_domain: String,
+    /// How connections to customers' hosts are secured.
+    customers: TlsPolicy,
     names_changed: Arc<Notify>,
     /// Tells the shards to look at the snapshot.
     wake: std::sync::OnceLock<Box<dyn Fn() + Send + Sync>>,
@@ -42,15 +44,19 @@ impl Control {
     pub async fn open(
         url: &str,
         sip_domain: &str,
-        carriers: Arc<[Carrier]>,
+        mut carriers: Vec<Carrier>,
+        customers: TlsPolicy,
     ) -> Result<Arc<Self>, OpenError> {
         let store = Store::open(url).await?;
-        let mut snapshot = Snapshot {
-            carriers,
-            ..Snapshot::default()
-        };
+        let mut snapshot = Snapshot::default();
+        for carrier in &mut carriers {
+            for route in &mut carrier.routes {
+                snapshot.secure(&mut route.target, &carrier.tls.policy(route.verify));
+            }
+        }
+        snapshot.carriers = carriers.into();
         for connector in store.whole_connectors().await? {
-            snapshot.put_connector(for_calls(connector));
+            put_connector(&mut snapshot, for_calls(connector), &customers);
         }
         for (number, connector) in store.associations().await? {
             snapshot.numbers.insert(number, connector);
@@ -60,6 +66,7 @@ impl Control {
             snapshot: Arc::new(ArcSwap::from_pointee(snapshot)),
             writing: Mutex::new(()),
             sip_domain: sip_domain.to_owned(),
+            customers,
             names_changed: Arc::new(Notify::new()),
             wake: std::sync::OnceLock::new(),
         }))
@@ -319,7 +326,9 @@ impl Control {
         id: VoiceConnectorId,
     ) -> Result<(), StoreError> {
         let connector = for_calls(self.store.whole_connector(id).await?);
-        self.publish(writing, |snapshot| snapshot.put_connector(connector));
+        self.publish(writing, |snapshot| {
+            put_connector(snapshot, connector, &self.customers);
+        });
         Ok(())
     }
 
@@ -382,6 +391,15 @@ fn done(numbers: &[E164], errors: &[NumberError]) -> impl Iterator<Item = E164> 
         .filter(move |number| !failed(number))
 }
 
+/// Puts a connector in, its routes with whom to expect at them.
+fn put_connector(snapshot: &mut Snapshot, mut connector: VoiceConnector, customers: &TlsPolicy) {
+    let origination = connector.origination.iter_mut();
+    for route in origination.flat_map(|origination| &mut origination.routes) {
+        snapshot.secure(&mut route.target, customers);
+    }
+    snapshot.put_connector(connector);
+}
+
 /// A connector as calls see it.
 fn for_calls(whole: WholeConnector) -> VoiceConnector {
     let WholeConnector {
@@ -428,6 +446,7 @@ fn route_for_calls(route: &RouteRecord, encrypted: bool) -> OriginationRoute {
             host: Host::from(route.host.as_str()),
             port: route.port,
             transport,
+            tls: None,
         },
         priority: route.priority,
         weight: route.weight,

@@ -6,12 +6,14 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use crossbeam_queue::ArrayQueue;
 use jiff::Timestamp;
 use serde_json::json;
 use tokio::net::TcpListener;
 use tokio::time::MissedTickBehavior;
 
+use super::certificates::{Certificates, CertificatesError};
 use super::limiter::SlidingWindow;
 use super::publish::{Control, RouteNames};
 use super::{random_bytes, resolver};
@@ -19,6 +21,7 @@ use crate::api::{self, ApiState};
 use crate::config::Config;
 use crate::gateway::limiter::CallLimiter;
 use crate::instant::Instant;
+use crate::net::tls::Material;
 use crate::net::{self, Handle, Running, StartError};
 use crate::shard::{Settings, Shard};
 use crate::store::OpenError;
@@ -36,6 +39,8 @@ const EVENTS_LOOK: Duration = Duration::from_millis(50);
 pub enum ServeError {
     /// The store.
     Store(OpenError),
+    /// TLS.
+    Certificates(CertificatesError),
     /// SIP or media.
     DataPlane(StartError),
     /// The API's listener.
@@ -49,6 +54,7 @@ pub enum ServeError {
 impl fmt::Display for ServeError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::Certificates(error) => error.fmt(f),
             Self::Store(error) => error.fmt(f),
             Self::DataPlane(error) => error.fmt(f),
             Self::Api(address, error) => {
@@ -76,14 +82,18 @@ pub fn serve(config: Config) -> Result<(), ServeError> {
 
 async fn run(config: Config) -> Result<(), ServeError> {
     let signals = StopSignals::new().map_err(ServeError::System)?;
-    let carriers = config.carriers.clone().into();
-    let control = Control::open(&config.store.url, &config.sip.domain, carriers)
+    let certificates = Certificates::open(&config).map_err(ServeError::Certificates)?;
+    let material = certificates.material();
+    let carriers = config.carriers.clone();
+    let customers = config.sip.tls.customers();
+    let control = Control::open(&config.store.url, &config.sip.domain, carriers, customers)
         .await
         .map_err(ServeError::Store)?;
     control.set_own_hosts(&config).await;
 
     let events = Arc::new(ArrayQueue::new(EVENTS_MAX));
-    let running = start_shards(&config, &control, Arc::clone(&events))?;
+    let running = start_shards(&config, material, &control, Arc::clone(&events))?;
+    let certificates = tokio::spawn(certificates.watch());
     let wake = running.handle();
     control.on_publish(move || wake.wake());
     let facts = tokio::spawn(record(Arc::clone(&events), Arc::clone(&control)));
@@ -117,6 +127,7 @@ async fn run(config: Config) -> Result<(), ServeError> {
 
     tracing::info!("stopping");
     names.abort();
+    certificates.abort();
     running.shutdown();
     facts.abort();
     drain(&events, &control).await;
@@ -126,6 +137,7 @@ async fn run(config: Config) -> Result<(), ServeError> {
 
 fn start_shards(
     config: &Config,
+    material: Arc<ArcSwap<Material>>,
     control: &Control,
     events: Arc<ArrayQueue<Event>>,
 ) -> Result<Running, ServeError> {
@@ -140,7 +152,7 @@ fn start_shards(
             Instant::ORIGIN,
         )
     };
-    net::start(config, control.published(), make, events).map_err(ServeError::DataPlane)
+    net::start(config, material, control.published(), make, events).map_err(ServeError::DataPlane)
 }
 
 /// Writes the log, and keeps what the API tells of, for as long as it is not aborted.
@@ -216,6 +228,8 @@ fn status(running: &Handle) -> serde_json::Value {
             "messages_stray": core.messages_stray,
             "panics": core.call_panics + net.panics,
             "connections": net.connections,
+            "tls_handshakes": net.tls_handshakes,
+            "tls_handshakes_failed": net.tls_handshakes_failed,
             "handed_over": net.handed_over,
             "mailbox_drops": net.mailbox_drops,
             "event_drops": net.event_drops,

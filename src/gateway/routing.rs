@@ -113,7 +113,7 @@ fn addresses_of<'a>(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::{CarrierRoute, Transport};
+    use crate::config::{CarrierRoute, CarrierTls, Transport};
     use crate::shard::snapshot::OriginationRoute;
 
     fn target(port: u16) -> Target {
@@ -121,6 +121,7 @@ mod tests {
             host: Host::from("192.0.2.1"),
             port,
             transport: Transport::Udp,
+            tls: None,
         }
     }
 
@@ -188,17 +189,20 @@ mod tests {
             prefix: prefix.into(),
             priority,
             weight: 1,
+            verify: true,
         };
         let carriers = [
             Carrier {
                 name: "a".into(),
                 sources: vec![],
                 routes: vec![carrier_route(1, "", 1), carrier_route(2, "1206", 5)],
+                tls: CarrierTls::default(),
             },
             Carrier {
                 name: "b".into(),
                 sources: vec![],
                 routes: vec![carrier_route(3, "1", 2), carrier_route(4, "44", 1)],
+                tls: CarrierTls::default(),
             },
         ];
         let destination = "+12065550100".parse().unwrap();
@@ -223,6 +227,7 @@ mod tests {
                 host: Host::from(host),
                 port: 5060,
                 transport: Transport::Udp,
+                tls: None,
             },
             priority: 1,
             weight: 1,

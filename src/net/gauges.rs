@@ -84,6 +84,10 @@ figures! {
         send_errors,
         /// SIP datagrams lost because the socket's send buffer was full.
         datagram_drops,
+        /// TLS handshakes that came to a good end.
+        tls_handshakes,
+        /// TLS handshakes that failed, or took too long.
+        tls_handshakes_failed,
         /// Connections refused because there were too many.
         connections_refused,
         /// Connections closed for bytes that cannot be framed.

@@ -5,7 +5,7 @@
 //! [`Snapshot`] and their figures.
 //!
 //! - `worker` the loop of a thread, `dispatch` the core in it
-//! - `udp`, `tcp` SIP; TLS will be a further transport beside them
+//! - `udp`, `tcp` SIP; `tls` between a connection of `tcp` and its messages
 //! - `media` media sockets; `mailbox` what passes between shards
 //! - `sys` clock and limits of the system
 //!
@@ -19,6 +19,7 @@ mod mailbox;
 mod media;
 pub mod sys;
 mod tcp;
+pub mod tls;
 mod udp;
 mod worker;
 
@@ -42,6 +43,7 @@ pub use self::gauges::{Gauges, NetGauges, SharedGauges};
 use self::mailbox::Mailbox;
 use self::media::MediaSockets;
 use self::sys::Clock;
+use self::tls::Material;
 use self::worker::{Shared, Worker};
 use crate::config::{Config, SipListener, Transport};
 use crate::instant::Instant;
@@ -99,12 +101,10 @@ pub enum StartError {
         /// How many there are.
         listeners: usize,
     },
-    /// A listener's transport is not served by this build.
-    TransportNotServed {
+    /// A TLS listener has no certificate.
+    NoCertificate {
         /// Index into the config's listeners.
         listener: usize,
-        /// Its transport.
-        transport: Transport,
         /// Its address.
         bind: SocketAddr,
     },
@@ -140,14 +140,9 @@ impl fmt::Display for StartError {
             Self::TooManyListeners { listeners } => {
                 write!(f, "{listeners} SIP listeners; at most 255 are served")
             }
-            Self::TransportNotServed {
-                listener,
-                transport,
-                bind,
-            } => write!(
+            Self::NoCertificate { listener, bind } => write!(
                 f,
-                "sip.listener {} ({transport} {bind}): {transport} is not served by this build; \
-                 remove the listener or use udp or tcp",
+                "sip.listener {} (tls {bind}): no certificate; add a [[sip.tls.certificate]]",
                 listener + 1
             ),
             Self::Listener {
@@ -188,7 +183,7 @@ impl std::error::Error for StartError {
         match self {
             Self::Listener { source, .. } | Self::System(source) => Some(source),
             Self::Media { source, .. } => source.as_ref().map(|source| source as _),
-            Self::TooManyListeners { .. } | Self::TransportNotServed { .. } => None,
+            Self::TooManyListeners { .. } | Self::NoCertificate { .. } => None,
         }
     }
 }
@@ -230,11 +225,13 @@ impl Listener {
 
 /// Binds everything, then starts one thread a shard.
 ///
-/// `make_core` is called with each shard's number, on the calling thread. Events that do not fit into
+/// `material` is what TLS is spoken with; connections that begin use what is in it then. `make_core` is
+/// called with each shard's number, on the calling thread. Events that do not fit into
 /// `events` are dropped and counted. Nobody is woken for an event: whoever drains them looks from time
 /// to time, so that a call costs the shard no wake-up of another thread.
 pub fn start<C: Core + Send + 'static>(
     config: &Config,
+    material: Arc<ArcSwap<Material>>,
     snapshot: Arc<ArcSwap<Snapshot>>,
     mut make_core: impl FnMut(u8) -> C,
     events: Arc<ArrayQueue<Event>>,
@@ -243,6 +240,16 @@ pub fn start<C: Core + Send + 'static>(
         tracing::warn!(%error, "the limit on open files stays as it is");
     }
     let shards = config.node.shards.max(1);
+    let mut secured = config.sip.listeners.iter().enumerate();
+    if let Some((listener, settings)) =
+        secured.find(|(_, listener)| listener.transport == Transport::Tls)
+        && material.load().server().is_none()
+    {
+        return Err(StartError::NoCertificate {
+            listener,
+            bind: settings.bind,
+        });
+    }
     let (listeners, local_addrs) = bind_listeners(&config.sip.listeners, shards)?;
 
     let polls: Vec<Poll> = (0..shards)
@@ -257,6 +264,7 @@ pub fn start<C: Core + Send + 'static>(
     let shared = Arc::new(Shared {
         clock: Clock::start(),
         snapshot,
+        material,
         is_stopping: AtomicBool::new(false),
     });
 
@@ -327,14 +335,7 @@ fn bind_listener(
 ) -> Result<Listener, StartError> {
     let bound = match listener.transport {
         Transport::Udp => udp::bind(address, shared).map(Listener::Udp),
-        Transport::Tcp => tcp::bind(address, shared).map(Listener::Tcp),
-        Transport::Tls => {
-            return Err(StartError::TransportNotServed {
-                listener: index,
-                transport: listener.transport,
-                bind: listener.bind,
-            });
-        }
+        Transport::Tcp | Transport::Tls => tcp::bind(address, shared).map(Listener::Tcp),
     };
     bound.map_err(|source| listener_error(index, listener, source))
 }

@@ -1,18 +1,24 @@
-//! SIP over TCP (RFC 3261 §18, RFC 5626 §3.5.1): the connections that one shard holds.
+//! SIP over TCP and TLS (RFC 3261 §18, RFC 5626 §3.5.1): the connections that one shard holds.
 //!
 //! Accepted connections stay on the shard that accepted them; the shard that sends opens. Nothing
 //! here waits for a peer: what a peer does not read stays in its connection's bounded queue, and a
 //! full queue costs the peer its connection.
 //!
+//! A handshake is the dear part of a connection, and a peer costs nothing to begin one: connections that
+//! are at it stand in a queue, and [`Connections::handshakes`] works at a few of them in one turn.
+//!
 //! [`Connections`] knows no core. What came in and what could not be sent is left in `arrived` and
 //! `unsent`, which the worker empties after each call.
 
 mod connection;
+#[cfg(test)]
+mod tests;
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap, VecDeque};
-use std::io::{self, Read};
+use std::io;
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -21,20 +27,22 @@ use mio::{Interest, Registry, Token};
 use slab::Slab;
 use socket2::{Domain, Protocol, Socket, Type};
 
-use self::connection::{Connection, End, Outgoing, State, configure};
+use arc_swap::ArcSwap;
+
+use self::connection::{Connection, End, Outgoing, Security, State, configure};
 use super::gauges::NetGauges;
 use super::mailbox::Origin;
-use crate::config::Limits;
+use super::tls::{Material, Session, server_name};
+use crate::config::{Config, Host, Limits, SipTls, TlsPeerId, Transport};
 use crate::instant::Instant;
 use crate::shard::io::{ConnectionId, Flow};
+use crate::shard::snapshot::TlsPeers;
 use crate::sip::framing::Framer;
 
 /// How long a peer may take to accept a connection.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(4);
 /// How long an accepted connection may stay without one whole message: 64 × T1.
 const FIRST_MESSAGE_TIMEOUT: Duration = Duration::from_secs(32);
-/// How long a connection may carry no whole message in either direction.
-const IDLE_TIMEOUT: Duration = Duration::from_secs(30 * 60);
 /// Reads of one connection in one turn of the loop.
 const READS_PER_TURN: usize = 4;
 /// Bytes of one read.
@@ -89,17 +97,29 @@ fn connect(source: IpAddr, remote: SocketAddr) -> io::Result<TcpStream> {
     Ok(TcpStream::from_std(socket.into()))
 }
 
+/// Where a connection leads, and how it came to be.
+struct Place {
+    listener: u8,
+    remote: SocketAddr,
+    tls_peer: Option<TlsPeerId>,
+    is_ours: bool,
+}
+
 /// The connections of one shard.
 pub(super) struct Connections {
     shard: u8,
     limits: Limits,
     /// Token of slot 0; the other slots follow.
     first_token: usize,
-    /// For each listener of the config, the address connections are opened from.
-    sources: Vec<Option<IpAddr>>,
+    /// For each listener of the config, its transport and the address connections are opened from.
+    sources: Vec<(Transport, IpAddr)>,
+    tls: SipTls,
+    material: Arc<ArcSwap<Material>>,
+    /// Connections with handshake work to do, and their generation.
+    handshaking: VecDeque<(usize, u32)>,
     slots: Slab<Connection>,
     next_generation: u32,
-    by_remote: HashMap<(u8, SocketAddr), usize>,
+    by_remote: HashMap<(u8, SocketAddr, Option<TlsPeerId>), usize>,
     /// One entry a connection, not later than its deadline; entries of closed ones remain until due.
     deadlines: BinaryHeap<Reverse<(Instant, usize, u32)>>,
     /// Messages that came in.
@@ -109,18 +129,24 @@ pub(super) struct Connections {
 }
 
 impl Connections {
-    /// `sources` holds, by listener, the address that a TCP listener is bound to.
+    /// No connection yet; `material` is what TLS is spoken with.
     pub(super) fn new(
         shard: u8,
-        limits: Limits,
+        config: &Config,
         first_token: usize,
-        sources: Vec<Option<IpAddr>>,
+        material: Arc<ArcSwap<Material>>,
     ) -> Self {
+        let listeners = config.sip.listeners.iter();
         Self {
             shard,
-            limits,
+            limits: config.limits,
             first_token,
-            sources,
+            sources: listeners
+                .map(|listener| (listener.transport, listener.bind.ip()))
+                .collect(),
+            tls: config.sip.tls.clone(),
+            material,
+            handshaking: VecDeque::new(),
             slots: Slab::new(),
             next_generation: 0,
             by_remote: HashMap::new(),
@@ -139,29 +165,40 @@ impl Connections {
         now: Instant,
         counts: &mut NetGauges,
     ) {
+        let security = match self.sources.get(usize::from(listener)) {
+            Some((Transport::Tls, _)) => Security::Awaited,
+            Some((Transport::Udp | Transport::Tcp, _)) | None => Security::Plain,
+        };
+        let place = Place {
+            listener,
+            remote,
+            tls_peer: None,
+            is_ours: false,
+        };
         if self
-            .insert(registry, listener, remote, stream, State::Accepted, now)
+            .insert(registry, place, stream, security, now)
             .is_none()
         {
             counts.connections_refused += 1;
         }
-        counts.connections = self.slots.len() as u64;
+        self.count(counts);
     }
 
     /// Sends on the flow's connection, or one to the same peer, or a new one.
     pub(super) fn send(
         &mut self,
         registry: &Registry,
+        peers: &TlsPeers,
         flow: Flow,
-        bytes: Bytes,
-        origin: Option<Origin>,
+        (bytes, origin): (Bytes, Option<Origin>),
         now: Instant,
         counts: &mut NetGauges,
     ) {
+        let key = (flow.listener, flow.remote, flow.tls);
         let slot = self
             .slot_of(flow.connection)
-            .or_else(|| self.by_remote.get(&(flow.listener, flow.remote)).copied())
-            .or_else(|| self.open_to(registry, flow, now));
+            .or_else(|| self.by_remote.get(&key).copied())
+            .or_else(|| self.open_to(registry, peers, flow, now));
         match slot {
             Some(slot) => self.enqueue(registry, slot, Outgoing { bytes, origin }, now, counts),
             None => {
@@ -169,7 +206,7 @@ impl Connections {
                 self.unsent.extend(origin);
             }
         }
-        counts.connections = self.slots.len() as u64;
+        self.count(counts);
     }
 
     /// Does what a connection is ready for; returns whether it may have more to read.
@@ -183,20 +220,120 @@ impl Connections {
     ) -> bool {
         let result = match self.finish_connect(slot, now) {
             Ok(false) => return false,
-            Ok(true) => self
-                .flush(slot)
-                .and_then(|()| self.read(registry, slot, buffer, now, counts)),
+            Ok(true) if self.queue_handshake(slot) => return false,
+            Ok(true) => self.exchange(registry, slot, buffer, now, counts),
             Err(end) => Err(end),
         };
-        let more = match result {
+        let more = self.settle(registry, slot, result, counts);
+        self.count(counts);
+        more
+    }
+
+    /// Whether [`Self::handshakes`] has work to do.
+    pub(super) fn has_handshakes(&self) -> bool {
+        !self.handshaking.is_empty()
+    }
+
+    /// Works at this turn's share of handshakes; returns the slots that may have more to read.
+    pub(super) fn handshakes(
+        &mut self,
+        registry: &Registry,
+        buffer: &mut [u8],
+        now: Instant,
+        counts: &mut NetGauges,
+    ) -> Vec<usize> {
+        let mut more = Vec::new();
+        for _ in 0..self.tls.handshakes_per_turn {
+            let Some((slot, generation)) = self.handshaking.pop_front() else {
+                break;
+            };
+            let Some(connection) = self.slots.get_mut(slot) else {
+                continue;
+            };
+            if connection.generation != generation {
+                continue;
+            }
+            connection.is_queued = false;
+            let result = self
+                .begin_handshake(slot)
+                .and_then(|()| self.exchange(registry, slot, buffer, now, counts));
+            if self.settle(registry, slot, result, counts) && !self.queue_handshake(slot) {
+                more.push(slot);
+            }
+        }
+        self.count(counts);
+        more
+    }
+
+    /// Closes every connection, for the node stops.
+    pub(super) fn close_all(&mut self, registry: &Registry, counts: &mut NetGauges) {
+        let all: Vec<usize> = self.slots.iter().map(|(slot, _)| slot).collect();
+        for slot in all {
+            self.close(registry, slot, End::Idle, counts);
+        }
+    }
+
+    /// Puts a connection in the queue for handshake work, where that is what it is at.
+    fn queue_handshake(&mut self, slot: usize) -> bool {
+        match self.slots.get_mut(slot) {
+            Some(connection) if connection.state == State::Handshaking => {
+                if !connection.is_queued {
+                    connection.is_queued = true;
+                    let generation = connection.generation;
+                    self.handshaking.push_back((slot, generation));
+                }
+                true
+            }
+            Some(_) | None => false,
+        }
+    }
+
+    /// Makes the session of a connection that was accepted, now that it is its turn.
+    fn begin_handshake(&mut self, slot: usize) -> Result<(), End> {
+        let Some(connection) = self.slots.get_mut(slot) else {
+            return Ok(());
+        };
+        if let Security::Awaited = connection.security {
+            let config = self.material.load().server().ok_or(End::Lost)?;
+            let session = Session::server(config).map_err(End::Insecure)?;
+            connection.security = Security::Session(Box::new(session));
+        }
+        if let Security::Session(session) = &mut connection.security {
+            session.start().map_err(End::Insecure)?;
+        }
+        Ok(())
+    }
+
+    fn exchange(
+        &mut self,
+        registry: &Registry,
+        slot: usize,
+        buffer: &mut [u8],
+        now: Instant,
+        counts: &mut NetGauges,
+    ) -> Result<bool, End> {
+        self.flush(slot)?;
+        self.read(registry, slot, buffer, now, counts)
+    }
+
+    fn settle(
+        &mut self,
+        registry: &Registry,
+        slot: usize,
+        result: Result<bool, End>,
+        counts: &mut NetGauges,
+    ) -> bool {
+        match result {
             Ok(more) => more,
             Err(end) => {
                 self.close(registry, slot, end, counts);
                 false
             }
-        };
+        }
+    }
+
+    fn count(&self, counts: &mut NetGauges) {
         counts.connections = self.slots.len() as u64;
-        more
     }
 
     /// When [`expire`](Self::expire) is due.
@@ -223,10 +360,15 @@ impl Connections {
                 let entry = Reverse((connection.deadline, slot, generation));
                 self.deadlines.push(entry);
             } else {
-                self.close(registry, slot, End::Lost, counts);
+                let end = match connection.state {
+                    State::Connecting => End::Lost,
+                    State::Handshaking => End::Hesitant,
+                    State::Accepted | State::Established => End::Idle,
+                };
+                self.close(registry, slot, end, counts);
             }
         }
-        counts.connections = self.slots.len() as u64;
+        self.count(counts);
     }
 
     fn slot_of(&self, id: Option<ConnectionId>) -> Option<usize> {
@@ -236,22 +378,57 @@ impl Connections {
         (connection.generation == id.generation).then_some(slot)
     }
 
-    fn open_to(&mut self, registry: &Registry, flow: Flow, now: Instant) -> Option<usize> {
-        let source = (*self.sources.get(usize::from(flow.listener))?)?;
-        if self.slots.len() >= self.limits.connections_max {
+    fn open_to(
+        &mut self,
+        registry: &Registry,
+        peers: &TlsPeers,
+        flow: Flow,
+        now: Instant,
+    ) -> Option<usize> {
+        let (transport, source) = *self.sources.get(usize::from(flow.listener))?;
+        if transport != flow.transport || self.slots.len() >= self.limits.connections_max {
             return None;
         }
+        let security = match transport {
+            Transport::Udp => return None,
+            Transport::Tcp => Security::Plain,
+            Transport::Tls => self.session_to(peers, flow)?,
+        };
+        let place = Place {
+            listener: flow.listener,
+            remote: flow.remote,
+            tls_peer: flow.tls,
+            is_ours: true,
+        };
         match connect(source, flow.remote) {
-            Ok(stream) => self.insert(
-                registry,
-                flow.listener,
-                flow.remote,
-                stream,
-                State::Connecting,
-                now,
-            ),
+            Ok(stream) => self.insert(registry, place, stream, security, now),
             Err(error) => {
                 tracing::debug!(remote = %flow.remote, %error, "cannot connect");
+                None
+            }
+        }
+    }
+
+    /// TLS to whom the flow expects; where that is not known, to a customer's host of this address.
+    fn session_to(&self, peers: &TlsPeers, flow: Flow) -> Option<Security> {
+        let material = self.material.load();
+        let (config, name) = match flow.tls {
+            Some(id) => {
+                let peer = peers.get(id)?;
+                (
+                    material.client(&peer.policy)?,
+                    server_name(&peer.server_name)?,
+                )
+            }
+            None => (
+                material.client(&self.tls.customers())?,
+                server_name(&Host::Address(flow.remote.ip()))?,
+            ),
+        };
+        match Session::client(config, name) {
+            Ok(session) => Some(Security::Session(Box::new(session))),
+            Err(error) => {
+                tracing::warn!(remote = %flow.remote, %error, "TLS cannot be begun");
                 None
             }
         }
@@ -260,10 +437,9 @@ impl Connections {
     fn insert(
         &mut self,
         registry: &Registry,
-        listener: u8,
-        remote: SocketAddr,
+        place: Place,
         mut stream: TcpStream,
-        state: State,
+        security: Security,
         now: Instant,
     ) -> Option<usize> {
         if self.slots.len() >= self.limits.connections_max {
@@ -277,26 +453,46 @@ impl Connections {
         configure(&stream);
         let generation = self.next_generation;
         self.next_generation = generation.wrapping_add(1);
-        let deadline = now
-            + match state {
-                State::Connecting => CONNECT_TIMEOUT,
-                State::Accepted => FIRST_MESSAGE_TIMEOUT,
-                State::Established => IDLE_TIMEOUT,
-            };
+        let state = match (place.is_ours, &security) {
+            (true, _) => State::Connecting,
+            (false, Security::Plain) => State::Accepted,
+            (false, Security::Awaited | Security::Session(_)) => State::Handshaking,
+        };
+        let Place {
+            listener,
+            remote,
+            tls_peer,
+            is_ours,
+        } = place;
+        let deadline = now + self.patience(state);
         self.slots.insert(Connection {
             stream,
             state,
             generation,
             listener,
             remote,
+            is_ours,
+            tls_peer,
+            security,
+            is_queued: false,
             framer: Framer::new(&self.limits),
             queue: VecDeque::new(),
             queued_bytes: 0,
             deadline,
         });
-        self.by_remote.insert((listener, remote), slot);
+        self.by_remote.insert((listener, remote, tls_peer), slot);
         self.deadlines.push(Reverse((deadline, slot, generation)));
         Some(slot)
+    }
+
+    /// How long a connection may stay in a state.
+    fn patience(&self, state: State) -> Duration {
+        match state {
+            State::Connecting => CONNECT_TIMEOUT,
+            State::Handshaking => self.tls.handshake_timeout,
+            State::Accepted => FIRST_MESSAGE_TIMEOUT,
+            State::Established => self.limits.connection_idle,
+        }
     }
 
     fn enqueue(
@@ -307,18 +503,19 @@ impl Connections {
         now: Instant,
         counts: &mut NetGauges,
     ) {
+        let idle_end = now + self.limits.connection_idle;
         let Some(connection) = self.slots.get_mut(slot) else {
             return;
         };
-        let is_idle = connection.queue.is_empty() && connection.state != State::Connecting;
+        let is_idle = connection.queue.is_empty() && connection.is_up();
         connection.push(message);
         let result = if connection.is_overrun() {
             Err(match connection.state {
-                State::Connecting => End::Lost,
+                State::Connecting | State::Handshaking => End::Lost,
                 State::Accepted | State::Established => End::Slow,
             })
         } else if is_idle {
-            connection.deadline = connection.deadline.max(now + IDLE_TIMEOUT);
+            connection.deadline = connection.deadline.max(idle_end);
             connection.flush()
         } else {
             Ok(())
@@ -330,7 +527,7 @@ impl Connections {
 
     /// Whether the connection is up; an error if it failed.
     fn finish_connect(&mut self, slot: usize, now: Instant) -> Result<bool, End> {
-        let Some(connection) = self.slots.get_mut(slot) else {
+        let Some(connection) = self.slots.get(slot) else {
             return Ok(false);
         };
         if connection.state != State::Connecting {
@@ -342,9 +539,50 @@ impl Connections {
         if connection.stream.peer_addr().is_err() {
             return Ok(false);
         }
-        connection.state = State::Established;
-        connection.deadline = now + IDLE_TIMEOUT;
+        let next = match connection.security {
+            Security::Plain => State::Established,
+            Security::Awaited | Security::Session(_) => State::Handshaking,
+        };
+        self.enter(slot, next, now);
         Ok(true)
+    }
+
+    /// Puts a connection into a state, with the time it may stay there. A shorter time gets an entry of
+    /// its own, for entries must not be later than deadlines.
+    fn enter(&mut self, slot: usize, state: State, now: Instant) {
+        let deadline = now + self.patience(state);
+        if let Some(connection) = self.slots.get_mut(slot) {
+            connection.state = state;
+            connection.deadline = deadline;
+            self.deadlines
+                .push(Reverse((deadline, slot, connection.generation)));
+        }
+    }
+
+    /// Lets messages pass once the handshake is over.
+    fn finish_handshake(
+        &mut self,
+        slot: usize,
+        now: Instant,
+        counts: &mut NetGauges,
+    ) -> Result<(), End> {
+        let Some(connection) = self.slots.get(slot) else {
+            return Ok(());
+        };
+        let is_over = match &connection.security {
+            Security::Session(session) => !session.is_handshaking(),
+            Security::Plain | Security::Awaited => false,
+        };
+        if connection.state == State::Handshaking && is_over {
+            counts.tls_handshakes += 1;
+            let next = match connection.is_ours {
+                true => State::Established,
+                false => State::Accepted,
+            };
+            self.enter(slot, next, now);
+        }
+        // What was queued meanwhile, and what the session itself has to say.
+        self.flush(slot)
     }
 
     fn flush(&mut self, slot: usize) -> Result<(), End> {
@@ -365,18 +603,19 @@ impl Connections {
             let Some(connection) = self.slots.get_mut(slot) else {
                 return Ok(false);
             };
-            let bytes = match connection.stream.read(buffer) {
-                Ok(0) => return Err(End::Lost),
-                Ok(bytes) => bytes,
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(false),
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-                Err(_) => return Err(End::Lost),
+            if connection.read(buffer)?.is_none() {
+                return Ok(false);
+            }
+            self.finish_handshake(slot, now, counts)?;
+            let deadline = now + self.limits.connection_idle;
+            let Some(connection) = self.slots.get_mut(slot) else {
+                return Ok(false);
             };
-            connection
-                .framer
-                .push(buffer.get(..bytes).unwrap_or_default());
             let flow = connection.flow(self.shard, slot);
-            let pings = connection.unframe(flow, now, &mut self.arrived, counts)?;
+            let pings = connection.unframe(flow, deadline, &mut self.arrived, counts)?;
+            if connection.has_ended() {
+                return Err(End::Idle);
+            }
             if pings > 0 {
                 let bytes = Bytes::from_static(&PONGS).slice(..2 * pings.min(PONGS_MAX));
                 let pong = Outgoing {
@@ -393,8 +632,22 @@ impl Connections {
         let Some(mut connection) = self.slots.try_remove(slot) else {
             return;
         };
-        match end {
-            End::Lost => {}
+        connection.take_leave(&end);
+        if connection.state == State::Handshaking {
+            counts.tls_handshakes_failed += 1;
+        }
+        match &end {
+            End::Lost | End::Idle => {}
+            End::Hesitant => {
+                tracing::debug!(remote = %connection.remote, "TLS handshake took too long");
+            }
+            // A peer that fails to come in is its own affair; one that we want to reach is ours.
+            End::Insecure(error) if connection.is_ours => {
+                tracing::warn!(remote = %connection.remote, %error, "TLS failed");
+            }
+            End::Insecure(error) => {
+                tracing::debug!(remote = %connection.remote, %error, "TLS failed");
+            }
             End::Unframed => counts.framing_errors += 1,
             End::Slow => {
                 counts.slow_readers += 1;
@@ -403,7 +656,7 @@ impl Connections {
         }
         // Closing the socket removes it from the poll in any case.
         registry.deregister(&mut connection.stream).ok();
-        let key = (connection.listener, connection.remote);
+        let key = (connection.listener, connection.remote, connection.tls_peer);
         if self.by_remote.get(&key) == Some(&slot) {
             self.by_remote.remove(&key);
         }
@@ -411,156 +664,5 @@ impl Connections {
             counts.send_errors += 1;
             self.unsent.extend(message.origin);
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::io::Write;
-
-    use super::*;
-    use crate::config::Transport;
-    use crate::shard::io::TransactionId;
-
-    const START: Instant = Instant::from_micros(1_000_000);
-    const ORIGIN: Origin = Origin {
-        shard: 0,
-        transaction: TransactionId {
-            slot: 3,
-            generation: 0,
-        },
-    };
-
-    /// A table, and a peer that listens but is never waited for.
-    struct Bench {
-        poll: mio::Poll,
-        peer: std::net::TcpListener,
-        connections: Connections,
-        counts: NetGauges,
-    }
-
-    impl Bench {
-        fn new() -> Self {
-            let localhost = IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
-            Self {
-                poll: mio::Poll::new().unwrap(),
-                peer: std::net::TcpListener::bind((localhost, 0)).unwrap(),
-                connections: Connections::new(0, Limits::default(), 1, vec![Some(localhost)]),
-                counts: NetGauges::default(),
-            }
-        }
-
-        fn send(&mut self, now: Instant) {
-            let flow = Flow {
-                transport: Transport::Tcp,
-                listener: 0,
-                remote: self.peer.local_addr().unwrap(),
-                connection: None,
-            };
-            self.connections.send(
-                self.poll.registry(),
-                flow,
-                Bytes::from_static(b"BYE"),
-                Some(ORIGIN),
-                now,
-                &mut self.counts,
-            );
-        }
-
-        /// An accepted connection, whose client end is returned.
-        fn accept(&mut self) -> std::net::TcpStream {
-            let client = std::net::TcpStream::connect(self.peer.local_addr().unwrap()).unwrap();
-            let (accepted, remote) = self.peer.accept().unwrap();
-            accepted.set_nonblocking(true).unwrap();
-            self.connections.accepted(
-                self.poll.registry(),
-                0,
-                (TcpStream::from_std(accepted), remote),
-                START,
-                &mut self.counts,
-            );
-            client
-        }
-
-        fn expire(&mut self, now: Instant) -> usize {
-            self.connections
-                .expire(self.poll.registry(), now, &mut self.counts);
-            self.connections.slots.len()
-        }
-
-        /// Serves slot 0 until a message arrived.
-        fn read_message(&mut self, now: Instant) {
-            let mut events = mio::Events::with_capacity(8);
-            while self.connections.arrived.is_empty() {
-                self.poll
-                    .poll(&mut events, Some(Duration::from_secs(20)))
-                    .unwrap();
-                assert!(!events.is_empty(), "nothing came");
-                let mut buffer = [0; 1_024];
-                self.connections.service(
-                    self.poll.registry(),
-                    0,
-                    &mut buffer,
-                    now,
-                    &mut self.counts,
-                );
-            }
-        }
-    }
-
-    #[test]
-    fn a_connect_that_takes_too_long_is_given_up_and_its_messages_reported() {
-        let mut bench = Bench::new();
-        bench.send(START);
-        bench.send(START);
-        assert_eq!(bench.connections.slots.len(), 1);
-        assert_eq!(
-            bench.connections.next_deadline(),
-            Some(START + CONNECT_TIMEOUT)
-        );
-        assert_eq!(bench.expire(START + Duration::from_millis(3_999)), 1);
-        assert_eq!(bench.expire(START + CONNECT_TIMEOUT), 0);
-        assert_eq!(bench.connections.unsent, [ORIGIN, ORIGIN]);
-        assert_eq!(bench.counts.send_errors, 2);
-        assert!(bench.connections.by_remote.is_empty());
-        assert_eq!(bench.connections.next_deadline(), None);
-    }
-
-    #[test]
-    fn an_accepted_connection_that_says_nothing_whole_is_closed() {
-        let mut bench = Bench::new();
-        let mut client = bench.accept();
-        client.write_all(b"BYE sip:a SIP/2.0").unwrap();
-        assert_eq!(bench.expire(START + FIRST_MESSAGE_TIMEOUT), 0);
-    }
-
-    #[test]
-    fn a_connection_is_closed_when_it_was_idle_long_enough() {
-        let mut bench = Bench::new();
-        let mut client = bench.accept();
-        client
-            .write_all(b"BYE sip:a SIP/2.0\r\nl: 0\r\n\r\n")
-            .unwrap();
-        let spoke = START + Duration::from_secs(10);
-        bench.read_message(spoke);
-        let end = spoke + IDLE_TIMEOUT;
-        assert_eq!(bench.expire(START + FIRST_MESSAGE_TIMEOUT), 1);
-        assert_eq!(bench.connections.next_deadline(), Some(end));
-        assert_eq!(bench.expire(end), 0);
-    }
-
-    #[test]
-    fn a_slot_that_was_taken_again_is_another_connection() {
-        let mut bench = Bench::new();
-        let _first = bench.accept();
-        let id = |bench: &Bench| {
-            let connection = bench.connections.slots.get(0).unwrap();
-            connection.flow(0, 0).connection
-        };
-        let old = id(&bench);
-        bench.expire(START + FIRST_MESSAGE_TIMEOUT);
-        let _second = bench.accept();
-        assert_eq!(bench.connections.slot_of(old), None);
-        assert_eq!(bench.connections.slot_of(id(&bench)), Some(0));
     }
 }

@@ -20,6 +20,7 @@ use super::mailbox::{Mail, Mailbox, Origin};
 use super::media::{MediaSockets, OutOfSockets};
 use super::sys::Clock;
 use super::tcp::Connections;
+use super::tls::Material;
 use super::udp::{self, Received};
 use super::{Core, Listener};
 use crate::config::{Config, Transport};
@@ -63,6 +64,7 @@ enum Listening {
 pub(super) struct Shared {
     pub(super) clock: Clock,
     pub(super) snapshot: Arc<ArcSwap<Snapshot>>,
+    pub(super) material: Arc<ArcSwap<Material>>,
     pub(super) is_stopping: AtomicBool,
 }
 
@@ -101,19 +103,11 @@ impl<C: Core> Worker<C> {
         listeners: Vec<Listener>,
         (media, media_ports): (MediaSockets, Vec<MediaPort>),
     ) -> io::Result<Self> {
-        let sources = config
-            .sip
-            .listeners
-            .iter()
-            .map(|listener| match listener.transport {
-                Transport::Tcp => Some(listener.bind.ip()),
-                Transport::Udp | Transport::Tls => None,
-            });
         let connections = Connections::new(
             dispatch.shard,
-            config.limits,
+            config,
             FIRST_CONNECTION,
-            sources.collect(),
+            Arc::clone(&shared.material),
         );
         let listeners = register(&poll, listeners)?;
         let now = shared.clock.now();
@@ -164,12 +158,15 @@ impl<C: Core> Worker<C> {
         self.now = self.shared.clock.now();
         self.dispatch.shutdown(self.now);
         self.drain();
+        self.connections
+            .close_all(self.poll.registry(), &mut self.dispatch.counts);
         self.publish();
     }
 
     /// How long nothing is to be done.
     fn wait(&mut self) -> Option<Duration> {
-        if !self.backlog.is_empty() || !self.unsent.is_empty() {
+        let has_work = !self.backlog.is_empty() || self.connections.has_handshakes();
+        if has_work || !self.unsent.is_empty() {
             return Some(Duration::ZERO);
         }
         let core = self.dispatch.next_timeout();
@@ -232,6 +229,17 @@ impl<C: Core> Worker<C> {
                 self.backlog.push(token);
             }
         }
+        if self.connections.has_handshakes() {
+            let more = self.connections.handshakes(
+                self.poll.registry(),
+                &mut self.buffer,
+                self.now,
+                &mut self.dispatch.counts,
+            );
+            self.backlog
+                .extend(more.into_iter().map(|slot| FIRST_CONNECTION + slot));
+            self.drain();
+        }
     }
 
     /// Serves one source its share; returns whether it may have more.
@@ -293,6 +301,7 @@ impl<C: Core> Worker<C> {
                         listener,
                         remote,
                         connection: None,
+                        tls: None,
                     };
                     self.dispatch.deliver(flow, bytes, self.now);
                 }
@@ -439,8 +448,7 @@ impl<C: Core> Worker<C> {
         });
         match flow.transport {
             Transport::Udp => self.send_datagram(flow.listener, flow.remote, &bytes, origin),
-            Transport::Tcp => self.send_stream(flow, bytes, origin),
-            Transport::Tls => self.not_sent(origin),
+            Transport::Tcp | Transport::Tls => self.send_stream(flow, bytes, origin),
         }
     }
 
@@ -483,11 +491,14 @@ impl<C: Core> Worker<C> {
     }
 
     fn write_stream(&mut self, flow: Flow, bytes: bytes::Bytes, origin: Option<Origin>) {
+        let Some(snapshot) = &self.snapshot else {
+            return self.not_sent(origin);
+        };
         self.connections.send(
             self.poll.registry(),
+            &snapshot.tls_peers,
             flow,
-            bytes,
-            origin,
+            (bytes, origin),
             self.now,
             &mut self.dispatch.counts,
         );

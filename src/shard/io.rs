@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use bytes::Bytes;
 
-use crate::config::Transport;
+use crate::config::{TlsPeerId, Transport};
 use crate::media::MediaPort;
 use crate::telemetry::Event;
 
@@ -20,6 +20,9 @@ pub struct Flow {
     /// The connection it was received on, or should be sent on while that is open. When it is closed,
     /// or `None` on a stream transport, `net` uses or opens a connection to `remote`.
     pub connection: Option<ConnectionId>,
+    /// Over TLS, whom to expect where a connection has to be opened; `None` on one that the peer opened,
+    /// where only its address is known.
+    pub tls: Option<TlsPeerId>,
 }
 
 /// A SIP connection: the shard whose thread holds its socket, and its place there.

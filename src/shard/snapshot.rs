@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use ipnetwork::IpNetwork;
 
-use crate::config::{Carrier, Target};
+use crate::config::{Carrier, Target, TlsPeer, TlsPeerId, TlsPolicy, Transport};
 use crate::connector_id::VoiceConnectorId;
 use crate::numbering::E164;
 
@@ -29,6 +29,8 @@ pub struct Snapshot {
     pub addresses: imbl::HashMap<Arc<str>, Arc<[IpAddr]>>,
     /// Names and addresses of this node itself (listeners, aliases), lower case, without port.
     pub own_hosts: imbl::HashSet<Arc<str>>,
+    /// Whom TLS connections are opened to.
+    pub tls_peers: TlsPeers,
 }
 
 impl Snapshot {
@@ -52,6 +54,17 @@ impl Snapshot {
         })
     }
 
+    /// Says whom to expect at a target, where that is reached over TLS.
+    pub fn secure(&mut self, target: &mut Target, policy: &TlsPolicy) {
+        target.tls = match target.transport {
+            Transport::Udp | Transport::Tcp => None,
+            Transport::Tls => Some(self.tls_peers.intern(TlsPeer {
+                server_name: target.host.clone(),
+                policy: policy.clone(),
+            })),
+        };
+    }
+
     /// Puts a connector in, or its new version in the place of the old one.
     pub fn put_connector(&mut self, connector: VoiceConnector) {
         self.hosts
@@ -64,6 +77,35 @@ impl Snapshot {
         if let Some(connector) = self.connectors.remove(&id) {
             self.hosts.remove(&connector.outbound_host_name);
         }
+    }
+}
+
+/// Whom TLS connections are opened to. A place is never given to another peer, for calls keep it; there
+/// are as many as routes have had hosts since the start.
+#[derive(Clone, Default, Debug)]
+pub struct TlsPeers {
+    peers: imbl::Vector<Arc<TlsPeer>>,
+    ids: imbl::HashMap<Arc<TlsPeer>, TlsPeerId>,
+}
+
+impl TlsPeers {
+    /// The peer's place, a new one where it has none.
+    pub fn intern(&mut self, peer: TlsPeer) -> TlsPeerId {
+        if let Some(id) = self.ids.get(&peer) {
+            return *id;
+        }
+        let id = TlsPeerId(u32::try_from(self.peers.len()).unwrap_or(u32::MAX));
+        let peer = Arc::new(peer);
+        self.peers.push_back(Arc::clone(&peer));
+        self.ids.insert(peer, id);
+        id
+    }
+
+    /// The peer at this place.
+    pub fn get(&self, id: TlsPeerId) -> Option<&TlsPeer> {
+        self.peers
+            .get(usize::try_from(id.0).ok()?)
+            .map(|peer| &**peer)
     }
 }
 

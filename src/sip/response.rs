@@ -95,11 +95,7 @@ pub fn response_address(via: &Via<'_>, transport: Transport, source: SocketAddr)
     if via.wants_rport() && !transport.is_reliable() {
         return source;
     }
-    let default_port = match transport {
-        Transport::Udp | Transport::Tcp => 5060,
-        Transport::Tls => 5061,
-    };
-    SocketAddr::new(source.ip(), via.port.unwrap_or(default_port))
+    SocketAddr::new(source.ip(), via.port.unwrap_or(transport.default_port()))
 }
 
 /// Whether the peer sits behind a translator: what it says of itself is not where it sends from.

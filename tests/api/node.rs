@@ -11,7 +11,7 @@ use tokio::runtime::Runtime;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use trunkline::api::{ApiState, server};
-use trunkline::config::{AccessKey, NumberPool, Secret};
+use trunkline::config::{AccessKey, NumberPool, Secret, SipTls};
 use trunkline::control::publish::Control;
 
 pub(crate) const FIRST_KEY: Key = Key {
@@ -58,8 +58,9 @@ impl Node {
             .unwrap();
         let url = format!("sqlite://{}", directory.join("trunkline.db").display());
         let (control, listener) = runtime.block_on(async {
-            let carriers = Vec::new().into();
-            let control = Control::open(&url, "voiceconnector.localhost", carriers).await;
+            let customers = SipTls::default().customers();
+            let control =
+                Control::open(&url, "voiceconnector.localhost", Vec::new(), customers).await;
             let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
             (control.unwrap(), listener)
         });

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use trunkline::config::{Carrier, CarrierRoute, Host, Target, Transport};
+use trunkline::config::{Carrier, CarrierRoute, CarrierTls, Host, SipTls, Target, Transport};
 use trunkline::connector_id::VoiceConnectorId;
 use trunkline::shard::snapshot::{
     Credential, Origination, OriginationRoute, Snapshot, Termination, VoiceConnector,
@@ -11,7 +11,7 @@ use trunkline::sip::digest::{Algorithm, ha1};
 
 use crate::agent::Agent;
 use crate::agent::plan::Plan;
-use crate::world::{GATEWAY_V4, GATEWAY_V6, Gateway, World, seed};
+use crate::world::{GATEWAY_TLS, GATEWAY_V4, GATEWAY_V6, Gateway, World, seed};
 
 /// The agents, by their place in [`World::agents`].
 pub(crate) const PBX: usize = 0;
@@ -22,12 +22,14 @@ pub(crate) const PBX_TCP: usize = 4;
 pub(crate) const PBX_V6: usize = 5;
 pub(crate) const CARRIER_TCP_V6: usize = 6;
 pub(crate) const PBX_NAT: usize = 7;
+pub(crate) const PBX_TLS: usize = 8;
 
 /// The number of the customer, and numbers that lead to the other customers.
 pub(crate) const OWN: &str = "+12065550100";
 pub(crate) const OWN_TCP: &str = "+12065550101";
 pub(crate) const OWN_V6: &str = "+12065550102";
 pub(crate) const OWN_SECRET: &str = "+12065550103";
+pub(crate) const OWN_TLS: &str = "+12065550106";
 /// Outside: with the carrier and its spare, and with the carrier on TCP and IPv6.
 pub(crate) const OUTSIDE: &str = "+4930901820";
 pub(crate) const OUTSIDE_TCP_V6: &str = "+33142685300";
@@ -41,6 +43,8 @@ pub(crate) const V6: u8 = 4;
 pub(crate) const DISABLED: u8 = 5;
 pub(crate) const SLOW: u8 = 6;
 pub(crate) const BARE: u8 = 7;
+/// The one that requires encryption.
+pub(crate) const ENCRYPTED: u8 = 8;
 
 pub(crate) const USERNAME: &str = "alice";
 pub(crate) const PASSWORD: &str = "wonderland";
@@ -72,7 +76,7 @@ pub(crate) fn ways() -> [(usize, usize, String); 2] {
 }
 
 pub(crate) fn agents() -> Vec<Agent> {
-    use Transport::{Tcp, Udp};
+    use Transport::{Tcp, Tls, Udp};
     let agent = |mark: &str, address: &str, transport, gateway: &str| {
         let (address, gateway) = (address.parse().unwrap(), gateway.parse().unwrap());
         Agent::new(mark, address, transport, gateway, Plan::answers())
@@ -88,6 +92,7 @@ pub(crate) fn agents() -> Vec<Agent> {
         agent("qsixpbxq", "[2001:db8:2::104]:5060", Udp, GATEWAY_V6),
         agent("qsixtcpcarrierq", "[2001:db8:3::105]:5060", Tcp, GATEWAY_V6),
         nat,
+        agent("qtlspbxq", "203.0.113.108:5061", Tls, GATEWAY_TLS),
     ]
 }
 
@@ -100,6 +105,7 @@ fn target(agent: usize) -> Target {
         host: Host::Address(address.ip()),
         port: address.port(),
         transport,
+        tls: None,
     }
 }
 
@@ -113,11 +119,13 @@ fn carrier(name: &str, routes: &[(usize, &str, u8)]) -> Carrier {
         prefix: (*prefix).to_owned(),
         priority: *priority,
         weight: 1,
+        verify: true,
     };
     Carrier {
         name: name.to_owned(),
         sources: sources.collect(),
         routes: routes.iter().map(route).collect(),
+        tls: CarrierTls::default(),
     }
 }
 
@@ -184,6 +192,17 @@ pub(crate) fn snapshot() -> Snapshot {
     snapshot.put_connector(secret);
     let tcp = Some(termination(&["203.0.113.103/32"]));
     snapshot.put_connector(connector(TCP, tcp, &[PBX_TCP]));
+    let tls = Some(termination(&["203.0.113.108/32"]));
+    let mut encrypted = connector(ENCRYPTED, tls, &[PBX_TLS]);
+    encrypted.require_encryption = true;
+    for route in encrypted
+        .origination
+        .iter_mut()
+        .flat_map(|origination| &mut origination.routes)
+    {
+        snapshot.secure(&mut route.target, &SipTls::default().customers());
+    }
+    snapshot.put_connector(encrypted);
     let v6 = Some(termination(&["2001:db8:2::/64"]));
     snapshot.put_connector(connector(V6, v6, &[PBX_V6]));
     let disabled = v4().map(|termination| Termination {
@@ -202,6 +221,7 @@ pub(crate) fn snapshot() -> Snapshot {
         (OWN_TCP, TCP),
         (OWN_V6, V6),
         (OWN_SECRET, SECRET),
+        (OWN_TLS, ENCRYPTED),
         ("+12065550104", SLOW),
         ("+12065550105", BARE),
     ];

@@ -5,12 +5,12 @@ use trunkline::sip::message::{HeaderName, Message};
 use crate::agent::call::{By, State};
 use crate::agent::plan::{Act, Plan, Session, When};
 use crate::cast::{
-    CARRIER, CARRIER_TCP_V6, OUTSIDE, OUTSIDE_TCP_V6, OWN_TCP, OWN_V6, PBX_NAT, PBX_TCP, PBX_V6,
-    PLAIN, TCP, V6, both_ways, inbound, play, through,
+    CARRIER, CARRIER_TCP_V6, ENCRYPTED, OUTSIDE, OUTSIDE_TCP_V6, OWN_TCP, OWN_TLS, OWN_V6, PBX_NAT,
+    PBX_TCP, PBX_TLS, PBX_V6, PLAIN, TCP, V6, both_ways, inbound, play, through,
 };
 
 /// Caller and its number, called side, Request-URI: every pair of transports and families.
-fn pairs() -> [(usize, &'static str, usize, String); 6] {
+fn pairs() -> [(usize, &'static str, usize, String); 8] {
     [
         (PBX_TCP, OWN_TCP, CARRIER, through(TCP, OUTSIDE)),
         (
@@ -22,6 +22,8 @@ fn pairs() -> [(usize, &'static str, usize, String); 6] {
         (PBX_V6, OWN_V6, CARRIER, through(V6, OUTSIDE)),
         (PBX_V6, OWN_V6, CARRIER_TCP_V6, through(V6, OUTSIDE_TCP_V6)),
         (CARRIER, "+4930901820", PBX_TCP, inbound(OWN_TCP)),
+        (PBX_TLS, OWN_TLS, CARRIER, through(ENCRYPTED, OUTSIDE)),
+        (CARRIER, "+4930901820", PBX_TLS, inbound(OWN_TLS)),
         (
             CARRIER_TCP_V6,
             "+33142685300",

@@ -113,15 +113,17 @@ struct Traced {
 const TRACE_LINES: usize = 80;
 
 pub(crate) const GATEWAY_V4: &str = "198.51.100.1:5060";
+pub(crate) const GATEWAY_TLS: &str = "198.51.100.1:5061";
 pub(crate) const GATEWAY_V6: &str = "[2001:db8:1::1]:5060";
 
-/// The listeners of every world: UDP and TCP on both families.
+/// The listeners of every world: UDP and TCP on both families, and TLS.
 pub(crate) fn listeners() -> Vec<SipListener> {
     let places = [
         (Transport::Udp, GATEWAY_V4),
         (Transport::Tcp, GATEWAY_V4),
         (Transport::Udp, GATEWAY_V6),
         (Transport::Tcp, GATEWAY_V6),
+        (Transport::Tls, GATEWAY_TLS),
     ];
     let listener = |(transport, address): (Transport, &str)| SipListener {
         transport,
@@ -373,6 +375,11 @@ impl World {
                     bytes,
                     transaction,
                 } => {
+                    let is_secured = flow.connection.is_some() || flow.tls.is_some();
+                    assert!(
+                        is_secured || flow.transport != Transport::Tls,
+                        "nobody knows whom to expect at {flow:?}"
+                    );
                     let agent = self.agent_at(&flow);
                     let unreachable = match agent {
                         Some(agent) => self.agents[agent].unreachable,
@@ -432,6 +439,7 @@ impl World {
             listener,
             remote,
             connection,
+            tls: None,
         };
         for at in self.arrivals(agent, true, &bytes) {
             let bytes = bytes.clone();
@@ -446,6 +454,7 @@ impl World {
             listener: 0,
             remote: from,
             connection: None,
+            tls: None,
         };
         let bytes = bytes.into();
         self.at(self.now, Happening::ToGateway { flow, bytes });

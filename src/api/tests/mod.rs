@@ -4,14 +4,12 @@ mod configurations;
 mod numbers;
 mod voice_connectors;
 
-use std::sync::Arc;
-
 use axum::http::{Method, StatusCode};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use super::{ApiError, ApiRequest, ApiState, dispatch};
-use crate::config::NumberPool;
+use crate::config::{NumberPool, SipTls};
 use crate::control::publish::Control;
 
 const ACCOUNT: &str = "111122223333";
@@ -29,7 +27,13 @@ impl Api {
     async fn open() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let url = format!("sqlite://{}/trunkline.db", folder.path().display());
-        let control = Control::open(&url, "vc.example", Arc::from([])).await;
+        let control = Control::open(
+            &url,
+            "vc.example",
+            Vec::new(),
+            SipTls::default().customers(),
+        )
+        .await;
         let pool = |numbers, city: &str, toll_free| NumberPool {
             numbers,
             country: "US".into(),

@@ -6,7 +6,8 @@ use toml::Spanned;
 use super::{Placed, Section, Settler};
 use crate::config::problem::Problem;
 use crate::config::{
-    Carrier, CarrierRoute, NumberPool, Target, Transport, defaults, value, written,
+    Carrier, CarrierRoute, CarrierTls, CertificateFiles, NumberPool, Target, Transport, value,
+    written,
 };
 
 /// A carrier, with the places that conflicts are told with.
@@ -14,6 +15,7 @@ pub(in crate::config) struct PlacedCarrier {
     pub(in crate::config) name: Placed<String>,
     pub(in crate::config) sources: Vec<Placed<IpNetwork>>,
     routes: Vec<CarrierRoute>,
+    tls: CarrierTls,
 }
 
 impl PlacedCarrier {
@@ -26,6 +28,7 @@ impl PlacedCarrier {
                 .map(|source| source.value)
                 .collect(),
             routes: self.routes,
+            tls: self.tls,
         }
     }
 }
@@ -44,10 +47,12 @@ impl Settler<'_> {
             for (section, route) in self.open_each(&section.key("route"), carrier.route) {
                 routes.extend(self.route(&section, route));
             }
-            carriers.extend(name.map(|name| PlacedCarrier {
+            let tls = self.carrier_tls(&section.key("tls"), carrier.tls);
+            carriers.extend(name.zip(tls).map(|(name, tls)| PlacedCarrier {
                 name,
                 sources,
                 routes,
+                tls,
             }));
         }
         carriers
@@ -55,17 +60,18 @@ impl Settler<'_> {
 
     fn route(&mut self, section: &Section, route: written::CarrierRoute) -> Option<CarrierRoute> {
         let host = self.required(section, "host", route.host, value::HOST, value::host);
-        let port = self.number(section, "port", route.port, 1..=65_535, defaults::SIP_PORT);
         let transport = self.optional(
             section,
             "transport",
             route.transport,
             Transport::Udp,
-            |text| match value::transport(text)? {
-                Transport::Tls => Err(Problem::TlsRoute),
-                served @ (Transport::Udp | Transport::Tcp) => Ok(served),
-            },
+            value::transport,
         );
+        let default_port = transport
+            .as_ref()
+            .map_or(Transport::Udp, |transport| transport.value)
+            .default_port();
+        let port = self.number(section, "port", route.port, 1..=65_535, default_port);
         let prefix = self.optional(
             section,
             "prefix",
@@ -80,11 +86,50 @@ impl Settler<'_> {
                 host: host?.value,
                 port: port?,
                 transport: transport?.value,
+                tls: None,
             },
             prefix: prefix?.value,
             priority: priority?,
             weight: weight?,
+            verify: route.verify.unwrap_or(true),
         })
+    }
+
+    fn carrier_tls(
+        &mut self,
+        path: &str,
+        written: Option<Spanned<written::CarrierTls>>,
+    ) -> Option<CarrierTls> {
+        let (section, tls) = self.open(path, written);
+        let ca = self.optional_file(&section, "ca", tls.ca);
+        let certificate =
+            self.optional_file(&section, "client_certificate", tls.client_certificate);
+        let key = self.optional_file(&section, "client_key", tls.client_key);
+        let client = match (certificate?, key?) {
+            (Some(certificate), Some(key)) => Some(CertificateFiles { certificate, key }),
+            (None, None) => None,
+            (Some(_), None) => {
+                self.refuse(
+                    section.key("client_key"),
+                    section.line,
+                    Problem::Missing {
+                        expected: "the PEM file of the client certificate's key",
+                    },
+                );
+                return None;
+            }
+            (None, Some(_)) => {
+                self.refuse(
+                    section.key("client_certificate"),
+                    section.line,
+                    Problem::Missing {
+                        expected: "the PEM file of the certificate that client_key is for",
+                    },
+                );
+                return None;
+            }
+        };
+        Some(CarrierTls { ca: ca?, client })
     }
 
     /// The pools that are right, each placed at its `first` key.

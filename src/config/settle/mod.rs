@@ -10,11 +10,12 @@ mod node;
 mod sip;
 
 use std::ops::RangeInclusive;
+use std::path::PathBuf;
 
 use toml::Spanned;
 
 use super::problem::{ConfigError, Problem, line_at};
-use super::{Config, conflict, written};
+use super::{Config, conflict, value, written};
 pub(super) use carrier::PlacedCarrier;
 pub(super) use media::PlacedMedia;
 pub(super) use node::PlacedApi;
@@ -193,6 +194,19 @@ impl Settler<'_> {
                 line: section.line,
             }),
         }
+    }
+
+    /// A key that names a file, or is not there.
+    fn optional_file(
+        &mut self,
+        section: &Section,
+        name: &str,
+        written: written::Text,
+    ) -> Option<Option<PathBuf>> {
+        let file = self.optional(section, name, written, None, |text| {
+            value::file(text).map(Some)
+        });
+        file.map(|file| file.value)
     }
 
     fn value<T>(

@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use toml::Spanned;
 
@@ -150,6 +151,12 @@ impl Settler<'_> {
             1..=1_000_000,
             default.connections_max,
         );
+        let connection_idle_s = number(
+            "connection_idle_s",
+            limits.connection_idle_s,
+            32..=86_400,
+            usize::try_from(default.connection_idle.as_secs()).unwrap_or(usize::MAX),
+        );
         let mailbox_max = number(
             "mailbox_max",
             limits.mailbox_max,
@@ -162,6 +169,7 @@ impl Settler<'_> {
             sip_message_bytes_max: sip_message_bytes_max?,
             sip_headers_max: sip_headers_max?,
             connections_max: connections_max?,
+            connection_idle: Duration::from_secs(connection_idle_s? as u64),
             mailbox_max: mailbox_max?,
         })
     }

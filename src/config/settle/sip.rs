@@ -6,7 +6,9 @@ use toml::Spanned;
 
 use super::{Placed, Section, Settler};
 use crate::config::problem::Problem;
-use crate::config::{Sip, SipListener, SipTimers, Transport, defaults, value, written};
+use crate::config::{
+    CertificateFiles, Sip, SipListener, SipTimers, SipTls, defaults, value, written,
+};
 
 /// `Flow::listener` is a byte, and nobody needs more.
 const LISTENERS_MAX: usize = 64;
@@ -28,6 +30,7 @@ impl Settler<'_> {
         );
         let aliases = self.values(&section, "aliases", sip.aliases, value::host);
         let timers = self.timers(sip.timers);
+        let tls = self.sip_tls(sip.tls);
 
         match sip.listener.len() {
             0 => self.refuse(section.key("listener"), section.line, Problem::NoListener),
@@ -45,18 +48,21 @@ impl Settler<'_> {
         for (section, listener) in self.open_each("sip.listener", sip.listener) {
             listeners.extend(self.listener(&section, listener));
         }
-        let settings = domain.zip(timers).map(|(domain, timers)| Sip {
-            domain: domain.value,
-            aliases: aliases
-                .into_iter()
-                .map(|alias| alias.value.to_string())
-                .collect(),
-            listeners: listeners
-                .iter()
-                .map(|listener| listener.value.clone())
-                .collect(),
-            timers,
-        });
+        let settings = domain
+            .zip(timers.zip(tls))
+            .map(|(domain, (timers, tls))| Sip {
+                domain: domain.value,
+                aliases: aliases
+                    .into_iter()
+                    .map(|alias| alias.value.to_string())
+                    .collect(),
+                listeners: listeners
+                    .iter()
+                    .map(|listener| listener.value.clone())
+                    .collect(),
+                timers,
+                tls,
+            });
         (settings, listeners)
     }
 
@@ -71,10 +77,7 @@ impl Settler<'_> {
             "transport",
             written.transport,
             value::TRANSPORT,
-            |text| match value::transport(text)? {
-                Transport::Tls => Err(Problem::TlsListener),
-                served @ (Transport::Udp | Transport::Tcp) => Ok(served),
-            },
+            value::transport,
         );
         let bind = match written.bind {
             Some(bind) => self.addresses(section, "bind", bind, value::peer_address),
@@ -109,6 +112,54 @@ impl Settler<'_> {
             line: bind.line,
         };
         pairs.into_iter().map(listener).collect()
+    }
+
+    fn sip_tls(&mut self, written: Option<Spanned<written::SipTls>>) -> Option<SipTls> {
+        let (section, tls) = self.open("sip.tls", written);
+        let default = SipTls::default();
+        let mut certificates = Vec::new();
+        let mut is_right = true;
+        for (section, files) in self.open_each("sip.tls.certificate", tls.certificate) {
+            let certificate = self.required(
+                &section,
+                "certificate",
+                files.certificate,
+                value::PEM_FILE,
+                value::file,
+            );
+            let key = self.required(&section, "key", files.key, value::PEM_FILE, value::file);
+            match certificate.zip(key) {
+                Some((certificate, key)) => certificates.push(CertificateFiles {
+                    certificate: certificate.value,
+                    key: key.value,
+                }),
+                None => is_right = false,
+            }
+        }
+        let client_ca = self.optional_file(&section, "client_ca", tls.client_ca);
+        let ca = self.optional_file(&section, "ca", tls.ca);
+        let handshake_timeout = self.number(
+            &section,
+            "handshake_timeout_s",
+            tls.handshake_timeout_s,
+            1..=60,
+            default.handshake_timeout.as_secs(),
+        );
+        let handshakes_per_turn = self.number(
+            &section,
+            "handshakes_per_turn",
+            tls.handshakes_per_turn,
+            1..=1_024,
+            default.handshakes_per_turn,
+        );
+        Some(SipTls {
+            certificates: is_right.then_some(certificates)?,
+            client_ca: client_ca?,
+            ca: ca?,
+            verify_customers: tls.verify_customers.unwrap_or(default.verify_customers),
+            handshake_timeout: Duration::from_secs(handshake_timeout?),
+            handshakes_per_turn: handshakes_per_turn?,
+        })
     }
 
     fn timers(&mut self, written: Option<Spanned<written::SipTimers>>) -> Option<SipTimers> {

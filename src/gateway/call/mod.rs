@@ -184,7 +184,7 @@ impl Leg {
             return self.flow;
         }
         let address = self.dialog.next_hop().and_then(|uri: Uri<'_>| {
-            let port = uri.port.unwrap_or(5060);
+            let port = uri.port.unwrap_or(self.flow.transport.default_port());
             let ip = match uri.host_value() {
                 Host::Address(ip) => Some(ip),
                 Host::Name(name) => core

@@ -143,6 +143,7 @@ impl Call {
             listener,
             remote: candidate.address,
             connection: None,
+            tls: candidate.target.tls,
         };
         self.media
             .allocate(core, Side::B, candidate.address.is_ipv6())?;

@@ -1,7 +1,8 @@
-//! One connection: its socket, what came in of the next message, and what waits to be written.
+//! One connection: its socket, its TLS where it has that, what came in of the next message, and what
+//! waits to be written.
 
 use std::collections::VecDeque;
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -9,11 +10,11 @@ use bytes::{Buf, Bytes};
 use mio::net::TcpStream;
 use socket2::TcpKeepalive;
 
-use super::IDLE_TIMEOUT;
-use crate::config::Transport;
+use crate::config::{TlsPeerId, Transport};
 use crate::instant::Instant;
 use crate::net::gauges::NetGauges;
 use crate::net::mailbox::Origin;
+use crate::net::tls::Session;
 use crate::shard::io::{ConnectionId, Flow};
 use crate::sip::framing::{Frame, Framer};
 
@@ -37,6 +38,8 @@ pub(super) struct Outgoing {
 pub(super) enum State {
     /// Opened by us; nothing can be written yet.
     Connecting,
+    /// TLS is being agreed on.
+    Handshaking,
     /// Accepted; no whole message has arrived yet.
     Accepted,
     /// Messages have passed.
@@ -49,6 +52,13 @@ pub(super) struct Connection {
     pub(super) generation: u32,
     pub(super) listener: u8,
     pub(super) remote: SocketAddr,
+    /// Whether we opened it.
+    pub(super) is_ours: bool,
+    /// Whom TLS was opened to.
+    pub(super) tls_peer: Option<TlsPeerId>,
+    pub(super) security: Security,
+    /// It stands in the queue for handshake work.
+    pub(super) is_queued: bool,
     pub(super) framer: Framer,
     pub(super) queue: VecDeque<Outgoing>,
     /// Bytes and overhead of `queue`.
@@ -57,10 +67,26 @@ pub(super) struct Connection {
     pub(super) deadline: Instant,
 }
 
+/// What lies between the socket and the messages.
+pub(super) enum Security {
+    /// Nothing: TCP.
+    Plain,
+    /// TLS that the peer has not begun yet: nothing is kept for it.
+    Awaited,
+    /// TLS.
+    Session(Box<Session>),
+}
+
 /// Why a connection ends.
 pub(super) enum End {
     /// The peer closed, or the network did.
     Lost,
+    /// We close it: it carried nothing for too long, or the node stops.
+    Idle,
+    /// The handshake took too long.
+    Hesitant,
+    /// TLS failed.
+    Insecure(rustls::Error),
     /// The peer's bytes cannot be framed.
     Unframed,
     /// The peer does not read.
@@ -76,10 +102,56 @@ impl Connection {
             generation: self.generation,
         });
         Flow {
-            transport: Transport::Tcp,
+            transport: self.transport(),
             listener: self.listener,
             remote: self.remote,
             connection,
+            tls: self.tls_peer,
+        }
+    }
+
+    fn transport(&self) -> Transport {
+        match &self.security {
+            Security::Plain => Transport::Tcp,
+            Security::Awaited | Security::Session(_) => Transport::Tls,
+        }
+    }
+
+    /// Whether messages can be written.
+    pub(super) fn is_up(&self) -> bool {
+        match self.state {
+            State::Connecting | State::Handshaking => false,
+            State::Accepted | State::Established => true,
+        }
+    }
+
+    /// Reads once from the socket into the framer; returns the number of bytes that came.
+    pub(super) fn read(&mut self, buffer: &mut [u8]) -> Result<Option<usize>, End> {
+        let bytes = match self.stream.read(buffer) {
+            Ok(0) => return Err(End::Lost),
+            Ok(bytes) => bytes,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(None),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => return Ok(Some(0)),
+            Err(_) => return Err(End::Lost),
+        };
+        let received = buffer.get(..bytes).unwrap_or_default();
+        let framer = &mut self.framer;
+        match &mut self.security {
+            Security::Plain => framer.push(received),
+            // Bytes of a handshake that was not begun: they are read when its turn has come.
+            Security::Awaited => {}
+            Security::Session(session) => session
+                .receive(received, |plaintext| framer.push(plaintext))
+                .map_err(End::Insecure)?,
+        }
+        Ok(Some(bytes))
+    }
+
+    /// Whether the peer has said, within TLS, that nothing more will come.
+    pub(super) fn has_ended(&self) -> bool {
+        match &self.security {
+            Security::Plain | Security::Awaited => false,
+            Security::Session(session) => session.has_ended(),
         }
     }
 
@@ -87,7 +159,7 @@ impl Connection {
     pub(super) fn unframe(
         &mut self,
         flow: Flow,
-        now: Instant,
+        deadline: Instant,
         arrived: &mut Vec<(Flow, Bytes)>,
         counts: &mut NetGauges,
     ) -> Result<usize, End> {
@@ -106,7 +178,7 @@ impl Connection {
                 }
             }
             self.state = State::Established;
-            self.deadline = now + IDLE_TIMEOUT;
+            self.deadline = deadline;
         }
     }
 
@@ -123,10 +195,23 @@ impl Connection {
 
     /// Writes until the queue is empty or the kernel takes no more.
     pub(super) fn flush(&mut self) -> Result<(), End> {
-        while let Some(message) = self.queue.front_mut() {
+        loop {
+            if !self.write_ciphertext()? || !self.is_up() {
+                return Ok(());
+            }
+            let Some(message) = self.queue.front_mut() else {
+                return Ok(());
+            };
             if message.bytes.is_empty() {
                 self.queue.pop_front();
                 self.queued_bytes = self.queued_bytes.saturating_sub(QUEUE_MESSAGE_BYTES);
+                continue;
+            }
+            if let Security::Session(session) = &mut self.security {
+                // The message stays in front, empty, until the socket has taken its ciphertext.
+                session.send(&message.bytes).map_err(End::Insecure)?;
+                self.queued_bytes = self.queued_bytes.saturating_sub(message.bytes.len());
+                message.bytes.clear();
                 continue;
             }
             match self.stream.write(&message.bytes) {
@@ -140,7 +225,40 @@ impl Connection {
                 Err(_) => return Err(End::Lost),
             }
         }
-        Ok(())
+    }
+
+    /// Writes what TLS has ready; returns whether the kernel took all of it.
+    fn write_ciphertext(&mut self) -> Result<bool, End> {
+        let Security::Session(session) = &mut self.security else {
+            return Ok(true);
+        };
+        while !session.outgoing().is_empty() {
+            match self.stream.write(session.outgoing()) {
+                Ok(0) => return Err(End::Lost),
+                Ok(bytes) => session.advance(bytes),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(false),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(_) => return Err(End::Lost),
+            }
+        }
+        Ok(true)
+    }
+
+    /// Says good-bye as far as the kernel takes it at once: close_notify, or the alert of a failure.
+    pub(super) fn take_leave(&mut self, end: &End) {
+        if let Security::Session(session) = &mut self.security {
+            match end {
+                End::Idle | End::Unframed => session.close(),
+                End::Lost | End::Slow | End::Hesitant | End::Insecure(_) => {}
+            }
+        }
+        match end {
+            End::Idle | End::Unframed | End::Hesitant | End::Insecure(_) => {
+                // The connection goes anyway.
+                self.write_ciphertext().ok();
+            }
+            End::Lost | End::Slow => {}
+        }
     }
 }
 

@@ -83,6 +83,6 @@ fn an_address_in_use_is_named_with_its_remedy() {
     let error = Bench::try_start(&config, 0).err().unwrap();
     assert!(matches!(
         error,
-        StartError::TransportNotServed { listener: 0, .. }
+        StartError::NoCertificate { listener: 0, .. }
     ));
 }

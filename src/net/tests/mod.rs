@@ -11,6 +11,7 @@
 mod lifecycle;
 mod media;
 mod sip;
+mod tls;
 
 use std::collections::VecDeque;
 use std::io::{Read, Write};
@@ -23,7 +24,7 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use super::*;
-use crate::config::{Api, Limits, Media, MediaAddress, Node, Sip, SipTimers, Store};
+use crate::config::{Api, Limits, Media, MediaAddress, Node, Sip, SipTimers, SipTls, Store};
 use crate::connector_id::VoiceConnectorId;
 use crate::shard::io::{Flow, TransactionId};
 
@@ -183,6 +184,7 @@ struct Bench {
     running: Running,
     seen: Receiver<Seen>,
     board: Arc<Mutex<Board>>,
+    material: Arc<ArcSwap<Material>>,
     snapshot: Arc<ArcSwap<Snapshot>>,
     events: Arc<ArrayQueue<Event>>,
 }
@@ -196,6 +198,15 @@ impl Bench {
     }
 
     fn try_start(config: &Config, ports_wanted: usize) -> Result<Self, StartError> {
+        Self::start_with(config, ports_wanted, Material::default())
+    }
+
+    fn start_with(
+        config: &Config,
+        ports_wanted: usize,
+        material: Material,
+    ) -> Result<Self, StartError> {
+        let material = Arc::new(ArcSwap::from_pointee(material));
         let (sender, seen) = channel();
         let board = Arc::new(Mutex::new(Board::default()));
         let snapshot = Arc::new(ArcSwap::from_pointee(Snapshot::default()));
@@ -211,6 +222,7 @@ impl Bench {
         };
         let running = start(
             config,
+            Arc::clone(&material),
             Arc::clone(&snapshot),
             make_core,
             Arc::clone(&events),
@@ -220,6 +232,7 @@ impl Bench {
             seen,
             board,
             snapshot,
+            material,
             events,
         })
     }
@@ -304,6 +317,7 @@ fn config(shards: u8) -> Config {
             aliases: Vec::new(),
             listeners: vec![listener(Transport::Udp), listener(Transport::Tcp)],
             timers: SipTimers::default(),
+            tls: SipTls::default(),
         },
         media: Media {
             addresses: Vec::new(),

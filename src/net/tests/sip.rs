@@ -115,6 +115,7 @@ fn connections_are_opened_once_and_then_reused() {
         listener: 1,
         remote: peer.local_addr().unwrap(),
         connection: None,
+        tls: None,
     });
     let client = bench.udp_client();
     let message = order("RELAY", 0);
@@ -147,6 +148,7 @@ fn a_refused_connection_and_an_unserved_transport_are_transport_errors() {
             listener,
             remote: closed,
             connection: None,
+            tls: None,
         });
         bench.udp_client().send(&order("RELAY", 0)).unwrap();
         assert_eq!(bench.see_transport_error(), (0, TRANSACTION), "{transport}");

@@ -33,6 +33,7 @@ const LIMITS: Limits = Limits {
     calls_max: 0,
     transactions_max: 0,
     connections_max: 0,
+    connection_idle: Duration::ZERO,
     mailbox_max: 0,
 };
 
@@ -282,7 +283,8 @@ impl Agent {
     fn contact(&self) -> String {
         let parameter = match self.transport {
             Transport::Udp => "",
-            Transport::Tcp | Transport::Tls => ";transport=tcp",
+            Transport::Tcp => ";transport=tcp",
+            Transport::Tls => ";transport=tls",
         };
         let address = self.contact.unwrap_or(self.address);
         format!("<sip:{}@{address}{parameter}>", self.mark)

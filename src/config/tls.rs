@@ -1,0 +1,135 @@
+//! What TLS is spoken with: certificates, and whom to trust.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::{Carrier, Config, Host};
+
+/// `[sip.tls]`
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct SipTls {
+    /// What peers that connect are shown: the first one, or a later one that fits the name they ask for
+    /// (SNI, RFC 6066 §3). Empty for the development certificate.
+    pub certificates: Vec<CertificateFiles>,
+    /// Peers that connect are asked for a certificate, and one that is shown must be signed by these.
+    pub client_ca: Option<PathBuf>,
+    /// Roots that customers' hosts are verified with beside the system's.
+    pub ca: Option<PathBuf>,
+    /// Whether customers' hosts must prove who they are when they are connected to.
+    pub verify_customers: bool,
+    /// How long a handshake may take.
+    pub handshake_timeout: Duration,
+    /// Handshakes that one shard works at in one turn of its loop.
+    pub handshakes_per_turn: usize,
+}
+
+impl Default for SipTls {
+    fn default() -> Self {
+        Self {
+            certificates: Vec::new(),
+            client_ca: None,
+            ca: None,
+            verify_customers: true,
+            handshake_timeout: Duration::from_secs(10),
+            handshakes_per_turn: 4,
+        }
+    }
+}
+
+/// A certificate with its chain, and its key; both PEM files.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub struct CertificateFiles {
+    /// The certificate first, then those that sign it.
+    pub certificate: PathBuf,
+    /// The key, PKCS#8, PKCS#1 or SEC1.
+    pub key: PathBuf,
+}
+
+/// `[carrier.tls]`
+#[derive(Clone, PartialEq, Eq, Default, Debug)]
+pub struct CarrierTls {
+    /// The only roots that this carrier is verified with; `None` for the system's.
+    pub ca: Option<PathBuf>,
+    /// What this carrier is shown when it asks for a certificate.
+    pub client: Option<CertificateFiles>,
+}
+
+/// How connections that the node opens are secured.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub struct TlsPolicy {
+    /// Whose signatures count; `None` where nobody has to prove anything.
+    pub roots: Option<TlsRoots>,
+    /// What peers are shown that ask for a certificate.
+    pub client: Option<CertificateFiles>,
+}
+
+/// Whose signatures count.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub enum TlsRoots {
+    /// The system's.
+    System,
+    /// The system's and this file's.
+    SystemAnd(PathBuf),
+    /// This file's alone.
+    Only(PathBuf),
+}
+
+/// Whom a TLS connection is opened to.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub struct TlsPeer {
+    /// The name or address that its certificate must hold (RFC 5922 §7.1), and that it is asked for.
+    pub server_name: Host,
+    /// How it is verified.
+    pub policy: TlsPolicy,
+}
+
+/// A [`TlsPeer`]'s place in the snapshot's table.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct TlsPeerId(pub u32);
+
+impl SipTls {
+    /// How connections to customers' hosts are secured.
+    pub fn customers(&self) -> TlsPolicy {
+        let roots = match &self.ca {
+            None => TlsRoots::System,
+            Some(ca) => TlsRoots::SystemAnd(ca.clone()),
+        };
+        TlsPolicy {
+            roots: self.verify_customers.then_some(roots),
+            client: None,
+        }
+    }
+}
+
+impl CarrierTls {
+    /// How connections to the carrier are secured; `verify` is the route's.
+    pub fn policy(&self, verify: bool) -> TlsPolicy {
+        let roots = match &self.ca {
+            None => TlsRoots::System,
+            Some(ca) => TlsRoots::Only(ca.clone()),
+        };
+        TlsPolicy {
+            roots: verify.then_some(roots),
+            client: self.client.clone(),
+        }
+    }
+}
+
+impl Config {
+    /// Every policy that connections may be opened with, each once.
+    pub fn tls_policies(&self) -> Vec<TlsPolicy> {
+        let of_carrier = |carrier: &Carrier| {
+            let verify: Vec<bool> = carrier.routes.iter().map(|route| route.verify).collect();
+            let tls = carrier.tls.clone();
+            verify.into_iter().map(move |verify| tls.policy(verify))
+        };
+        let carriers = self.carriers.iter().flat_map(of_carrier);
+        let mut policies = Vec::new();
+        for policy in carriers.chain([self.sip.tls.customers()]) {
+            if !policies.contains(&policy) {
+                policies.push(policy);
+            }
+        }
+        policies
+    }
+}

@@ -1,0 +1,199 @@
+//! The node's certificates: made where none is configured, read again where they change.
+
+use std::io::{self, Write};
+use std::net::IpAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use arc_swap::ArcSwap;
+use rcgen::{CertificateParams, DnType, KeyPair};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+use crate::config::{CertificateFiles, Config, SipTls, TlsPolicy, Transport};
+use crate::net::tls::{Material, MaterialError, material_files};
+
+/// How often it is looked whether a file has changed.
+const FILES_LOOK: Duration = Duration::from_secs(5);
+
+/// What is read, and what it made.
+pub struct Certificates {
+    tls: SipTls,
+    policies: Vec<TlsPolicy>,
+    material: Arc<ArcSwap<Material>>,
+}
+
+/// Why a node has no certificates to start with.
+#[derive(Debug)]
+pub enum CertificatesError {
+    /// A file of the config.
+    Material(MaterialError),
+    /// The development certificate cannot be made or written.
+    Development(PathBuf, String),
+}
+
+impl std::fmt::Display for CertificatesError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Material(error) => error.fmt(f),
+            Self::Development(directory, error) => write!(
+                f,
+                "{}: the development certificate cannot be made: {error}; make the directory \
+                 writable, or configure a [[sip.tls.certificate]]",
+                directory.display()
+            ),
+        }
+    }
+}
+
+impl Certificates {
+    /// Reads what the config names; makes a development certificate where a TLS listener has none.
+    pub fn open(config: &Config) -> Result<Self, CertificatesError> {
+        let mut tls = config.sip.tls.clone();
+        let mut listeners = config.sip.listeners.iter();
+        if !listeners.any(|listener| listener.transport == Transport::Tls) {
+            return Ok(Self {
+                tls,
+                policies: Vec::new(),
+                material: Arc::default(),
+            });
+        }
+        if tls.certificates.is_empty() {
+            let directory = &config.node.data_dir;
+            let files = development_certificate(config, directory)
+                .map_err(|error| CertificatesError::Development(directory.clone(), error))?;
+            tls.certificates.push(files);
+        }
+        let policies = config.tls_policies();
+        let material = Material::load(&tls, &policies).map_err(CertificatesError::Material)?;
+        Ok(Self {
+            tls,
+            policies,
+            material: Arc::new(ArcSwap::from_pointee(material)),
+        })
+    }
+
+    /// Where new connections find what they begin with.
+    pub fn material(&self) -> Arc<ArcSwap<Material>> {
+        Arc::clone(&self.material)
+    }
+
+    /// Reads the files again on SIGHUP and when one has changed, for as long as it is not aborted.
+    pub async fn watch(self) {
+        let mut hangup = match signal(SignalKind::hangup()) {
+            Ok(hangup) => hangup,
+            Err(error) => {
+                tracing::error!(%error, "certificates are not read again");
+                return;
+            }
+        };
+        let files = material_files(&self.tls, &self.policies);
+        let mut known = times(&files);
+        let mut look = tokio::time::interval(FILES_LOOK);
+        loop {
+            let is_asked = asked(&mut hangup, &mut look).await;
+            let now = times(&files);
+            if is_asked || now != known {
+                known = now;
+                self.reload();
+            }
+        }
+    }
+
+    /// Reads every file again; one that is broken leaves all as it was.
+    pub fn reload(&self) {
+        match Material::load(&self.tls, &self.policies) {
+            Ok(material) => {
+                self.material.store(Arc::new(material));
+                tracing::info!("certificates were read again; new connections use them");
+            }
+            Err(error) => {
+                tracing::error!(%error, "certificates were not read again: the old ones stay in use");
+            }
+        }
+    }
+}
+
+/// Waits for either; returns whether it was the signal.
+async fn asked(hangup: &mut Signal, look: &mut tokio::time::Interval) -> bool {
+    tokio::select! {
+        _ = hangup.recv() => true,
+        _ = look.tick() => false,
+    }
+}
+
+fn times(files: &[PathBuf]) -> Vec<Option<SystemTime>> {
+    let time = |file: &PathBuf| {
+        std::fs::metadata(file)
+            .and_then(|file| file.modified())
+            .ok()
+    };
+    files.iter().map(time).collect()
+}
+
+/// The development certificate of a data directory: made once, then used again.
+fn development_certificate(config: &Config, directory: &Path) -> Result<CertificateFiles, String> {
+    let files = CertificateFiles {
+        certificate: directory.join("development-certificate.pem"),
+        key: directory.join("development-key.pem"),
+    };
+    if !(files.certificate.exists() && files.key.exists()) {
+        make(&names(config), &files)?;
+    }
+    tracing::warn!(
+        certificate = %files.certificate.display(),
+        "TLS is served with a development certificate, which no peer trusts by itself"
+    );
+    Ok(files)
+}
+
+fn names(config: &Config) -> Vec<String> {
+    let domain = &config.sip.domain;
+    let listeners = config.sip.listeners.iter();
+    let addresses = listeners
+        .flat_map(|listener| [listener.bind.ip(), listener.advertise.ip()])
+        .filter(|address| !address.is_unspecified())
+        .map(|address: IpAddr| address.to_string());
+    let mut names = vec![
+        domain.clone(),
+        format!("*.{domain}"),
+        "localhost".to_owned(),
+    ];
+    names.extend(addresses);
+    names.dedup();
+    names
+}
+
+fn make(names: &[String], files: &CertificateFiles) -> Result<(), String> {
+    let key = KeyPair::generate().map_err(|error| error.to_string())?;
+    let mut params = CertificateParams::new(names).map_err(|error| error.to_string())?;
+    params
+        .distinguished_name
+        .push(DnType::CommonName, "Trunkline development certificate");
+    let certificate = params
+        .self_signed(&key)
+        .map_err(|error| error.to_string())?;
+    let write = || {
+        if let Some(directory) = files.key.parent() {
+            std::fs::create_dir_all(directory)?;
+        }
+        write_secret(&files.key, &key.serialize_pem())?;
+        std::fs::write(&files.certificate, certificate.pem())
+    };
+    write().map_err(|error: io::Error| error.to_string())
+}
+
+/// Writes a file that only its owner may read.
+fn write_secret(file: &Path, text: &str) -> io::Result<()> {
+    use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+    let mut options = std::fs::OpenOptions::new();
+    let mut open = options
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o600)
+        .open(file)?;
+    // An old file keeps the mode that it had.
+    open.set_permissions(std::fs::Permissions::from_mode(0o600))?;
+    open.write_all(text.as_bytes())
+}

@@ -1,0 +1,314 @@
+//! SIP over TLS, with peers of the same library's blocking side.
+
+use rcgen::{CertificateParams, KeyPair};
+use rustls::pki_types::ServerName;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::{
+    ClientConfig, ClientConnection, RootCertStore, ServerConfig, ServerConnection, StreamOwned,
+    SupportedProtocolVersion,
+};
+
+use super::*;
+use crate::config::{CertificateFiles, Host, TlsPeer, TlsPolicy, TlsRoots};
+
+const TLS: usize = 2;
+
+type Client = StreamOwned<ClientConnection, TcpStream>;
+
+/// Certificates in a folder of their own.
+struct Folder(tempfile::TempDir);
+
+impl Folder {
+    fn new() -> Self {
+        Self(tempfile::tempdir().unwrap())
+    }
+
+    /// A certificate for these names that signs itself.
+    fn issue(&self, file: &str, names: &[&str]) -> CertificateFiles {
+        let key = KeyPair::generate().unwrap();
+        let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
+        let params = CertificateParams::new(names).unwrap();
+        let certificate = params.self_signed(&key).unwrap();
+        let files = CertificateFiles {
+            certificate: self.0.path().join(format!("{file}.pem")),
+            key: self.0.path().join(format!("{file}.key")),
+        };
+        std::fs::write(&files.certificate, certificate.pem()).unwrap();
+        std::fs::write(&files.key, key.serialize_pem()).unwrap();
+        files
+    }
+}
+
+fn provider() -> Arc<rustls::crypto::CryptoProvider> {
+    Arc::new(rustls::crypto::ring::default_provider())
+}
+
+/// A node with a TLS listener that shows these certificates, and opens connections under the policies.
+fn node(certificates: Vec<CertificateFiles>, policies: &[TlsPolicy]) -> Bench {
+    let mut config = config(1);
+    config.sip.listeners.push(SipListener {
+        transport: Transport::Tls,
+        ..config.sip.listeners[TCP].clone()
+    });
+    config.sip.tls.certificates = certificates;
+    let material = Material::load(&config.sip.tls, policies).unwrap();
+    Bench::start_with(&config, 0, material).unwrap()
+}
+
+/// A client that trusts one certificate.
+fn connect(
+    bench: &Bench,
+    trusted: &CertificateFiles,
+    name: &str,
+    version: &'static SupportedProtocolVersion,
+) -> Client {
+    let mut roots = RootCertStore::empty();
+    let certificate = CertificateDer::from_pem_file(&trusted.certificate).unwrap();
+    roots.add(certificate).unwrap();
+    let config = ClientConfig::builder_with_provider(provider())
+        .with_protocol_versions(&[version])
+        .unwrap()
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    let name = ServerName::try_from(name.to_owned()).unwrap();
+    let socket = TcpStream::connect(bench.address(TLS)).unwrap();
+    socket.set_read_timeout(Some(PATIENCE)).unwrap();
+    StreamOwned::new(
+        ClientConnection::new(Arc::new(config), name).unwrap(),
+        socket,
+    )
+}
+
+fn echo(client: &mut Client, message: &[u8]) {
+    client.write_all(message).unwrap();
+    let mut received = vec![0; message.len()];
+    client.read_exact(&mut received).unwrap();
+    assert_eq!(received, message);
+}
+
+/// A peer that serves TLS on a connection that it accepts, until it has one message.
+fn serve(listener: &TcpListener, files: &CertificateFiles) -> io::Result<Vec<u8>> {
+    let certificate = CertificateDer::from_pem_file(&files.certificate).unwrap();
+    let key = PrivateKeyDer::from_pem_file(&files.key).unwrap();
+    let config = ServerConfig::builder_with_provider(provider())
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(vec![certificate], key)
+        .unwrap();
+    let (socket, _) = listener.accept()?;
+    socket.set_read_timeout(Some(PATIENCE))?;
+    let session = ServerConnection::new(Arc::new(config)).unwrap();
+    let mut stream = StreamOwned::new(session, socket);
+    let mut received = vec![0; order("RELAY", 0).len()];
+    stream.read_exact(&mut received)?;
+    Ok(received)
+}
+
+#[test]
+fn messages_pass_over_tls_1_2_and_1_3_in_pieces_of_any_size() {
+    let folder = Folder::new();
+    let files = folder.issue("node", &["sip.example"]);
+    let bench = node(vec![files.clone()], &[]);
+    for version in [&rustls::version::TLS12, &rustls::version::TLS13] {
+        let mut client = connect(&bench, &files, "sip.example", version);
+        echo(&mut client, &order("ECHO", 0));
+        let (_, flow, _) = bench.see_message();
+        assert_eq!(flow.transport, Transport::Tls);
+        echo(&mut client, &order("ECHO", 0).repeat(300));
+        client.write_all(b"\r\n\r\n").unwrap();
+        let mut pong = [0; 2];
+        client.read_exact(&mut pong).unwrap();
+        assert_eq!(&pong, b"\r\n", "RFC 5626 §3.5.1");
+    }
+    assert_eq!(bench.sum(|net| net.tls_handshakes), 2);
+}
+
+#[test]
+fn the_certificate_is_chosen_by_the_name_that_is_asked_for() {
+    let folder = Folder::new();
+    let first = folder.issue("first", &["one.example"]);
+    let second = folder.issue("second", &["two.example"]);
+    let bench = node(vec![first.clone(), second.clone()], &[]);
+    for (files, name) in [(first, "one.example"), (second, "two.example")] {
+        let mut client = connect(&bench, &files, name, &rustls::version::TLS13);
+        echo(&mut client, &order("ECHO", 0));
+    }
+}
+
+#[test]
+fn a_stopping_node_says_good_bye() {
+    let folder = Folder::new();
+    let files = folder.issue("node", &["sip.example"]);
+    let bench = node(vec![files.clone()], &[]);
+    let mut client = connect(&bench, &files, "sip.example", &rustls::version::TLS13);
+    echo(&mut client, &order("ECHO", 0));
+    bench.running.shutdown();
+    // Without close_notify this were an error, UnexpectedEof.
+    assert_eq!(client.read(&mut [0; 16]).unwrap(), 0);
+}
+
+#[test]
+fn a_client_that_ends_its_session_is_let_go() {
+    let folder = Folder::new();
+    let files = folder.issue("node", &["sip.example"]);
+    let bench = node(vec![files.clone()], &[]);
+    let mut client = connect(&bench, &files, "sip.example", &rustls::version::TLS12);
+    echo(&mut client, &order("ECHO", 0));
+    client.conn.send_close_notify();
+    client.flush().unwrap();
+    assert_eq!(client.read(&mut [0; 16]).unwrap(), 0);
+}
+
+#[test]
+fn rubbish_in_the_place_of_a_handshake_costs_its_sender_the_connection() {
+    let folder = Folder::new();
+    let files = folder.issue("node", &["sip.example"]);
+    let bench = node(vec![files.clone()], &[]);
+    let mut stranger = TcpStream::connect(bench.address(TLS)).unwrap();
+    stranger.set_read_timeout(Some(PATIENCE)).unwrap();
+    stranger.write_all(&order("ECHO", 0)).unwrap();
+    stranger.read_to_end(&mut Vec::new()).ok();
+    let mut client = connect(&bench, &files, "sip.example", &rustls::version::TLS13);
+    echo(&mut client, &order("ECHO", 0));
+    assert_eq!(bench.sum(|net| net.tls_handshakes_failed), 1);
+}
+
+#[test]
+fn a_peer_must_prove_its_name_unless_the_route_does_not_ask() {
+    let folder = Folder::new();
+    let own = folder.issue("own", &["sip.example"]);
+    let carrier = folder.issue("carrier", &["carrier.example"]);
+    let verified = TlsPolicy {
+        roots: Some(TlsRoots::Only(carrier.certificate.clone())),
+        client: None,
+    };
+    let unverified = TlsPolicy {
+        roots: None,
+        client: None,
+    };
+    let bench = node(vec![own], &[verified.clone(), unverified.clone()]);
+    for (name, policy, is_reached) in [
+        ("carrier.example", &verified, true),
+        ("other.example", &verified, false),
+        ("other.example", &unverified, true),
+    ] {
+        let mut snapshot = Snapshot::default();
+        let id = snapshot.tls_peers.intern(TlsPeer {
+            server_name: Host::from(name),
+            policy: policy.clone(),
+        });
+        bench.snapshot.store(Arc::new(snapshot));
+        let peer = TcpListener::bind("127.0.0.1:0").unwrap();
+        bench.set_flow(Flow {
+            transport: Transport::Tls,
+            listener: 2,
+            remote: peer.local_addr().unwrap(),
+            connection: None,
+            tls: Some(id),
+        });
+        bench.udp_client().send(&order("RELAY", 0)).unwrap();
+        let received = serve(&peer, &carrier);
+        assert_eq!(received.is_ok(), is_reached, "{name}: {received:?}");
+        if !is_reached {
+            assert_eq!(bench.see_transport_error(), (0, TRANSACTION));
+        }
+    }
+}
+
+#[test]
+fn a_certificate_that_a_client_shows_must_be_trusted_and_none_need_be_shown() {
+    let folder = Folder::new();
+    let own = folder.issue("own", &["sip.example"]);
+    let (known, stranger) = (
+        folder.issue("known", &["pbx.example"]),
+        folder.issue("stranger", &["pbx.example"]),
+    );
+    let tls = SipTls {
+        certificates: vec![own.clone()],
+        client_ca: Some(known.certificate.clone()),
+        ..SipTls::default()
+    };
+    let bench = node(vec![own.clone()], &[]);
+    let material = Material::load(&tls, &[]).unwrap();
+    bench.material.store(Arc::new(material));
+    let mut anonymous = connect(&bench, &own, "sip.example", &rustls::version::TLS13);
+    echo(&mut anonymous, &order("ECHO", 0));
+    for (shown, is_taken) in [(&known, true), (&stranger, false)] {
+        let mut roots = RootCertStore::empty();
+        roots
+            .add(CertificateDer::from_pem_file(&own.certificate).unwrap())
+            .unwrap();
+        let certificate = CertificateDer::from_pem_file(&shown.certificate).unwrap();
+        let key = PrivateKeyDer::from_pem_file(&shown.key).unwrap();
+        let config = ClientConfig::builder_with_provider(provider())
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_root_certificates(roots)
+            .with_client_auth_cert(vec![certificate], key)
+            .unwrap();
+        let name = ServerName::try_from("sip.example").unwrap();
+        let socket = TcpStream::connect(bench.address(TLS)).unwrap();
+        socket.set_read_timeout(Some(PATIENCE)).unwrap();
+        let session = ClientConnection::new(Arc::new(config), name).unwrap();
+        let mut client = StreamOwned::new(session, socket);
+        let message = order("ECHO", 0);
+        let mut received = vec![0; message.len()];
+        let answered = client
+            .write_all(&message)
+            .and_then(|()| client.read_exact(&mut received));
+        assert_eq!(answered.is_ok(), is_taken, "{answered:?}");
+    }
+}
+
+#[test]
+fn a_slow_reader_over_tls_loses_its_connection_and_nobody_else_notices() {
+    let folder = Folder::new();
+    let files = folder.issue("node", &["sip.example"]);
+    let bench = node(vec![files.clone()], &[]);
+    let mut slow = connect(&bench, &files, "sip.example", &rustls::version::TLS13);
+    let mut other = connect(&bench, &files, "sip.example", &rustls::version::TLS13);
+    echo(&mut other, &order("ECHO", 0));
+    slow.write_all(&order("FLOOD", 0)).unwrap();
+    assert_eq!(bench.see_transport_error(), (0, TRANSACTION));
+    echo(&mut other, &order("ECHO", 0));
+    assert_eq!(bench.sum(|net| net.slow_readers), 1);
+}
+
+#[test]
+fn new_connections_use_new_certificates_and_old_ones_stay() {
+    let folder = Folder::new();
+    let (old, new) = (
+        folder.issue("old", &["sip.example"]),
+        folder.issue("new", &["sip.example"]),
+    );
+    let bench = node(vec![old.clone()], &[]);
+    let mut first = connect(&bench, &old, "sip.example", &rustls::version::TLS13);
+    echo(&mut first, &order("ECHO", 0));
+    let tls = SipTls {
+        certificates: vec![new.clone()],
+        ..SipTls::default()
+    };
+    let material = Material::load(&tls, &[]).unwrap();
+    bench.material.store(Arc::new(material));
+    let mut second = connect(&bench, &new, "sip.example", &rustls::version::TLS13);
+    echo(&mut second, &order("ECHO", 0));
+    echo(&mut first, &order("ECHO", 0));
+}
+
+#[test]
+fn a_broken_file_is_named() {
+    let folder = Folder::new();
+    let files = folder.issue("node", &["sip.example"]);
+    std::fs::write(&files.key, "not a key").unwrap();
+    let tls = SipTls {
+        certificates: vec![files.clone()],
+        ..SipTls::default()
+    };
+    let error = Material::load(&tls, &[]).unwrap_err().to_string();
+    assert!(
+        error.starts_with(&files.key.display().to_string()),
+        "{error}"
+    );
+}
