@@ -22,16 +22,17 @@ use crate::instant::Instant;
 use crate::media::Media;
 use crate::sip::dialog::Dialog;
 use crate::sip::digest::Nonces;
+use crate::sip::header::OPTION_100REL;
 use crate::sip::message::{Fields, HeaderName, Method, Request};
 use crate::sip::response::{response_address, write_response};
 use crate::sip::writer::Writer;
 use crate::telemetry::Event;
 
 /// The methods that are served, as an Allow value (RFC 3261 §20.5).
-pub(crate) const ALLOW: &str = "INVITE, ACK, CANCEL, BYE, OPTIONS, UPDATE";
+pub(crate) const ALLOW: &str = "INVITE, ACK, CANCEL, BYE, OPTIONS, UPDATE, PRACK";
 
 /// The extensions that are served, as option tags (RFC 3261 §19.2).
-const OPTION_TAGS: [&str; 0] = [];
+const OPTION_TAGS: [&str; 1] = [OPTION_100REL];
 
 /// How long a challenge may be answered.
 const NONCE_LIFETIME: Duration = Duration::from_secs(300);
@@ -317,7 +318,8 @@ impl Core {
             {
                 writer
                     .field(HeaderName::Allow, &[ALLOW])
-                    .field(HeaderName::Accept, &["application/sdp"]);
+                    .field(HeaderName::Accept, &["application/sdp"])
+                    .field(HeaderName::Supported, &[&OPTION_TAGS.join(", ")]);
             }
             405 => {
                 writer.field(HeaderName::Allow, &[ALLOW]);

@@ -50,6 +50,12 @@ impl Dialog {
         })
     }
 
+    /// Another tag of ours for the dialog that answers this request: of another fork.
+    pub fn set_local_tag(&mut self, request: &Fields, tag: &str) {
+        let to = request.header(HeaderName::To).unwrap_or_default();
+        self.local = format!("{to};tag={tag}").into();
+    }
+
     /// The dialog that a request of ours will begin: `local` with our tag, `remote` without one.
     pub fn to_begin(call_id: String, local: String, remote: String, remote_target: String) -> Self {
         Self {

@@ -28,6 +28,7 @@ mod options;
 mod random_calls;
 mod refusals;
 mod reinvites;
+mod reliable;
 mod shutting_down;
 mod transports;
 mod updates;

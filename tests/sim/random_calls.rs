@@ -185,6 +185,11 @@ fn random_call(world: &mut World) -> CallRef {
 fn calling_plan(rng: &mut Rng) -> Plan {
     let mut plan = talking_plan(rng);
     plan.late_offer = rng.chance(150);
+    if rng.chance(400) {
+        let field = *rng.pick(&["Supported", "Require"]);
+        plan.extra.push((field, "100rel".to_owned()));
+        plan.no_prack = rng.chance(50);
+    }
     if rng.chance(200) {
         let after = rng.below(4_000);
         plan = plan.then(When::Invited, after, Act::Cancel);
@@ -204,7 +209,14 @@ fn called_plan(rng: &mut Rng) -> Plan {
     for _ in 0..rng.below(3) {
         let after = rng.below(3_000);
         let act = rng
-            .pick(&[Act::Answer(180), Act::Answer(100), Act::EarlyMedia])
+            .pick(&[
+                Act::Answer(180),
+                Act::Answer(100),
+                Act::EarlyMedia,
+                Act::ForkedMedia,
+                Act::Reliable(180),
+                Act::Reliable(183),
+            ])
             .clone();
         plan = plan.then(When::Invited, after, act);
     }

@@ -41,10 +41,10 @@ impl Call {
             Method::Invite => self.on_reinvite(core, side, request, flow),
             Method::Options => core.reply(&request, &flow, &Refusal::new(200, "OK")),
             Method::Update => self.on_update(core, side, request, flow),
+            Method::Prack => self.on_prack(core, side, request, flow),
             Method::Ack
             | Method::Cancel
             | Method::Register
-            | Method::Prack
             | Method::Info
             | Method::Refer
             | Method::Subscribe
@@ -169,6 +169,7 @@ impl Call {
         let Some(exchange) = self.exchange.take() else {
             return;
         };
+        self.end_provisionals(core);
         for side in [Side::A, Side::B] {
             self.note(side, Event::Reject);
         }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use super::anchor::description_in;
-use super::offer_answer::Event;
+use super::offer_answer::{Event, State as Negotiation};
 use super::{Answered, Call, CallTimer, Exchange, Leg, Side, State};
 use crate::sdp::SessionDescription;
 use crate::shard::core::{Core, finished, message_buffer};
@@ -32,31 +32,50 @@ impl Call {
         let offer = exchange.offer.clone();
         let other_cseq = response.cseq().map_or(0, |cseq| cseq.number);
         let description = description_in(response).unwrap_or_default();
-        let early = self
-            .attempts
-            .last()
-            .and_then(|attempt| attempt.early_answer.clone());
-        let early = early.filter(|_| self.state == State::Setup);
+        let answer = match self.is_settled(other) {
+            // RFC 3262 §5: what a reliable response said is the answer.
+            true => self.early_answer_of_current(),
+            false => description
+                .clone()
+                .or_else(|| self.early_answer_of_current()),
+        };
 
-        let (body, late_offer) = match (offer, description, early) {
-            (Some(offer), Some(answer), _) | (Some(offer), None, Some(answer)) => {
+        let (body, late_offer) = match (offer, answer, description) {
+            (Some(offer), Some(answer), _) => {
                 self.acknowledge(core, other, other_cseq, None);
                 self.note(other, Event::ReceiveAnswer);
+                let body = match self.is_settled(from) {
+                    true => None,
+                    false => self.answer_for(core, from, &offer, &answer),
+                };
                 self.note(from, Event::SendAnswer);
-                (self.answer_for(core, from, &offer, &answer), None)
+                (body, None)
             }
-            (None, Some(offer), _) => {
+            (None, _, Some(offer)) => {
                 self.note(other, Event::ReceiveOffer);
                 self.note(from, Event::SendOffer);
                 (self.offer_for(core, from, &offer), Some(offer))
             }
-            (Some(_) | None, None, _) => {
+            (Some(_), None, _) | (None, _, None) => {
                 self.acknowledge(core, other, other_cseq, None);
                 return Err(Unanswerable);
             }
         };
         self.answer_success(core, &body.unwrap_or_default(), late_offer, other_cseq);
         Ok(())
+    }
+
+    /// Whether the first INVITE's offer was answered on this leg before the 2xx.
+    fn is_settled(&self, side: Side) -> bool {
+        let negotiation = self.leg(side).map(|leg| leg.negotiation);
+        self.state == State::Setup && negotiation == Some(Negotiation::Idle)
+    }
+
+    fn early_answer_of_current(&self) -> Option<SessionDescription> {
+        match self.state {
+            State::Setup => self.attempts.last()?.early()?.answer.clone(),
+            State::Established | State::Ended => None,
+        }
     }
 
     /// The answer that `to` gets for its offer, and both descriptions take effect.
@@ -96,7 +115,11 @@ impl Call {
         let Some(from) = self.exchange.as_ref().map(|exchange| exchange.from) else {
             return;
         };
-        let success = self.write_answer(core, from, 200, "OK", body);
+        if self.hold_success(body, &late_offer, other_cseq) {
+            return;
+        }
+        self.end_provisionals(core);
+        let success = self.write_answer(core, from, (200, "OK"), body, &[]);
         let t1 = core.settings.timers.t1;
         let timer = Some(core.start_call_timer(t1, self.id, CallTimer::Success));
         let deadline = core.now + t1 * 64;
@@ -119,14 +142,14 @@ impl Call {
         &self,
         core: &Core,
         side: Side,
-        status: u16,
-        reason: &str,
+        line: (u16, &str),
         body: &Bytes,
+        extra: &[(HeaderName, &str)],
     ) -> Bytes {
         let Some(Exchange { request, flow, .. }) = &self.exchange else {
             return Bytes::new();
         };
-        self.write_answer_to(core, side, (request, flow), (status, reason), body)
+        self.write_answer_to(core, side, (request, flow), line, body, extra)
     }
 
     /// A provisional or success response of leg `side` to a request that came so.
@@ -137,6 +160,7 @@ impl Call {
         (request, flow): (&Request, &Flow),
         (status, reason): (u16, &str),
         body: &Bytes,
+        extra: &[(HeaderName, &str)],
     ) -> Bytes {
         let Some(leg) = self.leg(side) else {
             return Bytes::new();
@@ -148,6 +172,9 @@ impl Call {
             writer.field(HeaderName::RecordRoute, &[value]);
         }
         core.write_capabilities(&mut writer, flow);
+        for (name, value) in extra {
+            writer.field(*name, &[value]);
+        }
         match body.is_empty() {
             true => writer.end(),
             false => writer.body("application/sdp", body),

@@ -10,6 +10,7 @@
 //! - `exchange`: answers, ACK, retransmission of 2xx
 //! - `established`: requests within the dialogs
 //! - `reinvite`: a re-INVITE on its way to the other leg; `update`: UPDATE; `glare`: both at once
+//! - `reliable`: provisional responses with 100rel, early dialogs of forks
 //! - `offer_answer`: whose turn it is to describe the session on a leg
 //! - `teardown`: BYE, CANCEL, the end
 //! - `anchor`: what the call does with its media
@@ -20,6 +21,7 @@ mod exchange;
 mod glare;
 mod offer_answer;
 mod reinvite;
+mod reliable;
 mod setup;
 mod teardown;
 mod update;
@@ -69,6 +71,7 @@ pub struct Call {
     glare: Option<glare::Glare>,
     /// How often the request at hand met another one.
     glares: u8,
+    provisionals: reliable::Provisionals,
     media: anchor::Anchor,
     answered: Option<Instant>,
     /// Timer C of the current attempt.
@@ -228,8 +231,8 @@ struct Attempt {
     progress: Progress,
     /// The INVITE's client transaction, while it may still bring a response.
     invite: Option<TransactionId>,
-    /// The last answer that a provisional response carried (RFC 3261 §13.2.1).
-    early_answer: Option<SessionDescription>,
+    /// What its forks have said before one answered.
+    early: Vec<reliable::Early>,
     /// Ends the wait for the final response of a cancelled INVITE (RFC 3261 §9.1).
     cancel_timer: Option<TimerId>,
     /// Other forks that answered: hung up already, their 2xx may come again.
@@ -319,6 +322,8 @@ pub enum CallTimer {
     Cancel(u8),
     /// The final response of a re-INVITE of ours is overdue.
     Reinvite,
+    /// Send the provisional response that waits for its PRACK again, or give up (RFC 3262 §3).
+    Provisional,
     /// A request that met another one goes out again (RFC 3261 §14.1).
     Glare,
     /// See whether media still flows.
@@ -445,6 +450,7 @@ impl Call {
             CallTimer::Ring => self.on_ring_timer(core),
             CallTimer::Cancel(leg) => self.on_cancel_timer(core, leg),
             CallTimer::Reinvite => self.on_reinvite_timer(core),
+            CallTimer::Provisional => self.on_provisional_timer(core),
             CallTimer::Glare => self.on_glare_timer(core),
             CallTimer::Media => self.on_media_timer(core),
         }

@@ -4,17 +4,18 @@ use bytes::Bytes;
 
 use super::anchor::{Anchor, description_in};
 use super::exchange::Unanswerable;
-use super::offer_answer::Event as OfferEvent;
+use super::offer_answer::{Event as OfferEvent, State as Negotiation};
+use super::reliable::{Arrival, Provisionals};
 use super::{Attempt, Call, CallTimer, Exchange, LEG_A, Leg, Outcome, Progress, Side, State};
 use crate::config::Transport;
 use crate::gateway::routing::Candidate;
 use crate::gateway::{Admission, Refusal, headers};
-use crate::sdp::SessionDescription;
 use crate::shard::core::{Core, finished, message_buffer, response_flow};
 use crate::shard::identifiers::{CallId, Minted};
 use crate::shard::io::Flow;
 use crate::shard::transactions::User;
 use crate::sip::dialog::Dialog;
+use crate::sip::header::OPTION_100REL;
 use crate::sip::message::{HeaderName, Method, Request, Response};
 use crate::sip::writer::{Writer, reason_phrase};
 use crate::telemetry::{CallFacts, Direction, EndCause, Event};
@@ -66,6 +67,7 @@ impl Call {
         if offer.is_some() {
             a.negotiation.note(OfferEvent::ReceiveOffer);
         }
+        let provisionals = Provisionals::new(&request, core.random.next_u64() as u32);
         Ok(Self {
             id,
             facts,
@@ -88,6 +90,7 @@ impl Call {
             sent_update: None,
             glare: None,
             glares: 0,
+            provisionals,
             media,
             answered: None,
             ring_timer: None,
@@ -157,7 +160,7 @@ impl Call {
             leg,
             progress: Progress::Calling,
             invite: Some(ticket.id),
-            early_answer: None,
+            early: Vec::new(),
             cancel_timer: None,
             forks: Vec::new(),
         };
@@ -247,6 +250,10 @@ impl Call {
                 &[&leg.dialog.local_cseq.to_string(), " INVITE"],
             );
         core.write_capabilities(&mut writer, flow);
+        // An offer in a reliable response would want an answer that only leg A's ACK brings.
+        if exchange.offer.is_some() {
+            writer.field(HeaderName::Supported, &[OPTION_100REL]);
+        }
         match self.direction() {
             Direction::Origination => {
                 writer.raw_field("X-VoiceConnector-ID", self.connector.id.as_str())
@@ -304,54 +311,47 @@ impl Call {
         core.cancel_timer(&mut self.ring_timer);
         self.ring_timer =
             Some(core.start_call_timer(core.settings.timers.timer_c, self.id, CallTimer::Ring));
-        let Some(attempt) = self.attempt_mut(leg) else {
-            return;
+        let has_tag = response.to().is_ok_and(|to| to.tag().is_some());
+        let arrival = match has_tag {
+            true => self.hear_provisional(core, leg, response),
+            false => Arrival::Plain,
         };
-        if response.to().is_ok_and(|to| to.tag().is_some()) {
-            attempt.leg.dialog.confirm(response);
-            attempt.leg.hear_capabilities(response);
+        if arrival == Arrival::Unheard {
+            return;
         }
-        let offer = self
-            .exchange
-            .as_ref()
-            .and_then(|exchange| exchange.offer.clone());
-        let answer =
-            offer.and_then(|offer| Some((offer, description_in(response).ok().flatten()?)));
-        let body = answer.and_then(|(offer, answer)| self.early_answer(core, leg, &offer, answer));
+        let body = match description_in(response) {
+            Ok(Some(_)) if has_tag => self.early_answer(core),
+            Ok(_) | Err(_) => None,
+        };
         let reason = passed_reason(response.status, response.reason());
-        let ringing = self.write_answer(
-            core,
-            Side::A,
-            response.status,
-            &reason,
-            &body.unwrap_or_default(),
-        );
-        if let Some(exchange) = &self.exchange {
-            core.respond(exchange.server, response.status, &ringing);
-        }
+        let body = body.unwrap_or_default();
+        self.pass_provisional(core, response.status, reason, body, arrival);
     }
 
-    fn early_answer(
-        &mut self,
-        core: &mut Core,
-        leg: u8,
-        offer: &SessionDescription,
-        answer: SessionDescription,
-    ) -> Option<Bytes> {
-        let body = self.answer_for(core, Side::A, offer, &answer);
-        self.attempt_mut(leg)?.early_answer = Some(answer);
-        body
+    /// The answer of the current early dialog, as leg A hears it; nothing where leg A has it for sure.
+    fn early_answer(&mut self, core: &mut Core) -> Option<Bytes> {
+        let offer = self.exchange.as_ref()?.offer.clone()?;
+        let answer = self.attempts.last()?.early()?.answer.clone()?;
+        self.speak_for_current(core);
+        match self.a.negotiation {
+            Negotiation::OfferReceived => self.answer_for(core, Side::A, &offer, &answer),
+            Negotiation::Idle | Negotiation::OfferSent => None,
+        }
     }
 
     fn on_success(&mut self, core: &mut Core, leg: u8, response: &Response) {
         core.cancel_timer(&mut self.ring_timer);
         core.cancel_timer(&mut self.route_timer);
+        let offered = self
+            .exchange
+            .as_ref()
+            .is_some_and(|exchange| exchange.offer.is_some());
         let Some(attempt) = self.attempt_mut(leg) else {
             return;
         };
         attempt.progress = Progress::Answered;
-        attempt.leg.dialog.confirm(response);
-        attempt.leg.hear_capabilities(response);
+        attempt.switch_to(response, offered);
+        self.speak_for_current(core);
         match self.pass_success(core, response) {
             Ok(()) => {
                 self.state = State::Established;

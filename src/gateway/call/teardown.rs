@@ -105,6 +105,7 @@ impl Call {
         let over = Refusal::new(481, reason_phrase(481));
         self.end_glare(core, &over);
         self.refuse_update(core, &over);
+        self.end_provisionals(core);
         core.cancel_timer(&mut self.ring_timer);
         core.cancel_timer(&mut self.route_timer);
         let (from_a, from_b) = self.media.release(core);
@@ -227,7 +228,6 @@ impl Call {
         }
         let kept = attempt.leg.dialog.clone();
         attempt.leg.dialog.confirm(response);
-        attempt.leg.dialog.local_cseq = number;
         let (flow, ack) = write_ack(core, &attempt.leg, number, &branch, None);
         core.send_plain(flow, ack.clone());
         attempt.leg.dialog.local_cseq += 1;

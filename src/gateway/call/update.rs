@@ -46,15 +46,22 @@ impl Call {
             Err(refusal) => core.reply(&request, &flow, &refusal),
             Ok(None) => {
                 self.hear(side, &request, flow);
-                let answer =
-                    self.write_answer_to(core, side, (&request, &flow), (200, "OK"), &Bytes::new());
+                let answer = self.write_answer_to(
+                    core,
+                    side,
+                    (&request, &flow),
+                    (200, "OK"),
+                    &Bytes::new(),
+                    &[],
+                );
                 core.reply_with(&request, &flow, 200, answer);
             }
             Ok(Some(offer)) => self.take_offer(core, side, request, flow, offer),
         }
     }
 
-    fn take_offer(
+    /// Takes an offer that came in an UPDATE or a PRACK.
+    pub(super) fn take_offer(
         &mut self,
         core: &mut Core,
         side: Side,
@@ -199,7 +206,7 @@ impl Call {
             return;
         };
         let came = (&update.request, &update.flow);
-        let success = self.write_answer_to(core, from, came, (200, "OK"), &body);
+        let success = self.write_answer_to(core, from, came, (200, "OK"), &body, &[]);
         core.respond(update.server, 200, &success);
     }
 

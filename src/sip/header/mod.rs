@@ -1,5 +1,6 @@
 //! Header field values with a type, borrowed from the message.
 
+mod extension;
 mod name;
 
 use std::borrow::Cow;
@@ -16,6 +17,7 @@ use super::parse_token::{
 };
 use super::uri::Uri;
 
+pub use extension::{OPTION_100REL, OPTION_TIMER, RAck, Refresher, SessionExpires};
 pub use name::HeaderName;
 
 /// The parameters of a header field or a URI, as they were written: `;name=value;name`.

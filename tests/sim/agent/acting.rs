@@ -4,7 +4,7 @@ use bytes::Bytes;
 use trunkline::sip::digest::{self, Account, Algorithm, Challenge};
 use trunkline::sip::message::{HeaderName, Method, Response};
 
-use super::call::{By, Call, Incoming, Invite, State, What};
+use super::call::{By, Call, Incoming, Invite, Sending, State, What};
 use super::plan::{Acks, Act, Plan, Session, When};
 use super::{Agent, Effect, Hands, T1, Wake, wire};
 
@@ -57,6 +57,8 @@ impl Agent {
             acknowledged: false,
             cancel_wanted: false,
             reinvite_answers: Vec::new(),
+            rseq: 700,
+            heard_rseq: None,
             update_answers: Vec::new(),
             reinvites: 0,
             next_sending: 0,
@@ -66,7 +68,12 @@ impl Agent {
 
     pub(super) fn act(&mut self, index: usize, act: &Act, hands: &mut Hands<'_>) {
         match act {
-            Act::Answer(_) | Act::EarlyMedia | Act::BareOk | Act::ForkedOk => {
+            Act::Answer(_)
+            | Act::EarlyMedia
+            | Act::BareOk
+            | Act::ForkedOk
+            | Act::ForkedMedia
+            | Act::Reliable(_) => {
                 self.answer(index, act, hands);
             }
             Act::Cancel => self.cancel(index, hands),
@@ -239,7 +246,7 @@ impl Agent {
         call.state = State::Over;
         call.hung_up = Some(by);
         call.sending
-            .retain(|sending| !matches!(sending.what, What::Success | What::Invite));
+            .retain(|sending| matches!(sending.what, What::Request(..) | What::Failure));
     }
 
     fn reinvite(&mut self, index: usize, session: Session, hands: &mut Hands<'_>) {
@@ -327,13 +334,14 @@ impl Agent {
         let Some(incoming) = &call.incoming else {
             return;
         };
-        let forked = *act == Act::ForkedOk;
+        let forked = matches!(act, Act::ForkedOk | Act::ForkedMedia);
         if (call.state != State::Setup || incoming.done) && !forked {
             return;
         }
         let (status, with_body) = match act {
             Act::Answer(status) => (*status, (200..300).contains(status)),
-            Act::EarlyMedia => (183, true),
+            Act::EarlyMedia | Act::ForkedMedia => (183, true),
+            Act::Reliable(status) => (*status, *status == 183),
             Act::BareOk => (200, false),
             Act::ForkedOk => (200, true),
             Act::Cancel | Act::Bye | Act::Leave | Act::Reinvite(_) | Act::Update(_) => return,
@@ -354,7 +362,17 @@ impl Agent {
             self.send(index, bytes, hands);
             return;
         }
+        if let Act::Reliable(_) = act {
+            self.respond_reliably(index, bytes, hands);
+            return;
+        }
         self.respond(index, status, bytes, hands);
+        if status >= 200 {
+            let reliable = |sending: &Sending| matches!(sending.what, What::Reliable(_));
+            self.calls[index]
+                .sending
+                .retain(|sending| !reliable(sending));
+        }
         if (200..300).contains(&status) {
             let call = &mut self.calls[index];
             call.state = State::Talking;
@@ -366,6 +384,51 @@ impl Agent {
             call.state = State::Over;
             call.outcome = Some((status, reason.to_owned()));
         }
+    }
+
+    fn respond_reliably(&mut self, index: usize, bytes: Bytes, hands: &mut Hands<'_>) {
+        let call = &mut self.calls[index];
+        call.rseq += 1;
+        let rseq = call.rseq;
+        let bytes = wire::with_fields(&bytes, &format!("Require: 100rel\r\nRSeq: {rseq}\r\n"));
+        if let Some(incoming) = &mut call.incoming {
+            incoming.last = Some(bytes.clone());
+        }
+        self.send_until_answered(index, What::Reliable(rseq), bytes, hands);
+    }
+
+    /// RFC 3262 §4, once for each that is not a repetition.
+    pub(super) fn acknowledge_provisional(
+        &mut self,
+        index: usize,
+        response: &Response,
+        hands: &mut Hands<'_>,
+    ) {
+        let Some(rseq) = response.rseq().unwrap() else {
+            return;
+        };
+        let tag = response.to().unwrap().tag().unwrap().to_owned();
+        let call = &mut self.calls[index];
+        let heard = call.heard_rseq.as_ref();
+        let heard = heard
+            .filter(|(known, _)| *known == tag)
+            .map(|(_, rseq)| *rseq);
+        if call.plan.no_prack || heard.is_some_and(|last| rseq <= last) {
+            return;
+        }
+        assert!(
+            heard.is_none_or(|last| rseq == last + 1),
+            "RSeq {rseq} after {heard:?}"
+        );
+        call.heard_rseq = Some((tag, rseq));
+        call.cseq += 1;
+        let invite = response.cseq().unwrap().number;
+        let branch = self.branch(hands.rng);
+        let call = &self.calls[index];
+        let extra = [("RAck", format!("{rseq} {invite} INVITE"))];
+        let cseq = call.cseq;
+        let bytes = wire::request(self, call, "PRACK", cseq, &branch, &extra, None);
+        self.send_until_answered(index, What::Request(Method::Prack, cseq), bytes, hands);
     }
 
     /// Sends a response to the INVITE at hand; a final one again until its ACK.

@@ -44,6 +44,7 @@ impl Agent {
                 invite.provisional = true;
                 if response.status > 100 && !was_done && first {
                     self.learn(index, response);
+                    self.acknowledge_provisional(index, response, hands);
                 }
                 self.cancel_where_due(index, hands);
             }
@@ -176,6 +177,12 @@ impl Agent {
             Method::Cancel => self.on_cancel(index, &request, hands),
             Method::Bye => self.on_bye(index, &request, hands),
             Method::Update => self.on_update(index, &request, hands),
+            Method::Prack => {
+                if let Some(rack) = request.rack().unwrap() {
+                    self.stop(index, &What::Reliable(rack.rseq));
+                }
+                self.reply(index, &request, 200, hands);
+            }
             _ => self.reply(index, &request, 200, hands),
         }
     }

@@ -68,6 +68,9 @@ pub(crate) struct Call {
     pub(crate) cancel_wanted: bool,
     /// Final responses to re-INVITEs of ours.
     pub(crate) reinvite_answers: Vec<u16>,
+    /// RSeq of our last reliable response; the last one that came, with its tag.
+    pub(crate) rseq: u32,
+    pub(crate) heard_rseq: Option<(String, u32)>,
     /// Final responses to UPDATEs of ours.
     pub(crate) update_answers: Vec<u16>,
     /// Re-INVITEs that came.
@@ -114,13 +117,18 @@ pub(crate) enum What {
     Request(Method, u32),
     Success,
     Failure,
+    /// A reliable response, by its RSeq.
+    Reliable(u32),
 }
 
 impl Call {
     /// An offer of ours is out.
     pub(crate) fn is_offering(&self) -> bool {
         let updating = |sending: &Sending| matches!(sending.what, What::Request(Method::Update, _));
-        self.invite.as_ref().is_some_and(|invite| !invite.done) || self.sending.iter().any(updating)
+        // A reliable response has answered the first one's.
+        let is_open =
+            |invite: &Invite| !invite.done && (!invite.first || self.heard_rseq.is_none());
+        self.invite.as_ref().is_some_and(is_open) || self.sending.iter().any(updating)
     }
 
     /// Our next description says so.

@@ -157,7 +157,7 @@ impl Agent {
         }
         let again = self.transport == Transport::Udp || sending.what == What::Success;
         sending.interval = match sending.what {
-            What::Invite => sending.interval * 2,
+            What::Invite | What::Reliable(_) => sending.interval * 2,
             What::Request(..) | What::Success | What::Failure => (sending.interval * 2).min(T2),
         };
         let after = sending.interval.min(sending.until.since(hands.now));
@@ -187,7 +187,7 @@ impl Agent {
             }
             // RFC 3261 §13.3.1.4
             What::Success => self.act(index, &Act::Bye, hands),
-            What::Request(..) | What::Failure => {}
+            What::Request(..) | What::Failure | What::Reliable(_) => {}
         }
     }
 

@@ -22,6 +22,10 @@ pub(crate) enum Act {
     BareOk,
     /// A second 200 of another fork: another tag.
     ForkedOk,
+    /// 180 or 183 with an answer, made sure of (RFC 3262).
+    Reliable(u16),
+    /// 183 with an answer, of another fork.
+    ForkedMedia,
     Cancel,
     Bye,
     /// Ends the call by one who has waited for the other side's end in vain.
@@ -88,6 +92,8 @@ pub(crate) struct Plan {
     pub(crate) proxies: usize,
     /// Branches without the magic cookie of RFC 3261.
     pub(crate) old_branch: bool,
+    /// As caller: reliable responses are not acknowledged.
+    pub(crate) no_prack: bool,
     /// Says in Allow that it takes UPDATE.
     pub(crate) takes_update: bool,
     /// Sends nothing back, whatever comes.
@@ -109,6 +115,7 @@ impl Plan {
             record_route: false,
             proxies: 1,
             old_branch: false,
+            no_prack: false,
             takes_update: false,
             deaf: false,
         }

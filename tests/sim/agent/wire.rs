@@ -89,6 +89,13 @@ pub(crate) fn response(
     out.into()
 }
 
+/// The message with these header fields before its own Content-Length or Content-Type.
+pub(crate) fn with_fields(message: &Bytes, fields: &str) -> Bytes {
+    let text = std::str::from_utf8(message).unwrap();
+    let at = text.find("\r\nContent-").unwrap() + 2;
+    format!("{}{fields}{}", &text[..at], &text[at..]).into()
+}
+
 fn write_allow(writer: &mut Writer<'_>, plan: &Plan) {
     if plan.takes_update {
         writer.field(HeaderName::Allow, &["INVITE, ACK, BYE, CANCEL, UPDATE"]);
