@@ -644,6 +644,17 @@ fn timers_must_agree() {
         "below t1_ms",
     );
     assert_refused(
+        &timers("session_expires_s = 120\nmin_se_s = 200"),
+        "5: key `sip.timers.session_expires_s`",
+        "is below min_se_s, 200",
+    );
+    assert_refused(
+        &timers("min_se_s = 60"),
+        "5: key `sip.timers.min_se_s`",
+        "90",
+    );
+    assert!(load(&timers("session_expires_s = 0")).is_ok());
+    assert_refused(
         &timers("timer_c_s = 0"),
         "5: key `sip.timers.timer_c_s`",
         "out of range",

@@ -162,6 +162,15 @@ pub struct SipTimers {
     pub timer_c: Duration,
     /// How long a route may stay silent (no response at all to the INVITE) before the next is tried.
     pub route_timeout: Duration,
+    /// Session-Expires that we ask for, in seconds (RFC 4028); 0 for none.
+    pub session_expires: u32,
+    /// The least Session-Expires that is taken, in seconds.
+    pub min_se: u32,
+}
+
+impl SipTimers {
+    /// What Min-SE may be at least (RFC 4028 §5).
+    pub const MIN_SE_MIN: u32 = 90;
 }
 
 impl Default for SipTimers {
@@ -172,6 +181,8 @@ impl Default for SipTimers {
             t4: Duration::from_secs(5),
             timer_c: Duration::from_secs(185),
             route_timeout: Duration::from_secs(5),
+            session_expires: 1_800,
+            min_se: Self::MIN_SE_MIN,
         }
     }
 }

@@ -126,6 +126,11 @@ pub enum Problem {
         /// What is allowed.
         allowed: RangeInclusive<i64>,
     },
+    /// `session_expires_s` is below `min_se_s`.
+    SessionBelowMinSe {
+        /// `min_se_s`.
+        min_se: u32,
+    },
     /// T2 is shorter than T1.
     T2BelowT1,
     /// No `[[sip.listener]]`.
@@ -224,6 +229,7 @@ impl fmt::Display for Problem {
             Self::Value { written, expected } => write!(f, "`{written}` is not valid; expected {expected}; correct it"),
             Self::SecretEmpty => f.write_str("empty; expected the secret of this access key; write it, or take the key out"),
             Self::OutOfRange { written, allowed } => write!(f, "{written} is out of range; expected {} to {}; correct it", allowed.start(), allowed.end()),
+            Self::SessionBelowMinSe { min_se } => write!(f, "is below min_se_s, {min_se}; expected 0 or at least that; raise it or lower min_se_s"),
             Self::T2BelowT1 => f.write_str("below t1_ms; expected at least t1_ms (RFC 3261 §17.1.2.1); raise it"),
             Self::NoListener => f.write_str("no listener; expected at least one; add a [[sip.listener]] with transport and bind"),
             Self::TooManyListeners { max } => write!(f, "too many listeners; expected at most {max}; take some out"),

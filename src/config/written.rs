@@ -68,6 +68,8 @@ pub(super) struct SipTimers {
     pub(super) t2_ms: Number,
     pub(super) t4_ms: Number,
     pub(super) timer_c_s: Number,
+    pub(super) session_expires_s: Number,
+    pub(super) min_se_s: Number,
     pub(super) route_timeout_ms: Number,
 }
 

@@ -27,6 +27,8 @@ pub struct Refusal {
     pub reason: String,
     /// Retry-After, in seconds.
     pub retry_after: Option<u32>,
+    /// Min-SE, in seconds (RFC 4028 §5).
+    pub min_se: Option<u32>,
     /// Proxy-Authenticate values.
     pub challenges: Vec<String>,
     /// The decision depends on the moment, and the peer is known: a retransmission must get this answer
@@ -42,6 +44,7 @@ impl Refusal {
             status,
             reason: reason.into(),
             retry_after: None,
+            min_se: None,
             challenges: Vec::new(),
             is_remembered: false,
         }

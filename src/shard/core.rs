@@ -22,7 +22,7 @@ use crate::instant::Instant;
 use crate::media::Media;
 use crate::sip::dialog::Dialog;
 use crate::sip::digest::Nonces;
-use crate::sip::header::OPTION_100REL;
+use crate::sip::header::{OPTION_100REL, OPTION_TIMER};
 use crate::sip::message::{Fields, HeaderName, Method, Request};
 use crate::sip::response::{response_address, write_response};
 use crate::sip::writer::Writer;
@@ -32,7 +32,7 @@ use crate::telemetry::Event;
 pub(crate) const ALLOW: &str = "INVITE, ACK, CANCEL, BYE, OPTIONS, UPDATE, PRACK";
 
 /// The extensions that are served, as option tags (RFC 3261 §19.2).
-const OPTION_TAGS: [&str; 1] = [OPTION_100REL];
+pub(crate) const OPTION_TAGS: [&str; 2] = [OPTION_100REL, OPTION_TIMER];
 
 /// How long a challenge may be answered.
 const NONCE_LIFETIME: Duration = Duration::from_secs(300);
@@ -310,6 +310,9 @@ impl Core {
         }
         if let Some(seconds) = refusal.retry_after {
             writer.number(HeaderName::RetryAfter, u64::from(seconds));
+        }
+        if let Some(seconds) = refusal.min_se {
+            writer.number(HeaderName::MinSe, u64::from(seconds));
         }
         match refusal.status {
             200 if request

@@ -31,6 +31,8 @@ pub enum EndCause {
     NoAck,
     /// No packet came from either side for too long.
     MediaTimeout,
+    /// Nobody refreshed the session (RFC 4028).
+    SessionExpired,
     /// A mid-call request showed that a leg is gone, or a leg broke the protocol.
     LegLost,
     /// A fault of ours.

@@ -29,6 +29,7 @@ mod random_calls;
 mod refusals;
 mod reinvites;
 mod reliable;
+mod session_timers;
 mod shutting_down;
 mod transports;
 mod updates;

@@ -162,6 +162,39 @@ impl Settler<'_> {
         })
     }
 
+    /// `session_expires_s` and `min_se_s`.
+    fn session_timer(
+        &mut self,
+        section: &Section,
+        timers: &written::SipTimers,
+    ) -> Option<(u32, u32)> {
+        let default = SipTimers::default();
+        let written = timers.session_expires_s.clone();
+        let line = written.as_ref().map(|written| self.line(written));
+        let expires = self.number(
+            section,
+            "session_expires_s",
+            written,
+            0..=86_400,
+            default.session_expires,
+        );
+        let min_se = self.number(
+            section,
+            "min_se_s",
+            timers.min_se_s.clone(),
+            i64::from(SipTimers::MIN_SE_MIN)..=86_400,
+            default.min_se,
+        );
+        let (expires, min_se) = expires.zip(min_se)?;
+        if (1..min_se).contains(&expires) {
+            let key = section.key("session_expires_s");
+            let line = line.unwrap_or(section.line);
+            self.refuse(key, line, Problem::SessionBelowMinSe { min_se });
+            return None;
+        }
+        Some((expires, min_se))
+    }
+
     fn timers(&mut self, written: Option<Spanned<written::SipTimers>>) -> Option<SipTimers> {
         let (section, timers) = self.open("sip.timers", written);
         let default = SipTimers::default();
@@ -170,6 +203,7 @@ impl Settler<'_> {
             .as_ref()
             .or(timers.t1_ms.as_ref())
             .map(|t2| self.line(t2));
+        let session = self.session_timer(&section, &timers);
         let milliseconds =
             |duration: Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
         let mut number = |name, written, allowed, default| {
@@ -190,6 +224,7 @@ impl Settler<'_> {
             100..=60_000,
             milliseconds(default.route_timeout),
         );
+        let (session_expires, min_se) = session?;
         let (t1, t2) = t1.zip(t2)?;
         if t2 < t1 {
             self.refuse(
@@ -205,6 +240,8 @@ impl Settler<'_> {
             t4: Duration::from_millis(t4?),
             timer_c: Duration::from_secs(timer_c?),
             route_timeout: Duration::from_millis(route_timeout?),
+            session_expires,
+            min_se,
         })
     }
 }

@@ -5,7 +5,7 @@ use bytes::Bytes;
 use super::anchor::description_in;
 use super::offer_answer::{Event, Fault};
 use super::setup::write_trying;
-use super::{Call, Exchange, Side, State};
+use super::{Call, Exchange, Side, State, session_timer};
 use crate::gateway::Refusal;
 use crate::shard::core::{Core, finished, message_buffer, response_flow, unsupported_options};
 use crate::shard::io::Flow;
@@ -100,7 +100,8 @@ impl Call {
             self.refuse_invite(core, side, &request, &flow, &refusal);
             return;
         }
-        let offer = match description_in(&request) {
+        let checked = session_timer::check(&request, &core.settings.timers);
+        let offer = match checked.and_then(|()| description_in(&request)) {
             Ok(offer) => offer,
             Err(refusal) => return self.refuse_invite(core, side, &request, &flow, &refusal),
         };

@@ -6,9 +6,9 @@ use bytes::Bytes;
 
 use super::anchor::description_in;
 use super::offer_answer::{Event, State as Negotiation};
-use super::{Answered, Call, CallTimer, Exchange, Leg, Side, State};
+use super::{Answered, Call, CallTimer, Exchange, Leg, Side, State, session_timer};
 use crate::sdp::SessionDescription;
-use crate::shard::core::{Core, finished, message_buffer};
+use crate::shard::core::{Core, OPTION_TAGS, finished, message_buffer};
 use crate::shard::io::Flow;
 use crate::sip::message::{HeaderName, Method, Request, Response};
 use crate::sip::response::write_response;
@@ -119,7 +119,13 @@ impl Call {
             return;
         }
         self.end_provisionals(core);
-        let success = self.write_answer(core, from, (200, "OK"), body, &[]);
+        let request = self
+            .exchange
+            .as_ref()
+            .map(|exchange| exchange.request.clone());
+        let agreed = request.and_then(|request| self.agree_with_client(core, from, &request));
+        let extra = session_timer::fields(&agreed);
+        let success = self.write_answer(core, from, (200, "OK"), body, &extra);
         let t1 = core.settings.timers.t1;
         let timer = Some(core.start_call_timer(t1, self.id, CallTimer::Success));
         let deadline = core.now + t1 * 64;
@@ -172,6 +178,9 @@ impl Call {
             writer.field(HeaderName::RecordRoute, &[value]);
         }
         core.write_capabilities(&mut writer, flow);
+        if status >= 200 {
+            writer.field(HeaderName::Supported, &[&OPTION_TAGS.join(", ")]);
+        }
         for (name, value) in extra {
             writer.field(*name, &[value]);
         }

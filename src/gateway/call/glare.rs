@@ -14,7 +14,7 @@ const GLARES_MAX: u8 = 2;
 /// Waits are drawn in steps of this many milliseconds.
 const STEP_MILLIS: u32 = 10;
 
-/// A request that waits to go out again.
+/// A request that waits to go out again; never a refresh, which has a timer of its own.
 pub(super) struct Glare {
     /// The leg that it goes out on.
     pub(super) side: Side,
@@ -56,6 +56,7 @@ impl Call {
         match glare.purpose {
             Purpose::Exchange => self.pass_reinvite(core, glare.side),
             Purpose::Update => self.pass_update(core),
+            Purpose::Refresh => {}
         }
     }
 
@@ -76,6 +77,7 @@ impl Call {
         match glare.purpose {
             Purpose::Exchange => self.answer_failure(core, refusal),
             Purpose::Update => self.refuse_update(core, refusal),
+            Purpose::Refresh => {}
         }
         true
     }

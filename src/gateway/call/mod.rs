@@ -11,6 +11,7 @@
 //! - `established`: requests within the dialogs
 //! - `reinvite`: a re-INVITE on its way to the other leg; `update`: UPDATE; `glare`: both at once
 //! - `reliable`: provisional responses with 100rel, early dialogs of forks
+//! - `session_timer`: RFC 4028 on each leg
 //! - `offer_answer`: whose turn it is to describe the session on a leg
 //! - `teardown`: BYE, CANCEL, the end
 //! - `anchor`: what the call does with its media
@@ -22,6 +23,7 @@ mod glare;
 mod offer_answer;
 mod reinvite;
 mod reliable;
+mod session_timer;
 mod setup;
 mod teardown;
 mod update;
@@ -68,6 +70,7 @@ pub struct Call {
     /// An UPDATE with an offer, until it is answered.
     update: Option<update::Update>,
     sent_update: Option<update::SentUpdate>,
+    refresh: Option<session_timer::Refresh>,
     glare: Option<glare::Glare>,
     /// How often the request at hand met another one.
     glares: u8,
@@ -92,8 +95,10 @@ enum State {
 
 /// A side of the call.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Side {
+pub enum Side {
+    /// The side the call came from.
     A,
+    /// The side it was sent to.
     B,
 }
 
@@ -124,6 +129,9 @@ struct Leg {
     negotiation: offer_answer::State,
     /// The peer's Allow has UPDATE.
     takes_update: bool,
+    session: Option<session_timer::SessionTimer>,
+    /// The least Session-Expires that the peer takes, as far as it said so; seconds.
+    min_se: u32,
     /// The ACK of the last 2xx on this leg, with its CSeq number, for when the 2xx comes again.
     last_ack: Option<(u32, Flow, Bytes)>,
     /// A BYE is due as soon as our 2xx is acknowledged (RFC 3261 §15).
@@ -143,6 +151,8 @@ impl Leg {
             remote: Bytes::new(),
             negotiation: offer_answer::State::default(),
             takes_update: false,
+            session: None,
+            min_se: 0,
             last_ack: None,
             bye_after_ack: false,
         }
@@ -322,6 +332,8 @@ pub enum CallTimer {
     Cancel(u8),
     /// The final response of a re-INVITE of ours is overdue.
     Reinvite,
+    /// A leg's session is to be refreshed, or has expired (RFC 4028).
+    Session(Side),
     /// Send the provisional response that waits for its PRACK again, or give up (RFC 3262 §3).
     Provisional,
     /// A request that met another one goes out again (RFC 3261 §14.1).
@@ -400,6 +412,14 @@ impl Call {
             self.on_update_outcome(core, outcome);
             return;
         }
+        if self
+            .refresh
+            .as_ref()
+            .is_some_and(|refresh| refresh.transaction == transaction)
+        {
+            self.on_refresh_outcome(core, outcome);
+            return;
+        }
         if let Outcome::Response(response) = outcome
             && self.acknowledge_again(core, leg, response)
         {
@@ -450,6 +470,7 @@ impl Call {
             CallTimer::Ring => self.on_ring_timer(core),
             CallTimer::Cancel(leg) => self.on_cancel_timer(core, leg),
             CallTimer::Reinvite => self.on_reinvite_timer(core),
+            CallTimer::Session(side) => self.on_session_timer(core, side),
             CallTimer::Provisional => self.on_provisional_timer(core),
             CallTimer::Glare => self.on_glare_timer(core),
             CallTimer::Media => self.on_media_timer(core),

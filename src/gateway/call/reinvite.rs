@@ -1,8 +1,10 @@
 //! A re-INVITE on its way to the other leg, and what comes of it.
 
+use bytes::Bytes;
+
 use super::exchange::Unanswerable;
 use super::offer_answer::Event;
-use super::{Call, CallTimer, Outcome, Reinvite, ReinviteProgress, Side};
+use super::{Call, CallTimer, Outcome, Reinvite, ReinviteProgress, Side, State};
 use crate::gateway::Refusal;
 use crate::sdp::SessionDescription;
 use crate::shard::core::{Core, finished, message_buffer};
@@ -17,6 +19,8 @@ pub(super) enum Purpose {
     Exchange,
     /// For the offer of the other leg's UPDATE.
     Update,
+    /// To refresh the session (RFC 4028).
+    Refresh,
 }
 
 impl Call {
@@ -37,18 +41,33 @@ impl Call {
         offer: Option<&SessionDescription>,
         purpose: Purpose,
     ) {
-        let Some(ticket) = core.ticket() else {
+        let ours = self.endpoint(to).map(|endpoint| endpoint.advertise);
+        let body = offer.zip(ours).and_then(|(offer, ours)| {
+            let leg = self.leg_mut(to)?;
+            Some(leg.local.offer(offer, ours))
+        });
+        if !self.send_reinvite_with(core, to, body, purpose) {
             let refusal = Refusal::unavailable("Too Many Transactions", 5);
             self.refuse_passed(core, purpose, &refusal);
-            return;
+        }
+    }
+
+    /// Sends a re-INVITE with this body; false where the table of transactions is full.
+    pub(super) fn send_reinvite_with(
+        &mut self,
+        core: &mut Core,
+        to: Side,
+        body: Option<Bytes>,
+        purpose: Purpose,
+    ) -> bool {
+        let Some(ticket) = core.ticket() else {
+            return false;
         };
-        let ours = self.endpoint(to).map(|endpoint| endpoint.advertise);
         let call = self.id;
-        let Some(leg) = self.leg_mut(to) else { return };
+        let Some(leg) = self.leg_mut(to) else {
+            return false;
+        };
         leg.dialog.local_cseq += 1;
-        let body = offer
-            .zip(ours)
-            .map(|(offer, ours)| leg.local.offer(offer, ours));
         if body.is_some() {
             leg.negotiation.note(Event::SendOffer);
         }
@@ -65,6 +84,7 @@ impl Call {
             &ticket.branch,
         );
         core.write_capabilities(&mut writer, &flow);
+        leg.write_session_timer(&mut writer);
         match &body {
             Some(body) => writer.body("application/sdp", body),
             None => writer.end(),
@@ -78,6 +98,7 @@ impl Call {
             purpose,
         });
         core.send_request(&ticket, Method::Invite, flow, finished(out), user);
+        true
     }
 
     /// The other leg answered a re-INVITE, or did not.
@@ -97,6 +118,7 @@ impl Call {
                 exchange.from != reinvite.side && exchange.answered.is_none()
             }),
             Purpose::Update => self.update.is_some(),
+            Purpose::Refresh => self.state == State::Established,
         };
         match outcome {
             Outcome::Response(response) if response.status < 300 && is_awaited => {
@@ -109,7 +131,9 @@ impl Call {
             }
             Outcome::Response(_) | Outcome::Timeout | Outcome::TransportError => {
                 let (status, reason) = outcome.failure();
-                if is_awaited {
+                if reinvite.purpose == Purpose::Refresh && is_awaited {
+                    self.on_refresh_failed(core, reinvite.side, &outcome);
+                } else if is_awaited {
                     self.on_passed_failed(core, reinvite.side, reinvite.purpose, status, &reason);
                 }
             }
@@ -172,7 +196,11 @@ impl Call {
         if let Some(leg) = self.leg_mut(reinvite.side) {
             leg.hear_answer(response);
         }
+        if reinvite.purpose != Purpose::Refresh {
+            self.agree_with_server(core, reinvite.side, response);
+        }
         match reinvite.purpose {
+            Purpose::Refresh => self.on_refreshed(core, reinvite.side, response),
             Purpose::Exchange => {
                 if let Err(Unanswerable) = self.pass_success(core, response) {
                     let reason = "The Answer Has No Audio Stream That Can Be Relayed";
@@ -192,6 +220,7 @@ impl Call {
         match purpose {
             Purpose::Exchange => self.answer_failure(core, refusal),
             Purpose::Update => self.refuse_update(core, refusal),
+            Purpose::Refresh => {}
         }
     }
 

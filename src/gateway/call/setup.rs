@@ -6,7 +6,9 @@ use super::anchor::{Anchor, description_in};
 use super::exchange::Unanswerable;
 use super::offer_answer::{Event as OfferEvent, State as Negotiation};
 use super::reliable::{Arrival, Provisionals};
-use super::{Attempt, Call, CallTimer, Exchange, LEG_A, Leg, Outcome, Progress, Side, State};
+use super::{
+    Attempt, Call, CallTimer, Exchange, LEG_A, Leg, Outcome, Progress, Side, State, session_timer,
+};
 use crate::config::Transport;
 use crate::gateway::routing::Candidate;
 use crate::gateway::{Admission, Refusal, headers};
@@ -15,7 +17,7 @@ use crate::shard::identifiers::{CallId, Minted};
 use crate::shard::io::Flow;
 use crate::shard::transactions::User;
 use crate::sip::dialog::Dialog;
-use crate::sip::header::OPTION_100REL;
+use crate::sip::header::{OPTION_100REL, OPTION_TIMER};
 use crate::sip::message::{HeaderName, Method, Request, Response};
 use crate::sip::writer::{Writer, reason_phrase};
 use crate::telemetry::{CallFacts, Direction, EndCause, Event};
@@ -34,6 +36,7 @@ impl Call {
         flow: Flow,
         admission: Admission,
     ) -> Result<Self, Refusal> {
+        session_timer::check(&request, &core.settings.timers)?;
         let offer = description_in(&request)?;
         let secret = core.random.next_u64();
         let tag = Minted {
@@ -88,6 +91,7 @@ impl Call {
             reinvite: None,
             update: None,
             sent_update: None,
+            refresh: None,
             glare: None,
             glares: 0,
             provisionals,
@@ -251,9 +255,11 @@ impl Call {
             );
         core.write_capabilities(&mut writer, flow);
         // An offer in a reliable response would want an answer that only leg A's ACK brings.
-        if exchange.offer.is_some() {
-            writer.field(HeaderName::Supported, &[OPTION_100REL]);
-        }
+        match exchange.offer.is_some() {
+            true => writer.field(HeaderName::Supported, &[OPTION_100REL, ", ", OPTION_TIMER]),
+            false => writer.field(HeaderName::Supported, &[OPTION_TIMER]),
+        };
+        leg.write_session_request(&mut writer, &core.settings.timers);
         match self.direction() {
             Direction::Origination => {
                 writer.raw_field("X-VoiceConnector-ID", self.connector.id.as_str())
@@ -288,6 +294,8 @@ impl Call {
             Outcome::Response(response) if response.status < 300 => {
                 self.on_success(core, leg, response)
             }
+            Outcome::Response(response)
+                if response.status == 422 && self.ask_for_longer_session(core, response) => {}
             Outcome::Response(response) => {
                 let reason = response.reason().to_owned();
                 self.on_attempt_failed(core, leg, response.status, &reason);
@@ -355,6 +363,7 @@ impl Call {
         match self.pass_success(core, response) {
             Ok(()) => {
                 self.state = State::Established;
+                self.agree_with_server(core, Side::B, response);
                 self.answered = Some(core.now);
                 self.watch_media(core);
                 core.event(Event::CallAnswered(Box::new(self.facts.clone())));
@@ -367,6 +376,35 @@ impl Call {
                 );
             }
         }
+    }
+
+    /// RFC 4028 §7.3: the same INVITE with the Session-Expires that the peer takes.
+    fn ask_for_longer_session(&mut self, core: &mut Core, response: &Response) -> bool {
+        let attempt = self.attempts.last_mut();
+        attempt.is_some_and(|attempt| attempt.leg.hear_min_se(response))
+            && self.send_invite_again(core)
+    }
+
+    /// Sends the current attempt's INVITE once more, after a failure response that tells what to change;
+    /// false where that cannot be.
+    fn send_invite_again(&mut self, core: &mut Core) -> bool {
+        let Some(ticket) = core.ticket() else {
+            return false;
+        };
+        let is_early = |attempt: &Attempt| attempt.leg.dialog.remote_tag.is_some();
+        let Some(mut attempt) = self.attempts.pop_if(|attempt| !is_early(attempt)) else {
+            return false;
+        };
+        let flow = attempt.leg.flow;
+        attempt.leg.dialog.local_cseq += 1;
+        attempt.leg.negotiation.note(OfferEvent::Reject);
+        let invite = self.write_invite(core, &mut attempt.leg, &flow, &ticket.branch);
+        let user = User::Leg(self.id, attempt.leg.number);
+        attempt.invite = Some(ticket.id);
+        attempt.progress = Progress::Calling;
+        self.attempts.push(attempt);
+        core.send_request(&ticket, Method::Invite, flow, invite, user);
+        true
     }
 
     fn on_attempt_failed(&mut self, core: &mut Core, leg: u8, status: u16, reason: &str) {

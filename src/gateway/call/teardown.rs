@@ -106,6 +106,9 @@ impl Call {
         self.end_glare(core, &over);
         self.refuse_update(core, &over);
         self.end_provisionals(core);
+        for side in [Side::A, Side::B] {
+            self.stop_session_timer(core, side);
+        }
         core.cancel_timer(&mut self.ring_timer);
         core.cancel_timer(&mut self.route_timer);
         let (from_a, from_b) = self.media.release(core);

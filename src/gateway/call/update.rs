@@ -8,7 +8,7 @@ use bytes::Bytes;
 use super::anchor::description_in;
 use super::offer_answer::{Event, Fault};
 use super::reinvite::Purpose;
-use super::{Call, Outcome, Side, State};
+use super::{Call, Outcome, Side, State, session_timer};
 use crate::gateway::Refusal;
 use crate::sdp::SessionDescription;
 use crate::shard::core::{Core, finished, message_buffer, response_flow};
@@ -38,7 +38,9 @@ pub(super) struct SentUpdate {
 impl Call {
     /// An UPDATE came within the dialog of `side`.
     pub(super) fn on_update(&mut self, core: &mut Core, side: Side, request: Request, flow: Flow) {
-        let offer = match (self.state, description_in(&request)) {
+        let checked = session_timer::check(&request, &core.settings.timers);
+        let offer = checked.and_then(|()| description_in(&request));
+        let offer = match (self.state, offer) {
             (State::Ended, _) => Err(Refusal::new(481, reason_phrase(481))),
             (State::Setup | State::Established, offer) => offer,
         };
@@ -46,14 +48,14 @@ impl Call {
             Err(refusal) => core.reply(&request, &flow, &refusal),
             Ok(None) => {
                 self.hear(side, &request, flow);
-                let answer = self.write_answer_to(
-                    core,
-                    side,
-                    (&request, &flow),
-                    (200, "OK"),
-                    &Bytes::new(),
-                    &[],
-                );
+                let agreed = match self.state {
+                    State::Established => self.agree_with_client(core, side, &request),
+                    State::Setup | State::Ended => None,
+                };
+                let came = (&request, &flow);
+                let extra = session_timer::fields(&agreed);
+                let body = Bytes::new();
+                let answer = self.write_answer_to(core, side, came, (200, "OK"), &body, &extra);
                 core.reply_with(&request, &flow, 200, answer);
             }
             Ok(Some(offer)) => self.take_offer(core, side, request, flow, offer),
@@ -153,6 +155,7 @@ impl Call {
         let mut writer =
             core.write_in_dialog(&mut out, &leg.dialog, Method::Update, cseq, &flow, branch);
         core.write_capabilities(&mut writer, &flow);
+        leg.write_session_timer(&mut writer);
         match body {
             Some(body) => writer.body("application/sdp", &body),
             None => writer.end(),
@@ -173,6 +176,9 @@ impl Call {
                 self.sent_update = None;
                 if let Some(leg) = self.leg_mut(sent.side) {
                     leg.hear_answer(response);
+                }
+                if self.state == State::Established {
+                    self.agree_with_server(core, sent.side, response);
                 }
                 self.answer_update(core, response);
                 return;
@@ -205,8 +211,15 @@ impl Call {
             self.refuse_update(core, &refusal);
             return;
         };
+        let agreed = match (self.state, update.request.method) {
+            (State::Established, Method::Update) => {
+                self.agree_with_client(core, from, &update.request)
+            }
+            (State::Established | State::Setup | State::Ended, _) => None,
+        };
         let came = (&update.request, &update.flow);
-        let success = self.write_answer_to(core, from, came, (200, "OK"), &body, &[]);
+        let extra = session_timer::fields(&agreed);
+        let success = self.write_answer_to(core, from, came, (200, "OK"), &body, &extra);
         core.respond(update.server, 200, &success);
     }
 

@@ -354,6 +354,12 @@ impl Agent {
         let Some(Incoming { request, .. }) = &call.incoming else {
             return;
         };
+        let asked = request.session_expires().unwrap();
+        let is_short = |(_, least): (&str, u32)| asked.is_some_and(|asked| asked.interval < least);
+        let (status, with_body) = match call.plan.session.is_some_and(is_short) {
+            true => (422, false),
+            false => (status, with_body),
+        };
         let body = with_body.then(|| wire::sdp(self, call));
         let reason = trunkline::sip::reason_phrase(status);
         let records = call.plan.record_route;

@@ -282,6 +282,11 @@ impl Agent {
             done: false,
             request: request.clone(),
         });
+        if call.status() == Some(422) {
+            // The same call with what was missing.
+            call.state = State::Setup;
+            self.plan_steps(index, When::Invited, hands);
+        }
         self.learn_media(index, request.body());
     }
 

@@ -94,6 +94,8 @@ pub(crate) struct Plan {
     pub(crate) old_branch: bool,
     /// As caller: reliable responses are not acknowledged.
     pub(crate) no_prack: bool,
+    /// What its 2xx says in Session-Expires, and what the INVITE must ask for before (422 otherwise).
+    pub(crate) session: Option<(&'static str, u32)>,
     /// Says in Allow that it takes UPDATE.
     pub(crate) takes_update: bool,
     /// Sends nothing back, whatever comes.
@@ -116,6 +118,7 @@ impl Plan {
             proxies: 1,
             old_branch: false,
             no_prack: false,
+            session: None,
             takes_update: false,
             deaf: false,
         }

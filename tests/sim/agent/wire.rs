@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use bytes::Bytes;
 use trunkline::sip::header::NameAddr;
-use trunkline::sip::message::{HeaderName, Request, Response};
+use trunkline::sip::message::{HeaderName, Method, Request, Response};
 use trunkline::sip::writer::Writer;
 
 use super::Agent;
@@ -81,6 +81,15 @@ pub(crate) fn response(
     if status < 300 {
         writer.field(HeaderName::Contact, &[&agent.contact()]);
         write_allow(&mut writer, &agent.plan);
+    }
+    let is_of_session = matches!(request.method, Method::Invite | Method::Update);
+    if let (Some((expires, _)), 200, true) = (agent.plan.session, status, is_of_session) {
+        writer
+            .field(HeaderName::SessionExpires, &[expires])
+            .field(HeaderName::Require, &["timer"]);
+    }
+    if let (Some((_, least)), 422) = (agent.plan.session, status) {
+        writer.number(HeaderName::MinSe, least.into());
     }
     match body {
         Some(body) => writer.body("application/sdp", body.as_bytes()),
