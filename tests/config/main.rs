@@ -6,6 +6,8 @@
     reason = "a test that cannot read its files has failed"
 )]
 
+mod sip;
+
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -363,68 +365,6 @@ fn what_must_be_there_is_missed() {
 }
 
 #[test]
-fn tls_is_understood_and_what_is_left_out_has_its_default() {
-    let text = "[[sip.listener]]\ntransport = \"tls\"\nbind = \"127.0.0.1:5061\"\n\
-                [sip.tls]\nca = \"ca\"\nclient_ca = \"peers\"\nverify_customers = false\n\
-                handshake_timeout_s = 3\nhandshakes_per_turn = 9\n\
-                [[sip.tls.certificate]]\ncertificate = \"c\"\nkey = \"k\"\n\
-                [[carrier]]\nname = \"x\"\n\
-                [[carrier.route]]\nhost = \"h.example\"\ntransport = \"tls\"\nverify = false\n\
-                [carrier.tls]\nca = \"ca2\"\nclient_certificate = \"c2\"\nclient_key = \"k2\"\n\
-                [limits]\nconnection_idle_s = 100\n";
-    let config = load(text).unwrap();
-    let tls = &config.sip.tls;
-    assert_eq!(config.sip.listeners[0].transport, Transport::Tls);
-    assert_eq!(tls.certificates[0].certificate, PathBuf::from("c"));
-    assert_eq!(tls.certificates[0].key, PathBuf::from("k"));
-    assert_eq!(tls.ca, Some(PathBuf::from("ca")));
-    assert_eq!(tls.client_ca, Some(PathBuf::from("peers")));
-    assert!(!tls.verify_customers);
-    assert_eq!(tls.handshake_timeout, Duration::from_secs(3));
-    assert_eq!(tls.handshakes_per_turn, 9);
-    assert_eq!(config.limits.connection_idle, Duration::from_secs(100));
-    let carrier = &config.carriers[0];
-    assert_eq!(carrier.routes[0].target.port, 5061, "RFC 3261 §19.1.2");
-    assert!(!carrier.routes[0].verify);
-    assert_eq!(carrier.tls.ca, Some(PathBuf::from("ca2")));
-    let client = carrier.tls.client.as_ref().unwrap();
-    assert_eq!(client.certificate, PathBuf::from("c2"));
-    assert_eq!(client.key, PathBuf::from("k2"));
-
-    let config = load(SMALLEST).unwrap();
-    assert_eq!(config.sip.tls, SipTls::default());
-    assert!(config.sip.tls.verify_customers);
-}
-
-#[test]
-fn half_a_certificate_is_refused() {
-    assert_refused(
-        &format!("{SMALLEST}[[sip.tls.certificate]]\ncertificate = \"c\"\n"),
-        "4: key `sip.tls.certificate[0].key`: missing",
-        "PEM file",
-    );
-    let carrier = "[[carrier]]\nname = \"x\"\n[carrier.tls]\nclient_certificate = \"c\"\n";
-    assert_refused(
-        &format!("{SMALLEST}{carrier}"),
-        "6: key `carrier[0].tls.client_key`: missing",
-        "PEM file",
-    );
-    let carrier = "[[carrier]]\nname = \"x\"\n[carrier.tls]\nclient_key = \"c\"\n";
-    assert_refused(
-        &format!("{SMALLEST}{carrier}"),
-        "6: key `carrier[0].tls.client_certificate`: missing",
-        "client_key",
-    );
-}
-
-#[test]
-fn tcp_and_tls_cannot_share_a_port() {
-    let both = "[[sip.listener]]\ntransport = \"tcp\"\nbind = \"127.0.0.1:5061\"\n\
-                [[sip.listener]]\ntransport = \"tls\"\nbind = \"127.0.0.1:5061\"\n";
-    assert_refused(both, "6: key `sip.listener[1].bind`", "the same listener");
-}
-
-#[test]
 fn media_ports_must_not_hold_a_listener() {
     let ports = |media: &str| format!("{SMALLEST}[media]\n{media}\nports = \"5000-6999\"\n");
     assert_refused(
@@ -472,87 +412,6 @@ fn media_ports_must_be_pairs_for_every_shard() {
     ] {
         assert_refused(&ports(wrong), "7: key `media.ports`", "is not valid");
     }
-}
-
-#[test]
-fn an_advertised_address_must_be_one_that_peers_can_send_to() {
-    let listener = |bind: &str, advertise: &str| {
-        format!("[[sip.listener]]\ntransport = \"udp\"\nbind = \"{bind}\"\n{advertise}\n")
-    };
-    assert_refused(
-        &listener("0.0.0.0:5060", ""),
-        "3: key `sip.listener[0].bind`",
-        "add advertise",
-    );
-    assert_refused(
-        &listener("[::]:5060", ""),
-        "3: key `sip.listener[0].bind`",
-        "add advertise",
-    );
-    let place = "4: key `sip.listener[0].advertise`";
-    assert_refused(
-        &listener("0.0.0.0:5060", "advertise = \"[2001:db8::1]:5060\""),
-        place,
-        "another family",
-    );
-    assert_refused(
-        &listener("0.0.0.0:5060", "advertise = \"0.0.0.0:5060\""),
-        place,
-        "wildcard",
-    );
-    assert_refused(
-        &listener("127.0.0.1:5060", "advertise = \"192.0.2.1:0\""),
-        place,
-        "port",
-    );
-
-    let media = |keys: &str| format!("{SMALLEST}[media]\n{keys}\n");
-    assert_refused(
-        &media("bind = \"0.0.0.0\""),
-        "5: key `media.bind`",
-        "add advertise",
-    );
-    assert_refused(
-        &media("bind = \"127.0.0.1\"\nadvertise = \"2001:db8::1\""),
-        "6: key `media.advertise`",
-        "another family",
-    );
-    assert_refused(
-        &media("bind = [\"127.0.0.1\", \"127.0.0.2\"]"),
-        "5: key `media.bind`",
-        "one family",
-    );
-    assert_refused(&media("bind = []"), "5: key `media.bind`", "missing");
-}
-
-#[test]
-fn a_listener_may_have_an_address_of_each_family() {
-    let text = "[[sip.listener]]\ntransport = \"udp\"\nbind = [\"0.0.0.0:5060\", \"[::1]:5062\"]\n\
-                advertise = \"192.0.2.1:5061\"\n";
-    let config = load(text).expect("two families");
-    let listeners: Vec<_> = config
-        .sip
-        .listeners
-        .iter()
-        .map(|listener| (listener.bind.to_string(), listener.advertise.to_string()))
-        .collect();
-    let expected = [
-        ("0.0.0.0:5060", "192.0.2.1:5061"),
-        ("[::1]:5062", "[::1]:5062"),
-    ];
-    assert_eq!(
-        listeners,
-        expected.map(|(bind, shown)| (bind.into(), shown.into()))
-    );
-
-    let listener = |bind: &str| format!("[[sip.listener]]\ntransport = \"udp\"\nbind = {bind}\n");
-    let place = "3: key `sip.listener[0].bind`";
-    assert_refused(
-        &listener("[\"127.0.0.1:5060\", \"127.0.0.2:5060\"]"),
-        place,
-        "one family",
-    );
-    assert_refused(&listener("[]"), place, "missing");
 }
 
 #[test]
@@ -628,39 +487,6 @@ fn number_pools_are_ranges_that_do_not_overlap() {
         pool("+12065550199", "+12065550200")
     );
     assert_refused(&two, "10: key `number_pool[1].first`", "the pool at line 6");
-}
-
-#[test]
-fn timers_must_agree() {
-    let timers = |keys: &str| format!("{SMALLEST}[sip.timers]\n{keys}\n");
-    assert_refused(
-        &timers("t1_ms = 600\nt2_ms = 500"),
-        "6: key `sip.timers.t2_ms`",
-        "below t1_ms",
-    );
-    assert_refused(
-        &timers("t1_ms = 5000"),
-        "5: key `sip.timers.t2_ms`",
-        "below t1_ms",
-    );
-    assert_refused(
-        &timers("session_expires_s = 120\nmin_se_s = 200"),
-        "5: key `sip.timers.session_expires_s`",
-        "is below min_se_s, 200",
-    );
-    assert_refused(
-        &timers("min_se_s = 60"),
-        "5: key `sip.timers.min_se_s`",
-        "90",
-    );
-    assert!(load(&timers("session_expires_s = 0")).is_ok());
-    assert_refused(
-        &timers("timer_c_s = 0"),
-        "5: key `sip.timers.timer_c_s`",
-        "out of range",
-    );
-    let timers = load(&timers("route_timeout_ms = 1500")).unwrap().sip.timers;
-    assert_eq!(timers.route_timeout.as_millis(), 1_500);
 }
 
 #[test]
