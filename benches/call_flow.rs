@@ -247,6 +247,7 @@ fn snapshot() -> Snapshot {
             verify: true,
         }],
         tls: CarrierTls::default(),
+        policy: Default::default(),
     }]);
     snapshot
 }

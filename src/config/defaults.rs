@@ -125,6 +125,7 @@ fn example_carrier() -> Carrier {
             verify: true,
         }],
         tls: CarrierTls::default(),
+        policy: Default::default(),
     }
 }
 

@@ -16,6 +16,7 @@ use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use ipnetwork::IpNetwork;
@@ -218,6 +219,46 @@ pub struct Carrier {
     pub routes: Vec<CarrierRoute>,
     /// `[carrier.tls]`
     pub tls: CarrierTls,
+    /// What holds for calls to it.
+    pub policy: Arc<CarrierPolicy>,
+}
+
+/// How a carrier is dealt with in a call.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct CarrierPolicy {
+    /// `[carrier.credentials]`: who we are where it asks (401, 407).
+    pub credentials: Option<CarrierCredentials>,
+    /// It is told identities that Privacy keeps from others, and believed in those that it asserts (RFC 3325).
+    pub trusted: bool,
+    /// Its redirections (3xx) are followed.
+    pub redirect: bool,
+}
+
+impl Default for CarrierPolicy {
+    fn default() -> Self {
+        Self {
+            credentials: None,
+            trusted: true,
+            redirect: false,
+        }
+    }
+}
+
+/// `[carrier.credentials]`
+#[derive(Clone, PartialEq, Eq)]
+pub struct CarrierCredentials {
+    /// The digest user name.
+    pub username: String,
+    /// Its password.
+    pub password: Secret,
+}
+
+impl fmt::Debug for CarrierCredentials {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("CarrierCredentials")
+            .field("username", &self.username)
+            .finish_non_exhaustive()
+    }
 }
 
 /// `[[carrier.route]]`

@@ -100,6 +100,7 @@ impl fmt::Display for ShownCarrier<'_> {
             sources,
             routes,
             tls: _,
+            policy: _,
         } = self.0;
         write!(
             f,

@@ -203,6 +203,15 @@ pub(super) fn secret(text: &str) -> Result<String, Problem> {
     }
 }
 
+/// Whether redirections are followed.
+pub(super) fn redirect(text: &str) -> Result<bool, Problem> {
+    match text {
+        "refuse" => Ok(false),
+        "follow" => Ok(true),
+        _ => Err(wrong(text, "refuse or follow")),
+    }
+}
+
 pub(super) fn account(text: &str) -> Result<String, Problem> {
     match text.len() == 12 && text.bytes().all(|byte| byte.is_ascii_digit()) {
         true => Ok(text.to_owned()),

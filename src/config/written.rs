@@ -109,6 +109,16 @@ pub(super) struct Carrier {
     #[serde(default)]
     pub(super) route: Vec<Spanned<CarrierRoute>>,
     pub(super) tls: Option<Spanned<CarrierTls>>,
+    pub(super) credentials: Option<Spanned<CarrierCredentials>>,
+    pub(super) trusted: Option<bool>,
+    pub(super) redirect: Text,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields, expecting = "a section")]
+pub(super) struct CarrierCredentials {
+    pub(super) username: Text,
+    pub(super) password: Text,
 }
 
 #[derive(Deserialize, Default)]

@@ -1,8 +1,9 @@
 //! The order in which places are tried: by priority, and within one by weight without replacement.
 
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 
-use crate::config::{Carrier, Host, Target};
+use crate::config::{Carrier, CarrierPolicy, Host, Target};
 use crate::numbering::E164;
 use crate::shard::random::Random;
 use crate::shard::snapshot::{Origination, Snapshot};
@@ -17,6 +18,8 @@ pub struct Candidate {
     pub target: Target,
     /// One of the addresses of its host.
     pub address: SocketAddr,
+    /// Where it is a carrier's: how that is dealt with.
+    pub policy: Option<Arc<CarrierPolicy>>,
 }
 
 /// The routes of a connector, in the order to be tried.
@@ -25,10 +28,12 @@ pub fn origination_candidates(
     snapshot: &Snapshot,
     random: &mut Random,
 ) -> Vec<Candidate> {
-    let ranked = origination
-        .routes
-        .iter()
-        .map(|route| (u32::from(route.priority), route.weight, &route.target));
+    let ranked = origination.routes.iter().map(|route| Ranked {
+        rank: u32::from(route.priority),
+        weight: route.weight,
+        target: &route.target,
+        policy: None,
+    });
     in_order(ranked.collect(), snapshot, random)
 }
 
@@ -39,35 +44,48 @@ pub fn carrier_candidates(
     snapshot: &Snapshot,
     random: &mut Random,
 ) -> Vec<Candidate> {
-    let routes = carriers.iter().flat_map(|carrier| &carrier.routes);
+    let routes = carriers.iter().flat_map(|carrier| {
+        let routes = carrier.routes.iter();
+        routes.map(|route| (route, &carrier.policy))
+    });
     let ranked = routes
-        .filter(|route| destination.starts_with(&route.prefix))
-        .map(|route| {
+        .filter(|(route, _)| destination.starts_with(&route.prefix))
+        .map(|(route, policy)| {
             // A prefix has 15 digits at most: the longest comes out lowest.
             let shortness = 16 - route.prefix.len().min(16) as u32;
-            (
-                shortness << 8 | u32::from(route.priority),
-                route.weight,
-                &route.target,
-            )
+            Ranked {
+                rank: shortness << 8 | u32::from(route.priority),
+                weight: route.weight,
+                target: &route.target,
+                policy: Some(policy),
+            }
         });
     in_order(ranked.collect(), snapshot, random)
 }
 
+/// A route, the lowest rank first.
+struct Ranked<'a> {
+    rank: u32,
+    weight: u8,
+    target: &'a Target,
+    policy: Option<&'a Arc<CarrierPolicy>>,
+}
+
 fn in_order(
-    mut ranked: Vec<(u32, u8, &Target)>,
+    mut ranked: Vec<Ranked<'_>>,
     snapshot: &Snapshot,
     random: &mut Random,
 ) -> Vec<Candidate> {
-    ranked.sort_by_key(|(rank, _, _)| *rank);
+    ranked.sort_by_key(|route| route.rank);
     let mut candidates = Vec::with_capacity(ranked.len());
-    for group in ranked.chunk_by_mut(|one, other| one.0 == other.0) {
+    for group in ranked.chunk_by_mut(|one, other| one.rank == other.rank) {
         draw_by_weight(group, random);
-        for (_, _, target) in group {
-            let addresses = addresses_of(target, snapshot);
+        for route in group {
+            let addresses = addresses_of(route.target, snapshot);
             candidates.extend(addresses.map(|address| Candidate {
-                target: (*target).clone(),
+                target: route.target.clone(),
                 address,
+                policy: route.policy.cloned(),
             }));
         }
         candidates.truncate(CANDIDATES_MAX);
@@ -76,14 +94,14 @@ fn in_order(
 }
 
 /// Puts the group in a random order in which a route comes before another as its weight says.
-fn draw_by_weight(group: &mut [(u32, u8, &Target)], random: &mut Random) {
+fn draw_by_weight(group: &mut [Ranked<'_>], random: &mut Random) {
     for first in 0..group.len() {
         let rest = group.get_mut(first..).unwrap_or_default();
-        let total: u32 = rest.iter().map(|(_, weight, _)| u32::from(*weight)).sum();
+        let total: u32 = rest.iter().map(|route| u32::from(route.weight)).sum();
         let mut ticket = random.below(total);
-        let drawn = rest.iter().position(|(_, weight, _)| {
-            let drawn = ticket < u32::from(*weight);
-            ticket = ticket.saturating_sub(u32::from(*weight));
+        let drawn = rest.iter().position(|route| {
+            let drawn = ticket < u32::from(route.weight);
+            ticket = ticket.saturating_sub(u32::from(route.weight));
             drawn
         });
         rest.swap(0, drawn.unwrap_or(0));
@@ -197,12 +215,14 @@ mod tests {
                 sources: vec![],
                 routes: vec![carrier_route(1, "", 1), carrier_route(2, "1206", 5)],
                 tls: CarrierTls::default(),
+                policy: Arc::default(),
             },
             Carrier {
                 name: "b".into(),
                 sources: vec![],
                 routes: vec![carrier_route(3, "1", 2), carrier_route(4, "44", 1)],
                 tls: CarrierTls::default(),
+                policy: Arc::default(),
             },
         ];
         let destination = "+12065550100".parse().unwrap();

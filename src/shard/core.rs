@@ -11,6 +11,7 @@ use super::ShardTimer;
 use super::identifiers::{CallId, Ticket};
 use super::io::{Flow, Output, TransactionId};
 use super::random::Random;
+use super::resting::Resting;
 use super::snapshot::Snapshot;
 use super::transactions::{Surroundings, Transactions, User};
 use super::wheel::{TimerId, Wheel};
@@ -90,6 +91,7 @@ pub(crate) struct Core {
     pub(crate) random: Random,
     pub(crate) nonces: Nonces,
     pub(crate) limiter: Arc<dyn CallLimiter>,
+    pub(crate) resting: Resting,
     /// Host parts of Contact and Via for each listener.
     advertised: Vec<String>,
 }
@@ -124,6 +126,7 @@ impl Core {
             random,
             nonces,
             limiter,
+            resting: Resting::default(),
             advertised,
             settings,
         }

@@ -10,6 +10,7 @@ pub mod identifiers;
 pub mod io;
 mod owner;
 pub mod random;
+mod resting;
 pub mod snapshot;
 pub(crate) mod transactions;
 pub mod wheel;

@@ -45,6 +45,12 @@ fn derived_request(invite: &Bytes, method: &str, to: Option<&str>) -> Bytes {
     writer.field(HeaderName::From, &[own(HeaderName::From)]);
     writer.field(HeaderName::To, &[to.unwrap_or_else(|| own(HeaderName::To))]);
     writer.field(HeaderName::CallId, &[own(HeaderName::CallId)]);
+    // RFC 3261 §22.1: the ACK of a failure has the INVITE's credentials.
+    if method == "ACK" {
+        writer
+            .copy(&invite, HeaderName::Authorization)
+            .copy(&invite, HeaderName::ProxyAuthorization);
+    }
     let number = invite.cseq().map_or(1, |cseq| cseq.number).to_string();
     writer.field(HeaderName::CSeq, &[&number, " ", method]);
     writer.end();

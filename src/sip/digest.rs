@@ -245,6 +245,21 @@ pub struct Challenge<'a> {
     pub opaque: Option<Cow<'a, str>>,
 }
 
+impl Challenge<'_> {
+    /// The same, for longer than its message.
+    pub fn into_owned(self) -> Challenge<'static> {
+        let own = |text: Cow<'_, str>| Cow::Owned(text.into_owned());
+        Challenge {
+            realm: own(self.realm),
+            nonce: own(self.nonce),
+            algorithm: self.algorithm,
+            qop_auth: self.qop_auth,
+            stale: self.stale,
+            opaque: self.opaque.map(own),
+        }
+    }
+}
+
 impl<'a> Challenge<'a> {
     /// Reads the value of a header field.
     pub fn parse(value: &'a str) -> Result<Self, CredentialsError> {

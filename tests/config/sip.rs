@@ -177,3 +177,26 @@ fn tcp_and_tls_cannot_share_a_port() {
                 [[sip.listener]]\ntransport = \"tls\"\nbind = \"127.0.0.1:5061\"\n";
     assert_refused(both, "6: key `sip.listener[1].bind`", "the same listener");
 }
+
+#[test]
+fn a_carriers_credentials_are_whole_and_never_shown() {
+    let carrier = |keys: &str| format!("{SMALLEST}[[carrier]]\nname = \"x\"\n{keys}\n");
+    let text = carrier(
+        "redirect = \"follow\"\ntrusted = false\n[carrier.credentials]\nusername = \"u\"\npassword = \"hush\"",
+    );
+    let config = load(&text).unwrap();
+    let policy = &config.carriers[0].policy;
+    assert!(policy.redirect && !policy.trusted);
+    assert_eq!(policy.credentials.as_ref().unwrap().password.0, "hush");
+    assert!(!format!("{config:?}").contains("hush"));
+    assert_refused(
+        &carrier("[carrier.credentials]\nusername = \"u\""),
+        "6: key `carrier[0].credentials.password`",
+        "missing",
+    );
+    assert_refused(
+        &carrier("redirect = \"maybe\""),
+        "6: key `carrier[0].redirect`",
+        "refuse or follow",
+    );
+}

@@ -126,6 +126,7 @@ fn carrier(name: &str, routes: &[(usize, &str, u8)]) -> Carrier {
         sources: sources.collect(),
         routes: routes.iter().map(route).collect(),
         tls: CarrierTls::default(),
+        policy: Default::default(),
     }
 }
 

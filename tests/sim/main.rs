@@ -18,6 +18,7 @@ mod agent;
 mod bad_input;
 mod calls;
 mod cancelling;
+mod carriers;
 mod cast;
 mod failover;
 mod hanging_up;

@@ -1,13 +1,15 @@
 //! `[[carrier]]` and `[[number_pool]]`: what the operator has from the PSTN.
 
+use std::sync::Arc;
+
 use ipnetwork::IpNetwork;
 use toml::Spanned;
 
 use super::{Placed, Section, Settler};
 use crate::config::problem::Problem;
 use crate::config::{
-    Carrier, CarrierRoute, CarrierTls, CertificateFiles, NumberPool, Target, Transport, value,
-    written,
+    Carrier, CarrierCredentials, CarrierPolicy, CarrierRoute, CarrierTls, CertificateFiles,
+    NumberPool, Secret, Target, Transport, value, written,
 };
 
 /// A carrier, with the places that conflicts are told with.
@@ -16,6 +18,7 @@ pub(in crate::config) struct PlacedCarrier {
     pub(in crate::config) sources: Vec<Placed<IpNetwork>>,
     routes: Vec<CarrierRoute>,
     tls: CarrierTls,
+    policy: CarrierPolicy,
 }
 
 impl PlacedCarrier {
@@ -29,6 +32,7 @@ impl PlacedCarrier {
                 .collect(),
             routes: self.routes,
             tls: self.tls,
+            policy: Arc::new(self.policy),
         }
     }
 }
@@ -48,12 +52,32 @@ impl Settler<'_> {
                 routes.extend(self.route(&section, route));
             }
             let tls = self.carrier_tls(&section.key("tls"), carrier.tls);
-            carriers.extend(name.zip(tls).map(|(name, tls)| PlacedCarrier {
+            let credentials =
+                self.carrier_credentials(&section.key("credentials"), carrier.credentials);
+            let redirect = self.optional(
+                &section,
+                "redirect",
+                carrier.redirect,
+                false,
+                value::redirect,
+            );
+            let policy = credentials
+                .zip(redirect)
+                .map(|(credentials, redirect)| CarrierPolicy {
+                    credentials,
+                    trusted: carrier.trusted.unwrap_or(true),
+                    redirect: redirect.value,
+                });
+            let (Some(name), Some(tls), Some(policy)) = (name, tls, policy) else {
+                continue;
+            };
+            carriers.push(PlacedCarrier {
                 name,
                 sources,
                 routes,
                 tls,
-            }));
+                policy,
+            });
         }
         carriers
     }
@@ -93,6 +117,38 @@ impl Settler<'_> {
             weight: weight?,
             verify: route.verify.unwrap_or(true),
         })
+    }
+
+    /// Both keys or none.
+    fn carrier_credentials(
+        &mut self,
+        path: &str,
+        written: Option<Spanned<written::CarrierCredentials>>,
+    ) -> Option<Option<CarrierCredentials>> {
+        let (section, written) = self.open(path, written);
+        if written.username.is_none() && written.password.is_none() {
+            return Some(None);
+        }
+        let expected = "the user name that the carrier gave us";
+        let username = self.required(
+            &section,
+            "username",
+            written.username,
+            expected,
+            value::name,
+        );
+        let expected = "the password that the carrier gave us";
+        let password = self.required(
+            &section,
+            "password",
+            written.password,
+            expected,
+            value::secret,
+        );
+        Some(Some(CarrierCredentials {
+            username: username?.value,
+            password: Secret(password?.value),
+        }))
     }
 
     fn carrier_tls(

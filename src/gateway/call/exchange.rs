@@ -326,15 +326,15 @@ impl Call {
 
 /// An ACK within a leg's dialog, and where it goes.
 pub(super) fn write_ack(
-    core: &Core,
-    leg: &Leg,
+    core: &mut Core,
+    leg: &mut Leg,
     cseq: u32,
     branch: &str,
     body: Option<&Bytes>,
 ) -> (Flow, Bytes) {
     let flow = leg.request_flow(core);
     let mut out = message_buffer();
-    let writer = core.write_in_dialog(&mut out, &leg.dialog, Method::Ack, cseq, &flow, branch);
+    let writer = leg.write_in_dialog(core, &mut out, Method::Ack, (cseq, &flow, branch));
     match body.filter(|body| !body.is_empty()) {
         Some(body) => writer.body("application/sdp", body),
         None => writer.end(),

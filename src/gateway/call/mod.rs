@@ -14,13 +14,16 @@
 //! - `session_timer`: RFC 4028 on each leg
 //! - `offer_answer`: whose turn it is to describe the session on a leg
 //! - `teardown`: BYE, CANCEL, the end
+//! - `carrier_auth`, `redirect`: what a carrier's 401, 407 and 3xx ask for
 //! - `anchor`: what the call does with its media
 
 mod anchor;
+mod carrier_auth;
 mod established;
 mod exchange;
 mod glare;
 mod offer_answer;
+mod redirect;
 mod reinvite;
 mod reliable;
 mod session_timer;
@@ -36,6 +39,7 @@ use bytes::Bytes;
 
 use super::Refusal;
 use super::routing::Candidate;
+use crate::config::CarrierPolicy;
 use crate::instant::Instant;
 use crate::media::Endpoint;
 use crate::sdp::{LocalDescription, SessionDescription};
@@ -48,7 +52,7 @@ use crate::sip::dialog::Dialog;
 use crate::sip::message::{Fields, HeaderName, Method, Request, Response};
 use crate::sip::response::behind_nat;
 use crate::sip::uri::Uri;
-use crate::sip::writer::reason_phrase;
+use crate::sip::writer::{Writer, reason_phrase};
 use crate::telemetry::{CallFacts, Direction};
 
 /// The number of leg A in tags; attempts count from 1.
@@ -63,6 +67,10 @@ pub struct Call {
     a: Leg,
     attempts: Vec<Attempt>,
     candidates: std::vec::IntoIter<Candidate>,
+    /// Where the INVITE was sent.
+    tried: Vec<SocketAddr>,
+    /// Redirections that were followed.
+    redirections: usize,
     /// What leg A is answered when no place takes the call.
     best_failure: Option<Refusal>,
     exchange: Option<Exchange>,
@@ -130,6 +138,9 @@ struct Leg {
     /// The peer's Allow has UPDATE.
     takes_update: bool,
     session: Option<session_timer::SessionTimer>,
+    /// Where the peer is a carrier: how it is dealt with.
+    policy: Option<Arc<CarrierPolicy>>,
+    authorization: Option<carrier_auth::Authorization>,
     /// The least Session-Expires that the peer takes, as far as it said so; seconds.
     min_se: u32,
     /// The ACK of the last 2xx on this leg, with its CSeq number, for when the 2xx comes again.
@@ -139,6 +150,20 @@ struct Leg {
 }
 
 impl Leg {
+    /// Begins a request of ours within the dialog, as [`Core::write_in_dialog`] does, with credentials where
+    /// the peer wants some.
+    fn write_in_dialog<'a>(
+        &mut self,
+        core: &mut Core,
+        out: &'a mut Vec<u8>,
+        method: Method,
+        (cseq, flow, branch): (u32, &Flow, &str),
+    ) -> Writer<'a> {
+        let mut writer = core.write_in_dialog(out, &self.dialog, method, cseq, flow, branch);
+        self.write_credentials(core, &mut writer, method);
+        writer
+    }
+
     fn new(number: u8, secret: u64, dialog: Dialog, flow: Flow, session_id: u64) -> Self {
         Self {
             number,
@@ -153,6 +178,8 @@ impl Leg {
             takes_update: false,
             session: None,
             min_se: 0,
+            policy: None,
+            authorization: None,
             last_ack: None,
             bye_after_ack: false,
         }
@@ -170,6 +197,7 @@ impl Leg {
     fn hear_answer(&mut self, response: &Response) {
         self.dialog.refresh_target(response);
         self.hear_capabilities(response);
+        self.end_challenges();
     }
 
     /// Without an Allow, what was heard before holds (RFC 3261 §20.5).

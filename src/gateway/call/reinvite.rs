@@ -75,14 +75,8 @@ impl Call {
         let user = User::Leg(call, leg.number);
         let mut out = message_buffer();
         let cseq = leg.dialog.local_cseq;
-        let mut writer = core.write_in_dialog(
-            &mut out,
-            &leg.dialog,
-            Method::Invite,
-            cseq,
-            &flow,
-            &ticket.branch,
-        );
+        let place = (cseq, &flow, ticket.branch.as_str());
+        let mut writer = leg.write_in_dialog(core, &mut out, Method::Invite, place);
         core.write_capabilities(&mut writer, &flow);
         leg.write_session_timer(&mut writer);
         match &body {
@@ -128,6 +122,11 @@ impl Call {
             Outcome::Response(response) if response.status < 300 => {
                 let number = response.cseq().map_or(0, |cseq| cseq.number);
                 self.acknowledge(core, reinvite.side, number, None);
+            }
+            Outcome::Response(response)
+                if is_awaited && self.may_authenticate(reinvite.side, response) =>
+            {
+                self.send_passed_again(core, reinvite.side, reinvite.purpose);
             }
             Outcome::Response(_) | Outcome::Timeout | Outcome::TransportError => {
                 let (status, reason) = outcome.failure();
@@ -212,6 +211,16 @@ impl Call {
                 self.acknowledge(core, reinvite.side, number, None);
                 self.answer_update(core, response);
             }
+        }
+    }
+
+    /// Sends a request of ours once more, now that its leg has credentials.
+    pub(super) fn send_passed_again(&mut self, core: &mut Core, side: Side, purpose: Purpose) {
+        self.note(side, Event::Reject);
+        match purpose {
+            Purpose::Exchange => self.pass_reinvite(core, side),
+            Purpose::Update => self.pass_update(core),
+            Purpose::Refresh => self.on_session_timer(core, side),
         }
     }
 

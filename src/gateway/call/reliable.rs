@@ -129,6 +129,7 @@ impl Attempt {
     pub(super) fn switch_to(&mut self, response: &Response, offered: bool) {
         self.leg.dialog.confirm(response);
         self.leg.hear_capabilities(response);
+        self.leg.end_challenges();
         let is_settled = self.early().is_some_and(|early| early.is_settled);
         self.leg.negotiation = match (offered, is_settled) {
             (true, false) => Negotiation::OfferSent,
@@ -231,8 +232,8 @@ impl Call {
         let flow = leg.request_flow(core);
         let (number, branch) = (leg.dialog.local_cseq, &ticket.branch);
         let mut out = message_buffer();
-        let mut writer =
-            core.write_in_dialog(&mut out, &leg.dialog, Method::Prack, number, &flow, branch);
+        let place = (number, &flow, branch.as_str());
+        let mut writer = leg.write_in_dialog(core, &mut out, Method::Prack, place);
         let (rseq, invite) = (rseq.to_string(), cseq.number.to_string());
         writer.field(HeaderName::RAck, &[&rseq, " ", &invite, " ", cseq.token]);
         writer.end();

@@ -271,8 +271,8 @@ impl Call {
         let user = User::Leg(call, leg.number);
         let mut out = message_buffer();
         let (cseq, branch) = (leg.dialog.local_cseq, &ticket.branch);
-        let mut writer =
-            core.write_in_dialog(&mut out, &leg.dialog, Method::Update, cseq, &flow, branch);
+        let place = (cseq, &flow, branch.as_str());
+        let mut writer = leg.write_in_dialog(core, &mut out, Method::Update, place);
         core.write_capabilities(&mut writer, &flow);
         leg.write_session_timer(&mut writer);
         writer.end();
@@ -304,6 +304,12 @@ impl Call {
                 leg.hear_answer(response);
             }
             self.agree_again(core, refresh.side, response);
+            return;
+        }
+        if let Outcome::Response(response) = outcome
+            && self.may_authenticate(refresh.side, response)
+        {
+            self.send_passed_again(core, refresh.side, Purpose::Refresh);
             return;
         }
         if let (405 | 501, Some(leg)) = (outcome.failure().0, self.leg_mut(refresh.side)) {

@@ -70,6 +70,10 @@ impl Call {
         if offer.is_some() {
             a.negotiation.note(OfferEvent::ReceiveOffer);
         }
+        let mut candidates = admission.candidates;
+        let now = core.now;
+        core.resting
+            .put_last(&mut candidates, |candidate| candidate.address, now);
         let provisionals = Provisionals::new(&request, core.random.next_u64() as u32);
         Ok(Self {
             id,
@@ -78,7 +82,9 @@ impl Call {
             state: State::Setup,
             a,
             attempts: Vec::with_capacity(1),
-            candidates: admission.candidates.into_iter(),
+            candidates: candidates.into_iter(),
+            tried: Vec::with_capacity(1),
+            redirections: 0,
             best_failure: None,
             exchange: Some(Exchange {
                 from: Side::A,
@@ -169,6 +175,7 @@ impl Call {
             forks: Vec::new(),
         };
         self.attempts.push(attempt);
+        self.tried.push(candidate.address);
         core.send_request(&ticket, Method::Invite, flow, invite, user);
         let timers = core.settings.timers;
         self.ring_timer = Some(core.start_call_timer(timers.timer_c, self.id, CallTimer::Ring));
@@ -204,7 +211,9 @@ impl Call {
             core.random.next_u64()
         );
         let dialog = Dialog::to_begin(call_id, local, remote, request_uri);
-        Leg::new(number, secret, dialog, flow, core.random.next_u64())
+        let mut leg = Leg::new(number, secret, dialog, flow, core.random.next_u64());
+        leg.policy = candidate.policy.clone();
+        leg
     }
 
     /// The caller's display name with a space behind it, as it was written, or nothing.
@@ -267,6 +276,7 @@ impl Call {
             Direction::Termination => &mut writer,
         };
         headers::carry(&exchange.request, &mut writer);
+        leg.write_credentials(core, &mut writer, Method::Invite);
         match (&exchange.offer, self.endpoint(Side::B)) {
             (Some(offer), Some(endpoint)) => {
                 let body = leg.local.offer(offer, endpoint.advertise);
@@ -294,16 +304,47 @@ impl Call {
             Outcome::Response(response) if response.status < 300 => {
                 self.on_success(core, leg, response)
             }
-            Outcome::Response(response)
-                if response.status == 422 && self.ask_for_longer_session(core, response) => {}
-            Outcome::Response(response) => {
-                let reason = response.reason().to_owned();
-                self.on_attempt_failed(core, leg, response.status, &reason);
-            }
+            Outcome::Response(response) => self.on_failure_response(core, leg, response),
             // RFC 3261 §8.1.3.1
-            Outcome::Timeout => self.on_attempt_failed(core, leg, 408, reason_phrase(408)),
-            Outcome::TransportError => self.on_attempt_failed(core, leg, 503, "Transport Error"),
+            Outcome::Timeout | Outcome::TransportError => {
+                let (status, reason) = outcome.failure();
+                self.on_attempt_failed(core, leg, Refusal::new(status, reason));
+            }
         }
+    }
+
+    fn on_failure_response(&mut self, core: &mut Core, leg: u8, response: &Response) {
+        let is_sent_again = match response.status {
+            401 | 407 => self.answer_challenge(core, response),
+            422 => self.ask_for_longer_session(core, response),
+            0..=400 | 402..=406 | 408..=421 | 423.. => false,
+        };
+        if is_sent_again {
+            return;
+        }
+        if (300..400).contains(&response.status) && self.follow_redirection(core, response) {
+            self.end_attempt(leg);
+            self.try_next_place(core);
+            return;
+        }
+        let retry_after = response.retry_after();
+        if let (503, Some(seconds), Some(place)) =
+            (response.status, retry_after, self.tried.last().copied())
+        {
+            let now = core.now;
+            core.resting.rest(place, seconds.into(), now);
+        }
+        let reason = passed_reason(response.status, response.reason());
+        let failure = Refusal {
+            retry_after: retry_after.filter(|_| tells_when(response.status)),
+            ..Refusal::new(response.status, reason)
+        };
+        self.on_attempt_failed(core, leg, failure);
+    }
+
+    /// RFC 3261 §22.2: the same INVITE with credentials.
+    fn answer_challenge(&mut self, core: &mut Core, response: &Response) -> bool {
+        self.may_authenticate(Side::B, response) && self.send_invite_again(core)
     }
 
     fn on_provisional(&mut self, core: &mut Core, leg: u8, response: &Response) {
@@ -407,18 +448,23 @@ impl Call {
         true
     }
 
-    fn on_attempt_failed(&mut self, core: &mut Core, leg: u8, status: u16, reason: &str) {
-        if let Some(attempt) = self.attempt_mut(leg) {
-            attempt.progress = Progress::Failed;
-            attempt.invite = None;
-        }
-        let failure = for_caller(status, passed_reason(status, reason));
+    fn on_attempt_failed(&mut self, core: &mut Core, leg: u8, failure: Refusal) {
+        self.end_attempt(leg);
+        let status = failure.status;
+        let failure = for_caller(failure);
         match is_retried_elsewhere(status) {
             true => {
                 self.note_failure(failure);
                 self.try_next_place(core);
             }
             false => self.fail(core, &failure),
+        }
+    }
+
+    fn end_attempt(&mut self, leg: u8) {
+        if let Some(attempt) = self.attempt_mut(leg) {
+            attempt.progress = Progress::Failed;
+            attempt.invite = None;
         }
     }
 
@@ -463,13 +509,21 @@ fn is_retried_elsewhere(status: u16) -> bool {
 
 /// A failure as leg A hears it. A challenge or a redirection is between the gateway and leg B; a 503
 /// would say that the gateway itself is out of service (RFC 3261 §16.7 step 6).
-fn for_caller(status: u16, reason: String) -> Refusal {
-    match status {
+fn for_caller(failure: Refusal) -> Refusal {
+    match failure.status {
         300..400 => Refusal::new(480, reason_phrase(480)),
         401 | 407 => Refusal::new(502, reason_phrase(502)),
-        503 => Refusal::new(500, reason),
-        0..300 | 400 | 402..=406 | 408..=502 | 504.. => Refusal::new(status, reason),
+        503 => Refusal {
+            status: 500,
+            ..failure
+        },
+        0..300 | 400 | 402..=406 | 408..=502 | 504.. => failure,
     }
+}
+
+/// The failures in which Retry-After means something to a caller (RFC 3261 §20.33).
+fn tells_when(status: u16) -> bool {
+    matches!(status, 480 | 486 | 500 | 503 | 600 | 603)
 }
 
 /// A peer's reason phrase within bounds, ours where it has none.

@@ -231,10 +231,10 @@ impl Call {
         }
         let kept = attempt.leg.dialog.clone();
         attempt.leg.dialog.confirm(response);
-        let (flow, ack) = write_ack(core, &attempt.leg, number, &branch, None);
+        let (flow, ack) = write_ack(core, &mut attempt.leg, number, &branch, None);
         core.send_plain(flow, ack.clone());
         attempt.leg.dialog.local_cseq += 1;
-        send_bye_on(core, &attempt.leg);
+        send_bye_on(core, &mut attempt.leg);
         if attempt.progress == Progress::Answered {
             attempt.leg.dialog = kept;
         }
@@ -246,20 +246,13 @@ impl Call {
     }
 }
 
-fn send_bye_on(core: &mut Core, leg: &super::Leg) {
+fn send_bye_on(core: &mut Core, leg: &mut super::Leg) {
     // A full table costs the peer its BYE: it finds out by its own means.
     let Some(ticket) = core.ticket() else { return };
     let flow = leg.request_flow(core);
     let mut out = message_buffer();
     let cseq = leg.dialog.local_cseq;
-    core.write_in_dialog(
-        &mut out,
-        &leg.dialog,
-        Method::Bye,
-        cseq,
-        &flow,
-        &ticket.branch,
-    )
-    .end();
+    leg.write_in_dialog(core, &mut out, Method::Bye, (cseq, &flow, &ticket.branch))
+        .end();
     core.send_request(&ticket, Method::Bye, flow, finished(out), User::Nobody);
 }

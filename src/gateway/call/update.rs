@@ -152,8 +152,8 @@ impl Call {
         let user = User::Leg(call, leg.number);
         let mut out = message_buffer();
         let (cseq, branch) = (leg.dialog.local_cseq, &ticket.branch);
-        let mut writer =
-            core.write_in_dialog(&mut out, &leg.dialog, Method::Update, cseq, &flow, branch);
+        let place = (cseq, &flow, branch.as_str());
+        let mut writer = leg.write_in_dialog(core, &mut out, Method::Update, place);
         core.write_capabilities(&mut writer, &flow);
         leg.write_session_timer(&mut writer);
         match body {
@@ -186,6 +186,13 @@ impl Call {
             Outcome::Response(_) | Outcome::Timeout | Outcome::TransportError => {}
         }
         self.sent_update = None;
+        if let Outcome::Response(response) = outcome
+            && self.update.is_some()
+            && self.may_authenticate(sent.side, response)
+        {
+            self.send_passed_again(core, sent.side, Purpose::Update);
+            return;
+        }
         let (status, reason) = outcome.failure();
         if self.update.is_some() {
             self.on_passed_failed(core, sent.side, Purpose::Update, status, &reason);

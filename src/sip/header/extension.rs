@@ -65,6 +65,13 @@ impl Fields {
         })
     }
 
+    /// The seconds of Retry-After (RFC 3261 §20.33), which may stand before a comment and parameters.
+    pub fn retry_after(&self) -> Option<u32> {
+        let text = self.header(HeaderName::RetryAfter)?;
+        let end = text.bytes().position(|byte| !byte.is_ascii_digit());
+        number(text.get(..end.unwrap_or(text.len()))?)
+    }
+
     /// RSeq (RFC 3262 §7.1).
     pub fn rseq(&self) -> Result<Option<u32>, ParseError> {
         self.typed(HeaderName::RSeq, number)

@@ -57,6 +57,8 @@ impl Agent {
             acknowledged: false,
             cancel_wanted: false,
             reinvite_answers: Vec::new(),
+            nonces: 0,
+            nonce_uses: 0,
             rseq: 700,
             heard_rseq: None,
             update_answers: Vec::new(),
@@ -364,6 +366,12 @@ impl Agent {
         let reason = trunkline::sip::reason_phrase(status);
         let records = call.plan.record_route;
         let bytes = wire::response(self, request, status, reason, &tag, records, body);
+        let mut bytes = bytes;
+        if status >= 300 {
+            for (name, value) in &call.plan.with_failures {
+                bytes = wire::with_fields(&bytes, &format!("{name}: {value}\r\n"));
+            }
+        }
         if forked {
             self.send(index, bytes, hands);
             return;

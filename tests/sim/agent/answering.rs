@@ -1,5 +1,6 @@
 //! What an agent does when something comes.
 
+use trunkline::sip::digest::{self, Credentials};
 use trunkline::sip::message::{HeaderName, Message, Method, Request, Response};
 
 use super::acting::tag_of;
@@ -282,10 +283,17 @@ impl Agent {
             done: false,
             request: request.clone(),
         });
-        if call.status() == Some(422) {
+        if matches!(call.status(), Some(401 | 407 | 422)) {
             // The same call with what was missing.
             call.state = State::Setup;
             self.plan_steps(index, When::Invited, hands);
+        }
+        if let Some(challenge) = self.challenge(index, &request) {
+            self.respond(index, challenge.0, challenge.1, hands);
+            let call = &mut self.calls[index];
+            call.state = State::Over;
+            call.outcome = Some((challenge.0, "Who Are You".to_owned()));
+            return;
         }
         self.learn_media(index, request.body());
     }
@@ -297,8 +305,13 @@ impl Agent {
         branch: String,
         hands: &mut Hands<'_>,
     ) {
+        self.calls[index].reinvites += 1;
+        if let Some((status, bytes)) = self.challenge(index, &request) {
+            self.send_until_answered(index, What::Failure, bytes, hands);
+            assert!(status >= 400);
+            return;
+        }
         let call = &mut self.calls[index];
-        call.reinvites += 1;
         let status = match call.plan.to_reinvite {
             _ if call.state == State::Over => 481,
             // RFC 3261 §14.2
@@ -340,6 +353,54 @@ impl Agent {
         let tag = tag_of(&call.local);
         let bytes = wire::response(self, &request, status, reason, &tag, false, body);
         self.respond(index, status, bytes, hands);
+    }
+
+    /// The challenge that a request gets in the place of an answer, where its credentials are not good.
+    fn challenge(&mut self, index: usize, request: &Request) -> Option<(u16, bytes::Bytes)> {
+        let demand = self.calls[index].plan.demands.clone()?;
+        let (asks, answers) = match demand.status {
+            401 => ("WWW-Authenticate", HeaderName::Authorization),
+            _ => ("Proxy-Authenticate", HeaderName::ProxyAuthorization),
+        };
+        let call = &mut self.calls[index];
+        let mut stale = false;
+        if let Some(value) = request.header(answers) {
+            let credentials = Credentials::parse(value).unwrap();
+            let ha1 = digest::ha1(
+                credentials.algorithm,
+                demand.username,
+                "carrier.example",
+                demand.password,
+            );
+            assert_eq!(
+                credentials.algorithm,
+                *demand
+                    .algorithms
+                    .iter()
+                    .max_by_key(|one| one.token().len())
+                    .unwrap()
+            );
+            let is_right = credentials.username == demand.username
+                && digest::verify(&credentials, &ha1, request.method_token());
+            let is_current = credentials.nonce == format!("nonce-{}", call.nonces);
+            if is_right && is_current && call.nonce_uses < demand.uses {
+                call.nonce_uses += 1;
+                assert_eq!(credentials.nc(), Some(call.nonce_uses));
+                return None;
+            }
+            stale = is_right;
+        }
+        call.nonces += 1;
+        call.nonce_uses = 0;
+        let nonce = format!("nonce-{}", call.nonces);
+        let tag = tag_of(&call.local);
+        let reason = "Who Are You";
+        let mut bytes = wire::response(self, request, demand.status, reason, &tag, false, None);
+        for algorithm in demand.algorithms {
+            let value = digest::challenge("carrier.example", &nonce, *algorithm, stale);
+            bytes = wire::with_fields(&bytes, &format!("{asks}: {value}\r\n"));
+        }
+        Some((demand.status, bytes))
     }
 
     fn on_ack(&mut self, index: usize, request: &Request) {

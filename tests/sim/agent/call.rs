@@ -68,6 +68,9 @@ pub(crate) struct Call {
     pub(crate) cancel_wanted: bool,
     /// Final responses to re-INVITEs of ours.
     pub(crate) reinvite_answers: Vec<u16>,
+    /// The challenges that were sent, each a nonce; and how often the last one was used.
+    pub(crate) nonces: u32,
+    pub(crate) nonce_uses: u32,
     /// RSeq of our last reliable response; the last one that came, with its tag.
     pub(crate) rseq: u32,
     pub(crate) heard_rseq: Option<(String, u32)>,

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use trunkline::sip::digest::Algorithm;
+
 /// When the time of a step begins to run.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum When {
@@ -92,6 +94,10 @@ pub(crate) struct Plan {
     pub(crate) proxies: usize,
     /// Branches without the magic cookie of RFC 3261.
     pub(crate) old_branch: bool,
+    /// Asks who calls.
+    pub(crate) demands: Option<Demand>,
+    /// Header fields of its failure responses.
+    pub(crate) with_failures: Vec<(&'static str, String)>,
     /// As caller: reliable responses are not acknowledged.
     pub(crate) no_prack: bool,
     /// What its 2xx says in Session-Expires, and what the INVITE must ask for before (422 otherwise).
@@ -100,6 +106,18 @@ pub(crate) struct Plan {
     pub(crate) takes_update: bool,
     /// Sends nothing back, whatever comes.
     pub(crate) deaf: bool,
+}
+
+/// What an agent wants to know of a caller.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct Demand {
+    /// 401 or 407.
+    pub(crate) status: u16,
+    pub(crate) algorithms: &'static [Algorithm],
+    pub(crate) username: &'static str,
+    pub(crate) password: &'static str,
+    /// A nonce is good for so many requests; then it is stale.
+    pub(crate) uses: u32,
 }
 
 impl Plan {
@@ -117,6 +135,8 @@ impl Plan {
             record_route: false,
             proxies: 1,
             old_branch: false,
+            demands: None,
+            with_failures: Vec::new(),
             no_prack: false,
             session: None,
             takes_update: false,
