@@ -1,35 +1,377 @@
-//! Which header fields of one leg's INVITE the other leg's carries: the rest is ours or stays behind.
+//! Which header fields of one leg's messages the other leg's carry: one table, the same for INVITE, INFO,
+//! BYE and their responses. What is not in it stays on its leg.
 
+use crate::gateway::termination::number_in;
+use crate::numbering::E164;
+use crate::sip::header::NameAddr;
 use crate::sip::message::{Fields, HeaderName};
+use crate::sip::uri::Uri;
 use crate::sip::writer::Writer;
 
 /// Fields carried across at most.
 const CARRIED_MAX: usize = 32;
-/// Bytes of one carried value at most.
+/// Bytes of one carried value at most; a longer one stays behind.
 const CARRIED_VALUE_BYTES_MAX: usize = 1_024;
 
-/// Copies what is carried from the message of one leg to that of the other: Privacy (RFC 3323),
-/// User-to-User (RFC 7433), Subject, and extension fields `X-…` except those that are ours.
-pub fn carry(from: &Fields, writer: &mut Writer<'_>) {
-    let carried = from.all().filter(|(name, known, value)| {
-        is_carried(name, *known) && value.len() <= CARRIED_VALUE_BYTES_MAX
-    });
-    for (name, _, value) in carried.take(CARRIED_MAX) {
-        writer.raw_field(name, value);
+/// Where a message goes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Towards {
+    /// From a customer to a carrier, or to the PSTN.
+    Carrier,
+    /// From a carrier to a customer.
+    Customer,
+}
+
+/// What becomes of a header field.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Treatment {
+    /// Copied as it stands.
+    Passed,
+    /// The number of each URI is kept, its host becomes ours; a value without a number stays behind.
+    Rewritten,
+    /// As [`Self::Rewritten`], from a trusted carrier only, and not where Privacy keeps it (RFC 3325 §7).
+    Believed,
+    /// To a trusted carrier the caller that was admitted, whatever the customer claims (RFC 3325 §5).
+    Asserted,
+    /// Stays on its leg.
+    Dropped,
+}
+
+/// Header fields that are told apart by name.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Name {
+    /// One that the parser knows.
+    Known(HeaderName),
+    /// One that it does not.
+    Other(&'static str),
+    /// All that begin so, and do not begin with one of these.
+    Extension(&'static str, &'static [&'static str]),
+}
+
+/// A row of the table.
+#[derive(Clone, Copy, Debug)]
+pub struct Row {
+    /// Which fields.
+    pub name: Name,
+    /// What becomes of them towards a carrier.
+    pub to_carrier: Treatment,
+    /// What becomes of them towards a customer.
+    pub to_customer: Treatment,
+}
+
+const fn row(name: Name, to_carrier: Treatment, to_customer: Treatment) -> Row {
+    Row {
+        name,
+        to_carrier,
+        to_customer,
     }
 }
 
-/// Every other known field is the leg's own business.
-fn is_carried(name: &str, known: HeaderName) -> bool {
-    if known != HeaderName::Other {
-        return matches!(
-            known,
-            HeaderName::Privacy | HeaderName::UserToUser | HeaderName::Subject
-        );
-    }
-    let prefixed = |prefix: &str| {
-        name.get(..prefix.len())
-            .is_some_and(|start| start.eq_ignore_ascii_case(prefix))
+/// The table. A field that no row names is dropped: what a leg needs for itself is written anew, and what
+/// nobody has looked at may tell one side of the other's network.
+pub const TABLE: [Row; 19] = {
+    use HeaderName::{
+        AcceptLanguage, AlertInfo, CallInfo, Diversion, Geolocation, GeolocationRouting,
+        HistoryInfo, Identity, Organization, PAssertedIdentity, PPreferredIdentity, Priority,
+        Privacy, Reason, RemotePartyId, Subject, UserToUser,
     };
-    prefixed("X-") && !prefixed("X-VoiceConnector-") && !prefixed("X-Amzn-")
+    use Name::{Extension, Known, Other};
+    use Treatment::{Asserted, Believed, Dropped, Passed, Rewritten};
+    [
+        row(Known(PAssertedIdentity), Asserted, Believed),
+        // Hints of a user to its own proxy, and what identity was before RFC 3325.
+        row(Known(PPreferredIdentity), Dropped, Dropped),
+        row(Known(RemotePartyId), Dropped, Dropped),
+        row(Known(Privacy), Passed, Passed),
+        row(Known(Diversion), Rewritten, Rewritten),
+        row(Known(HistoryInfo), Rewritten, Rewritten),
+        row(Known(UserToUser), Passed, Passed),
+        // Where the caller is concerns those who send help, and nobody whom it calls.
+        row(Known(Geolocation), Passed, Dropped),
+        row(Known(GeolocationRouting), Passed, Dropped),
+        // A signature over numbers (RFC 8224) is of use as it stands or not at all.
+        row(Known(Identity), Passed, Passed),
+        row(Other("Session-ID"), Passed, Passed),
+        row(Known(Reason), Passed, Passed),
+        row(Known(Subject), Passed, Passed),
+        row(Known(Priority), Passed, Passed),
+        row(Known(AcceptLanguage), Passed, Passed),
+        // URIs of one side's network that the other side's phones would fetch.
+        row(Known(AlertInfo), Dropped, Dropped),
+        row(Known(CallInfo), Dropped, Dropped),
+        row(Known(Organization), Dropped, Dropped),
+        row(
+            Extension("X-", &["X-VoiceConnector-", "X-Amzn-"]),
+            Passed,
+            Passed,
+        ),
+    ]
+};
+
+/// What decides over fields besides the table.
+#[derive(Clone, Copy, Debug)]
+pub struct Passage<'a> {
+    /// Where the message goes.
+    pub towards: Towards,
+    /// Whether the carrier, on whichever side, is trusted.
+    pub carrier_is_trusted: bool,
+    /// Our host on the leg that the message goes out on.
+    pub host: &'a str,
+    /// The caller that was admitted, in an INVITE.
+    pub caller: Option<E164>,
+    /// What the call's INVITE wants kept from others.
+    pub privacy: Privacy,
+}
+
+/// Privacy (RFC 3323 §4.2, RFC 3325 §9.3) of a call.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub struct Privacy {
+    /// `id`: the asserted identity.
+    pub id: bool,
+    /// `user` or `header`: what From says.
+    pub user: bool,
+}
+
+impl Privacy {
+    /// What a message asks for.
+    pub fn of(message: &Fields) -> Self {
+        let asks = |value: &str| {
+            let wanted = message.headers(HeaderName::Privacy);
+            wanted
+                .flat_map(|header| header.split([';', ',']))
+                .any(|one| one.trim().eq_ignore_ascii_case(value))
+        };
+        Self {
+            id: asks("id"),
+            user: asks("user") || asks("header"),
+        }
+    }
+}
+
+/// Copies what is carried from the message of one leg to that of the other.
+pub fn carry(from: &Fields, passage: &Passage<'_>, writer: &mut Writer<'_>) {
+    for (name, value) in carried(from, passage) {
+        writer.raw_field(&name, &value);
+    }
+}
+
+/// What is carried of a message: names and values.
+pub fn carried(from: &Fields, passage: &Passage<'_>) -> Vec<(Box<str>, Box<str>)> {
+    let mut carried: Vec<(Box<str>, Box<str>)> = Vec::new();
+    if let (Towards::Carrier, true, Some(caller)) =
+        (passage.towards, passage.carrier_is_trusted, passage.caller)
+    {
+        let value = format!("<sip:{caller}@{}>", passage.host);
+        carried.push((HeaderName::PAssertedIdentity.as_str().into(), value.into()));
+    }
+    let fields = from
+        .all()
+        .filter(|(_, _, value)| value.len() <= CARRIED_VALUE_BYTES_MAX)
+        .filter_map(|(written, known, value)| {
+            Some((written, value, treatment(written, known, passage.towards)?))
+        });
+    for (written, value, treatment) in fields.take(CARRIED_MAX) {
+        let is_written_on = match treatment {
+            Treatment::Passed => {
+                carried.push((written.into(), value.into()));
+                false
+            }
+            Treatment::Rewritten => true,
+            Treatment::Believed => passage.carrier_is_trusted && !passage.privacy.id,
+            Treatment::Asserted | Treatment::Dropped => false,
+        };
+        if is_written_on && let Some(value) = with_our_host(value, passage.host) {
+            carried.push((written.into(), value.into()));
+        }
+    }
+    carried
+}
+
+/// What the table says of a field; `None` for one that stays behind.
+fn treatment(written: &str, known: HeaderName, towards: Towards) -> Option<Treatment> {
+    let begins = |prefix: &str| {
+        let start = written.get(..prefix.len());
+        start.is_some_and(|start| start.eq_ignore_ascii_case(prefix))
+    };
+    let row = TABLE.iter().find(|row| match row.name {
+        Name::Known(name) => name == known,
+        Name::Other(name) => name.eq_ignore_ascii_case(written),
+        Name::Extension(prefix, ours) => {
+            known == HeaderName::Other
+                && begins(prefix)
+                && !ours.iter().any(|prefix| begins(prefix))
+        }
+    })?;
+    let treatment = match towards {
+        Towards::Carrier => row.to_carrier,
+        Towards::Customer => row.to_customer,
+    };
+    (treatment != Treatment::Dropped).then_some(treatment)
+}
+
+/// The list's values that name a number, at our host. Parameters of the URI stay behind; those of the field
+/// are plain tokens or quoted texts by its grammar, and are kept.
+fn with_our_host(list: &str, host: &str) -> Option<String> {
+    let rewritten: Vec<String> = crate::sip::elements(list)
+        .filter_map(|value| {
+            let address = NameAddr::parse(value).ok()?;
+            let number = number_of(address.uri)?;
+            Some(format!("<sip:{number}@{host}>{}", address.params.as_str()))
+        })
+        .collect();
+    (!rewritten.is_empty()).then(|| rewritten.join(", "))
+}
+
+/// The number of a `sip:` or `tel:` URI.
+fn number_of(uri: &str) -> Option<E164> {
+    match uri.get(..4) {
+        Some(scheme) if scheme.eq_ignore_ascii_case("tel:") => {
+            let digits = uri.get(4..)?.split(';').next()?;
+            digits.starts_with('+').then(|| digits.parse().ok())?
+        }
+        Some(_) | None => number_in(&Uri::parse(uri).ok()?),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+
+    use super::*;
+    use crate::config::Limits;
+    use crate::sip::message::Message;
+
+    const PASSAGE: Passage<'_> = Passage {
+        towards: Towards::Carrier,
+        carrier_is_trusted: true,
+        host: "198.51.100.1",
+        caller: None,
+        privacy: Privacy {
+            id: false,
+            user: false,
+        },
+    };
+
+    /// What is carried of these fields.
+    fn carried_of(fields: &str, passage: &Passage<'_>) -> String {
+        let text = format!(
+            "INVITE sip:a@b SIP/2.0\r\nVia: SIP/2.0/UDP h;branch=z9hG4bK1\r\nFrom: <sip:a@b>;tag=1\r\n\
+             To: <sip:a@b>\r\nCall-ID: 1\r\nCSeq: 1 INVITE\r\n{fields}Content-Length: 0\r\n\r\n"
+        );
+        let message = Message::parse(Bytes::from(text), &Limits::default()).unwrap();
+        let mut out = Vec::new();
+        let mut writer = Writer::request(&mut out, "X", "y");
+        carry(message.fields(), passage, &mut writer);
+        writer.end();
+        let text = String::from_utf8(out).unwrap();
+        let body = text.strip_prefix("X y SIP/2.0\r\n").unwrap();
+        body.strip_suffix("Content-Length: 0\r\n\r\n")
+            .unwrap()
+            .to_owned()
+    }
+
+    #[test]
+    fn identity_is_what_was_admitted_and_only_for_those_who_are_trusted() {
+        let claim = "P-Asserted-Identity: <sip:+15550000000@evil.example>\r\n";
+        let admitted = Passage {
+            caller: "+12065550100".parse().ok(),
+            ..PASSAGE
+        };
+        let asserted = "P-Asserted-Identity: <sip:+12065550100@198.51.100.1>\r\n";
+        assert_eq!(carried_of(claim, &admitted), asserted);
+        let untrusted = Passage {
+            carrier_is_trusted: false,
+            ..admitted
+        };
+        assert_eq!(carried_of(claim, &untrusted), "");
+
+        let inbound = Passage {
+            towards: Towards::Customer,
+            ..PASSAGE
+        };
+        let both =
+            "P-Asserted-Identity: \"A\" <sip:+12065550100@c.example;x=y>, <tel:+12065550100>\r\n";
+        let kept = "P-Asserted-Identity: <sip:+12065550100@198.51.100.1>, <sip:+12065550100@198.51.100.1>\r\n";
+        assert_eq!(carried_of(both, &inbound), kept);
+        let doubted = Passage {
+            carrier_is_trusted: false,
+            ..inbound
+        };
+        assert_eq!(carried_of(both, &doubted), "");
+        let private = Passage {
+            privacy: Privacy {
+                id: true,
+                user: false,
+            },
+            ..inbound
+        };
+        assert_eq!(carried_of(both, &private), "");
+    }
+
+    #[test]
+    fn numbers_cross_and_hosts_do_not() {
+        let fields = "Diversion: <sip:+12065550101@10.0.0.7:5060;user=phone>;reason=user-busy;counter=1\r\n\
+                      History-Info: <sip:+12065550101@10.0.0.7?Reason=SIP>;index=1, <sip:bob@10.0.0.7>;index=1.1\r\n";
+        let kept = "Diversion: <sip:+12065550101@198.51.100.1>;reason=user-busy;counter=1\r\n\
+                    History-Info: <sip:+12065550101@198.51.100.1>;index=1\r\n";
+        assert_eq!(carried_of(fields, &PASSAGE), kept);
+    }
+
+    #[test]
+    fn what_no_row_names_stays_and_what_is_too_much_too() {
+        let fields = "Route: <sip:a@b;lr>\r\nServer: x\r\nFoo: bar\r\nX-VoiceConnector-ID: mine\r\nx-amzn-target: y\r\n\
+                      Alert-Info: <http://10.0.0.1/ring>\r\nGeolocation: <cid:a@b>\r\nSession-ID: 1\r\nx-call: 5\r\n";
+        let kept = "Geolocation: <cid:a@b>\r\nSession-ID: 1\r\nx-call: 5\r\n";
+        assert_eq!(carried_of(fields, &PASSAGE), kept);
+        let inbound = Passage {
+            towards: Towards::Customer,
+            ..PASSAGE
+        };
+        assert_eq!(
+            carried_of(fields, &inbound),
+            "Session-ID: 1\r\nx-call: 5\r\n"
+        );
+
+        let long = format!("X-Long: {}\r\n", "x".repeat(CARRIED_VALUE_BYTES_MAX + 1));
+        assert_eq!(carried_of(&long, &PASSAGE), "");
+        let many = "X-Many: 1\r\n".repeat(CARRIED_MAX + 5);
+        assert_eq!(carried_of(&many, &PASSAGE).lines().count(), CARRIED_MAX);
+    }
+
+    /// The table as `ARCHITECTURE.md` has it.
+    fn rendered() -> Vec<String> {
+        let name = |name: Name| match name {
+            Name::Known(name) => name.as_str().to_owned(),
+            Name::Other(name) => name.to_owned(),
+            Name::Extension(prefix, ours) => format!("{prefix}… but {}…", ours.join("…, ")),
+        };
+        let word = |treatment| match treatment {
+            Treatment::Passed => "passed",
+            Treatment::Rewritten => "its number passed",
+            Treatment::Believed => "from a trusted carrier, without Privacy: id",
+            Treatment::Asserted => "the admitted caller, to a trusted carrier",
+            Treatment::Dropped => "dropped",
+        };
+        let line = |row: &Row| {
+            let (carrier, customer) = (word(row.to_carrier), word(row.to_customer));
+            format!("| {} | {carrier} | {customer} |", name(row.name))
+        };
+        TABLE.iter().map(line).collect()
+    }
+
+    #[test]
+    fn the_documented_table_is_this_one() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/ARCHITECTURE.md");
+        let text = std::fs::read_to_string(path).unwrap();
+        let after =
+            text.split("| header field | to the carrier | to the customer |\n|---|---|---|\n");
+        let documented: Vec<&str> = after
+            .last()
+            .unwrap()
+            .lines()
+            .take_while(|line| line.starts_with('|'))
+            .collect();
+        let rendered = rendered();
+        assert_eq!(documented, rendered, "\n{}\n", rendered.join("\n"));
+    }
 }

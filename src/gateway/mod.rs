@@ -14,6 +14,7 @@ pub mod termination;
 
 use std::sync::Arc;
 
+use crate::config::CarrierPolicy;
 use crate::shard::snapshot::VoiceConnector;
 use crate::telemetry::Direction;
 use routing::Candidate;
@@ -27,6 +28,8 @@ pub struct Refusal {
     pub reason: String,
     /// Retry-After, in seconds.
     pub retry_after: Option<u32>,
+    /// Reason values (RFC 3326).
+    pub reasons: Vec<Box<str>>,
     /// Min-SE, in seconds (RFC 4028 §5).
     pub min_se: Option<u32>,
     /// Proxy-Authenticate values.
@@ -44,6 +47,7 @@ impl Refusal {
             status,
             reason: reason.into(),
             retry_after: None,
+            reasons: Vec::new(),
             min_se: None,
             challenges: Vec::new(),
             is_remembered: false,
@@ -80,6 +84,8 @@ pub struct Admission {
     pub called: String,
     /// Where to send it, in the order to be tried; at least one.
     pub candidates: Vec<Candidate>,
+    /// Where a carrier sent it: how that is dealt with.
+    pub policy: Option<Arc<CarrierPolicy>>,
     /// The digest user name, where one was asked for.
     pub authenticated_as: Option<String>,
 }

@@ -3,6 +3,7 @@
 use super::routing::origination_candidates;
 use super::termination::number_in;
 use super::{Admission, Refusal};
+use crate::config::Carrier;
 use crate::shard::random::Random;
 use crate::shard::snapshot::Snapshot;
 use crate::sip::message::Request;
@@ -14,15 +15,17 @@ const DIGITS_MIN: u64 = 1_000_000;
 
 /// Decides over an INVITE that a carrier sent. Its refusals are remembered: carriers are known.
 pub fn admit(
+    carrier: &Carrier,
     request: &Request,
     uri: &Uri<'_>,
     snapshot: &Snapshot,
     random: &mut Random,
 ) -> Result<Admission, Refusal> {
-    admit_known(request, uri, snapshot, random).map_err(Refusal::remembered)
+    admit_known(carrier, request, uri, snapshot, random).map_err(Refusal::remembered)
 }
 
 fn admit_known(
+    carrier: &Carrier,
     request: &Request,
     uri: &Uri<'_>,
     snapshot: &Snapshot,
@@ -59,6 +62,7 @@ fn admit_known(
         caller: caller(request),
         called: number.to_string(),
         candidates,
+        policy: Some(carrier.policy.clone()),
         authenticated_as: None,
     })
 }

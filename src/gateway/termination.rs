@@ -91,6 +91,7 @@ fn admit_known(
         caller: caller.to_string(),
         called: destination.to_string(),
         candidates,
+        policy: None,
         authenticated_as: None,
     })
 }

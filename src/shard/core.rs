@@ -30,7 +30,7 @@ use crate::sip::writer::Writer;
 use crate::telemetry::Event;
 
 /// The methods that are served, as an Allow value (RFC 3261 §20.5).
-pub(crate) const ALLOW: &str = "INVITE, ACK, CANCEL, BYE, OPTIONS, UPDATE, PRACK";
+pub(crate) const ALLOW: &str = "INVITE, ACK, CANCEL, BYE, OPTIONS, UPDATE, PRACK, INFO";
 
 /// The extensions that are served, as option tags (RFC 3261 §19.2).
 pub(crate) const OPTION_TAGS: [&str; 2] = [OPTION_100REL, OPTION_TIMER];
@@ -313,6 +313,9 @@ impl Core {
         }
         if let Some(seconds) = refusal.retry_after {
             writer.number(HeaderName::RetryAfter, u64::from(seconds));
+        }
+        for reason in &refusal.reasons {
+            writer.field(HeaderName::Reason, &[reason]);
         }
         if let Some(seconds) = refusal.min_se {
             writer.number(HeaderName::MinSe, u64::from(seconds));

@@ -306,7 +306,7 @@ impl Shard {
             self.core.transactions.user(invite),
             self.core.transactions.awaits_final_response(invite),
         ) {
-            self.with_call(call, |call, core| call.on_cancel(core));
+            self.with_call(call, |call, core| call.on_cancel(core, request));
         }
     }
 
@@ -420,8 +420,9 @@ impl Shard {
                 };
                 termination::admit(&connector, request, &uri, flow, &mut context)
             }
-            Classified::Origination(_) => {
-                origination::admit(request, &uri, &snapshot, &mut self.core.random)
+            Classified::Origination(carrier) => {
+                let random = &mut self.core.random;
+                origination::admit(carrier, request, &uri, &snapshot, random)
             }
         }
     }

@@ -341,13 +341,18 @@ impl Transactions {
 
     /// Cancels an INVITE that was sent (§9.1): a transaction of its own with the INVITE's branch. A full
     /// table costs the CANCEL; its user's timer ends the INVITE then.
-    pub(crate) fn cancel(&mut self, invite: TransactionId, around: &mut Surroundings<'_>) {
+    pub(crate) fn cancel(
+        &mut self,
+        invite: TransactionId,
+        reasons: &[Box<str>],
+        around: &mut Surroundings<'_>,
+    ) {
         let has_sent = |transaction: &&Transaction| !transaction.kept.is_empty();
         let Some(transaction) = self.get(invite).filter(has_sent) else {
             return;
         };
         let (request, flow, key) = (
-            cancel_of(&transaction.kept),
+            cancel_of(&transaction.kept, reasons),
             transaction.flow,
             transaction.key,
         );

@@ -13,15 +13,16 @@ pub(crate) fn ack_of_failure(invite: &Bytes, response: &Response) -> Bytes {
         invite,
         "ACK",
         Some(response.header(HeaderName::To).unwrap_or_default()),
+        &[],
     )
 }
 
-/// RFC 3261 §9.1: as above, with the INVITE's own To.
-pub(crate) fn cancel_of(invite: &Bytes) -> Bytes {
-    derived_request(invite, "CANCEL", None)
+/// RFC 3261 §9.1: as above, with the INVITE's own To, and why (RFC 3326 §2).
+pub(crate) fn cancel_of(invite: &Bytes, reasons: &[Box<str>]) -> Bytes {
+    derived_request(invite, "CANCEL", None, reasons)
 }
 
-fn derived_request(invite: &Bytes, method: &str, to: Option<&str>) -> Bytes {
+fn derived_request(invite: &Bytes, method: &str, to: Option<&str>, reasons: &[Box<str>]) -> Bytes {
     // The INVITE is one that we wrote: no limit for peers' messages holds for it, because a peer
     // has a say in how long it gets (Record-Route).
     let limits = Limits {
@@ -53,6 +54,9 @@ fn derived_request(invite: &Bytes, method: &str, to: Option<&str>) -> Bytes {
     }
     let number = invite.cseq().map_or(1, |cseq| cseq.number).to_string();
     writer.field(HeaderName::CSeq, &[&number, " ", method]);
+    for reason in reasons {
+        writer.field(HeaderName::Reason, &[reason]);
+    }
     writer.end();
     out.shrink_to_fit();
     out.into()

@@ -23,6 +23,11 @@ mod parse;
 mod parse_error;
 mod parse_token;
 
+/// The elements of a comma-separated list (RFC 3261 §7.3.1), quoted texts and URIs in brackets whole.
+pub fn elements(list: &str) -> impl Iterator<Item = &str> {
+    parse_token::Elements::new(list)
+}
+
 pub use header::{CSeq, HeaderName, NameAddr, Params, Via};
 pub use message::{Fields, Message, Rejected, Request, Response, Unparsed};
 pub use method::Method;

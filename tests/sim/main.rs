@@ -22,6 +22,8 @@ mod carriers;
 mod cast;
 mod failover;
 mod hanging_up;
+mod headers;
+mod info;
 mod loss;
 mod media;
 mod network;

@@ -41,11 +41,11 @@ impl Call {
             Method::Invite => self.on_reinvite(core, side, request, flow),
             Method::Options => core.reply(&request, &flow, &Refusal::new(200, "OK")),
             Method::Update => self.on_update(core, side, request, flow),
+            Method::Info => self.on_info(core, side, request, flow),
             Method::Prack => self.on_prack(core, side, request, flow),
             Method::Ack
             | Method::Cancel
             | Method::Register
-            | Method::Info
             | Method::Refer
             | Method::Subscribe
             | Method::Notify
@@ -59,6 +59,7 @@ impl Call {
 
     fn on_bye(&mut self, core: &mut Core, side: Side, request: &Request, flow: &Flow) {
         core.reply(request, flow, &Refusal::new(200, "OK"));
+        self.hear_reasons(request);
         let cause = match side {
             Side::A => EndCause::CallerHungUp,
             Side::B => EndCause::CalledHungUp,
@@ -131,6 +132,7 @@ impl Call {
         let has_offer = exchange.offer.is_some();
         self.exchange = Some(exchange);
         self.glares = 0;
+        self.carried.clear();
         if has_offer {
             self.note(side, Event::ReceiveOffer);
         }
@@ -189,6 +191,9 @@ impl Call {
         );
         if let Some(seconds) = refusal.retry_after {
             writer.number(HeaderName::RetryAfter, u64::from(seconds));
+        }
+        for reason in &refusal.reasons {
+            writer.field(HeaderName::Reason, &[reason]);
         }
         writer.end();
         core.respond(exchange.server, refusal.status, &finished(out));

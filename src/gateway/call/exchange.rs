@@ -155,7 +155,11 @@ impl Call {
         let Some(Exchange { request, flow, .. }) = &self.exchange else {
             return Bytes::new();
         };
-        self.write_answer_to(core, side, (request, flow), line, body, extra)
+        let carried = self.carried.iter();
+        let carried = carried.map(|(name, value)| (&**name, &**value));
+        let extra = extra.iter().map(|(name, value)| (name.as_str(), *value));
+        let extra: Vec<_> = extra.chain(carried).collect();
+        self.write_answer_to(core, side, (request, flow), line, body, &extra)
     }
 
     /// A provisional or success response of leg `side` to a request that came so.
@@ -166,7 +170,7 @@ impl Call {
         (request, flow): (&Request, &Flow),
         (status, reason): (u16, &str),
         body: &Bytes,
-        extra: &[(HeaderName, &str)],
+        extra: &[(&str, &str)],
     ) -> Bytes {
         let Some(leg) = self.leg(side) else {
             return Bytes::new();
@@ -182,7 +186,7 @@ impl Call {
             writer.field(HeaderName::Supported, &[&OPTION_TAGS.join(", ")]);
         }
         for (name, value) in extra {
-            writer.field(*name, &[value]);
+            writer.raw_field(name, value);
         }
         match body.is_empty() {
             true => writer.end(),

@@ -10,6 +10,7 @@
 //! - `exchange`: answers, ACK, retransmission of 2xx
 //! - `established`: requests within the dialogs
 //! - `reinvite`: a re-INVITE on its way to the other leg; `update`: UPDATE; `glare`: both at once
+//! - `info`: INFO, relayed
 //! - `reliable`: provisional responses with 100rel, early dialogs of forks
 //! - `session_timer`: RFC 4028 on each leg
 //! - `offer_answer`: whose turn it is to describe the session on a leg
@@ -22,6 +23,7 @@ mod carrier_auth;
 mod established;
 mod exchange;
 mod glare;
+mod info;
 mod offer_answer;
 mod redirect;
 mod reinvite;
@@ -38,6 +40,7 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use super::Refusal;
+use super::headers::{self, Passage, Privacy, Towards};
 use super::routing::Candidate;
 use crate::config::CarrierPolicy;
 use crate::instant::Instant;
@@ -63,6 +66,7 @@ pub struct Call {
     id: CallId,
     facts: CallFacts,
     connector: Arc<VoiceConnector>,
+    privacy: Privacy,
     state: State,
     a: Leg,
     attempts: Vec<Attempt>,
@@ -80,6 +84,11 @@ pub struct Call {
     sent_update: Option<update::SentUpdate>,
     refresh: Option<session_timer::Refresh>,
     glare: Option<glare::Glare>,
+    infos: Vec<info::Info>,
+    /// What the exchange's answers carry of the other leg's.
+    carried: Vec<(Box<str>, Box<str>)>,
+    /// Why it ends, for those who are told (RFC 3326).
+    reasons: Vec<Box<str>>,
     /// How often the request at hand met another one.
     glares: u8,
     provisionals: reliable::Provisionals,
@@ -448,6 +457,11 @@ impl Call {
             self.on_refresh_outcome(core, outcome);
             return;
         }
+        let of_info = |info: &info::Info| info.client == transaction;
+        if let Some(place) = self.infos.iter().position(of_info) {
+            self.on_info_outcome(core, place, outcome);
+            return;
+        }
         if let Outcome::Response(response) = outcome
             && self.acknowledge_again(core, leg, response)
         {
@@ -516,6 +530,40 @@ impl Call {
         match side {
             Side::A => Some(&mut self.a),
             Side::B => self.attempts.last_mut().map(|attempt| &mut attempt.leg),
+        }
+    }
+
+    /// What decides over the header fields of a message that goes out on a leg.
+    fn passage<'a>(&self, core: &'a Core, to: Side, listener: u8) -> Passage<'a> {
+        let towards = match (self.direction(), to) {
+            (Direction::Termination, Side::B) | (Direction::Origination, Side::A) => {
+                Towards::Carrier
+            }
+            (Direction::Termination, Side::A) | (Direction::Origination, Side::B) => {
+                Towards::Customer
+            }
+        };
+        let trusts = |side| {
+            let policy = self.leg(side).and_then(|leg| leg.policy.as_ref());
+            policy.is_some_and(|policy| policy.trusted)
+        };
+        Passage {
+            towards,
+            carrier_is_trusted: trusts(Side::A) || trusts(Side::B),
+            host: core.advertised_host(listener),
+            caller: None,
+            privacy: self.privacy,
+        }
+    }
+
+    /// The exchange's next answer is one of the other leg.
+    fn hear_fields(&mut self, core: &Core, response: &Response) {
+        let to = self
+            .exchange
+            .as_ref()
+            .map(|exchange| (exchange.from, exchange.flow.listener));
+        if let Some((to, listener)) = to {
+            self.carried = headers::carried(response, &self.passage(core, to, listener));
         }
     }
 

@@ -168,10 +168,16 @@ impl Call {
         };
         reinvite.progress = ReinviteProgress::Cancelled;
         let invite = reinvite.transaction;
-        core.with_transactions(|transactions, around| transactions.cancel(invite, around));
-        core.cancel_timer(&mut reinvite.timer);
+        let reasons = &self.reasons;
+        core.with_transactions(|transactions, around| {
+            transactions.cancel(invite, reasons, around);
+        });
         let wait = core.settings.timers.t1 * 64;
-        reinvite.timer = Some(core.start_call_timer(wait, self.id, CallTimer::Reinvite));
+        let timer = core.start_call_timer(wait, self.id, CallTimer::Reinvite);
+        if let Some(reinvite) = &mut self.reinvite {
+            core.cancel_timer(&mut reinvite.timer);
+            reinvite.timer = Some(timer);
+        }
     }
 
     pub(super) fn on_reinvite_timer(&mut self, core: &mut Core) {
@@ -201,6 +207,7 @@ impl Call {
         match reinvite.purpose {
             Purpose::Refresh => self.on_refreshed(core, reinvite.side, response),
             Purpose::Exchange => {
+                self.hear_fields(core, response);
                 if let Err(Unanswerable) = self.pass_success(core, response) {
                     let reason = "The Answer Has No Audio Stream That Can Be Relayed";
                     self.answer_failure(core, &Refusal::new(488, reason));

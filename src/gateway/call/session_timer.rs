@@ -376,3 +376,9 @@ pub(super) fn fields(agreed: &Option<(String, bool)>) -> Vec<(HeaderName, &str)>
     }
     fields
 }
+
+/// [`fields`] by their names.
+pub(super) fn named_fields(agreed: &Option<(String, bool)>) -> Vec<(&'static str, &str)> {
+    let fields = fields(agreed).into_iter();
+    fields.map(|(name, value)| (name.as_str(), value)).collect()
+}

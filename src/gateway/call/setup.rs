@@ -6,12 +6,14 @@ use super::anchor::{Anchor, description_in};
 use super::exchange::Unanswerable;
 use super::offer_answer::{Event as OfferEvent, State as Negotiation};
 use super::reliable::{Arrival, Provisionals};
+use super::teardown::reasons_in;
 use super::{
     Attempt, Call, CallTimer, Exchange, LEG_A, Leg, Outcome, Progress, Side, State, session_timer,
 };
 use crate::config::Transport;
+use crate::gateway::headers::{self, Passage, Privacy};
 use crate::gateway::routing::Candidate;
-use crate::gateway::{Admission, Refusal, headers};
+use crate::gateway::{Admission, Refusal};
 use crate::shard::core::{Core, finished, message_buffer, response_flow};
 use crate::shard::identifiers::{CallId, Minted};
 use crate::shard::io::Flow;
@@ -70,6 +72,8 @@ impl Call {
         if offer.is_some() {
             a.negotiation.note(OfferEvent::ReceiveOffer);
         }
+        a.policy = admission.policy;
+        let privacy = Privacy::of(&request);
         let mut candidates = admission.candidates;
         let now = core.now;
         core.resting
@@ -79,6 +83,7 @@ impl Call {
             id,
             facts,
             connector: admission.connector,
+            privacy,
             state: State::Setup,
             a,
             attempts: Vec::with_capacity(1),
@@ -99,6 +104,9 @@ impl Call {
             sent_update: None,
             refresh: None,
             glare: None,
+            infos: Vec::new(),
+            carried: Vec::new(),
+            reasons: Vec::new(),
             glares: 0,
             provisionals,
             media,
@@ -196,8 +204,11 @@ impl Call {
         .tag();
         let CallFacts { caller, called, .. } = &self.facts;
         let host = core.advertised_host(flow.listener);
-        let display = self.display_name();
-        let local = format!("{display}<sip:{caller}@{host}>;tag={tag}");
+        let local = match self.hides_caller() {
+            // RFC 3323 §4.1.1.3
+            true => format!("\"Anonymous\" <sip:anonymous@anonymous.invalid>;tag={tag}"),
+            false => format!("{}<sip:{caller}@{host}>;tag={tag}", self.display_name()),
+        };
         let target = &candidate.target;
         let parameter = match flow.transport {
             Transport::Udp => String::new(),
@@ -214,6 +225,24 @@ impl Call {
         let mut leg = Leg::new(number, secret, dialog, flow, core.random.next_u64());
         leg.policy = candidate.policy.clone();
         leg
+    }
+
+    /// Whether From may not say who calls: a customer's Privacy: id would be in vain if it did.
+    fn hides_caller(&self) -> bool {
+        self.privacy.user || (self.privacy.id && self.direction() == Direction::Termination)
+    }
+
+    /// [`Self::passage`] for the first INVITE on a leg that is not the call's yet.
+    fn passage_of_invite<'a>(&self, core: &'a Core, leg: &Leg, listener: u8) -> Passage<'a> {
+        let policy = match self.direction() {
+            Direction::Termination => &leg.policy,
+            Direction::Origination => &self.a.policy,
+        };
+        Passage {
+            carrier_is_trusted: policy.as_ref().is_some_and(|policy| policy.trusted),
+            caller: self.facts.caller.parse().ok(),
+            ..self.passage(core, Side::B, listener)
+        }
     }
 
     /// The caller's display name with a space behind it, as it was written, or nothing.
@@ -275,7 +304,8 @@ impl Call {
             }
             Direction::Termination => &mut writer,
         };
-        headers::carry(&exchange.request, &mut writer);
+        let passage = self.passage_of_invite(core, leg, flow.listener);
+        headers::carry(&exchange.request, &passage, &mut writer);
         leg.write_credentials(core, &mut writer, Method::Invite);
         match (&exchange.offer, self.endpoint(Side::B)) {
             (Some(offer), Some(endpoint)) => {
@@ -337,6 +367,7 @@ impl Call {
         let reason = passed_reason(response.status, response.reason());
         let failure = Refusal {
             retry_after: retry_after.filter(|_| tells_when(response.status)),
+            reasons: reasons_in(response),
             ..Refusal::new(response.status, reason)
         };
         self.on_attempt_failed(core, leg, failure);
@@ -360,6 +391,7 @@ impl Call {
         core.cancel_timer(&mut self.ring_timer);
         self.ring_timer =
             Some(core.start_call_timer(core.settings.timers.timer_c, self.id, CallTimer::Ring));
+        self.hear_fields(core, response);
         let has_tag = response.to().is_ok_and(|to| to.tag().is_some());
         let arrival = match has_tag {
             true => self.hear_provisional(core, leg, response),
@@ -401,6 +433,7 @@ impl Call {
         attempt.progress = Progress::Answered;
         attempt.switch_to(response, offered);
         self.speak_for_current(core);
+        self.hear_fields(core, response);
         match self.pass_success(core, response) {
             Ok(()) => {
                 self.state = State::Established;

@@ -5,16 +5,20 @@ use super::{Call, CallTimer, Fork, Outcome, Progress, Side, State};
 use crate::gateway::Refusal;
 use crate::shard::core::{Core, finished, message_buffer};
 use crate::shard::transactions::User;
-use crate::sip::message::{Method, Response};
+use crate::sip::message::{Fields, HeaderName, Method, Request, Response};
 use crate::sip::writer::reason_phrase;
 use crate::telemetry::{EndCause, Event};
 
 /// Forks of one INVITE that are hung up at most; a peer with more finds out by its own timers.
 const FORKS_MAX: usize = 8;
+/// Reason values that are passed on, and bytes of one.
+const REASONS_MAX: usize = 4;
+const REASON_BYTES_MAX: usize = 256;
 
 impl Call {
     /// An INVITE that waits for its final response was cancelled; the CANCEL itself is answered already.
-    pub(crate) fn on_cancel(&mut self, core: &mut Core) {
+    pub(crate) fn on_cancel(&mut self, core: &mut Core, request: &Request) {
+        self.hear_reasons(request);
         match self.state {
             State::Setup => {
                 let terminated = Refusal::new(487, "Request Terminated");
@@ -68,6 +72,7 @@ impl Call {
         if self.state != State::Established {
             return;
         }
+        self.reasons.extend(reason_of(cause).map(Into::into));
         self.drop_exchange(core, gone);
         for side in [Side::A, Side::B] {
             if gone != Some(side) {
@@ -105,6 +110,7 @@ impl Call {
         let over = Refusal::new(481, reason_phrase(481));
         self.end_glare(core, &over);
         self.refuse_update(core, &over);
+        self.end_infos(core);
         self.end_provisionals(core);
         for side in [Side::A, Side::B] {
             self.stop_session_timer(core, side);
@@ -136,7 +142,20 @@ impl Call {
             return;
         }
         leg.dialog.local_cseq += 1;
-        send_bye_on(core, leg);
+        self.write_bye(core, side);
+    }
+
+    fn write_bye(&mut self, core: &mut Core, side: Side) {
+        let reasons = std::mem::take(&mut self.reasons);
+        if let Some(leg) = self.leg_mut(side) {
+            send_bye_on(core, leg, &reasons);
+        }
+        self.reasons = reasons;
+    }
+
+    /// Takes why a peer ends the call, for the other one (RFC 3326).
+    pub(super) fn hear_reasons(&mut self, message: &Fields) {
+        self.reasons = reasons_in(message);
     }
 
     /// Gives the current attempt up: CANCEL where it was heard of, and where not as soon as it is.
@@ -164,9 +183,13 @@ impl Call {
         };
         attempt.progress = Progress::Cancelled;
         let Some(invite) = attempt.invite else { return };
-        core.with_transactions(|transactions, around| transactions.cancel(invite, around));
-        attempt.cancel_timer =
-            Some(core.start_call_timer(core.settings.timers.t1 * 64, call, CallTimer::Cancel(leg)));
+        let reasons = &self.reasons;
+        core.with_transactions(|transactions, around| transactions.cancel(invite, reasons, around));
+        let wait = core.settings.timers.t1 * 64;
+        let timer = core.start_call_timer(wait, call, CallTimer::Cancel(leg));
+        if let Some(attempt) = self.attempt_mut(leg) {
+            attempt.cancel_timer = Some(timer);
+        }
     }
 
     /// RFC 3261 §9.1: without a final response in 64*T1 the INVITE counts as cancelled.
@@ -234,7 +257,7 @@ impl Call {
         let (flow, ack) = write_ack(core, &mut attempt.leg, number, &branch, None);
         core.send_plain(flow, ack.clone());
         attempt.leg.dialog.local_cseq += 1;
-        send_bye_on(core, &mut attempt.leg);
+        send_bye_on(core, &mut attempt.leg, &[]);
         if attempt.progress == Progress::Answered {
             attempt.leg.dialog = kept;
         }
@@ -246,13 +269,43 @@ impl Call {
     }
 }
 
-fn send_bye_on(core: &mut Core, leg: &mut super::Leg) {
+fn send_bye_on(core: &mut Core, leg: &mut super::Leg, reasons: &[Box<str>]) {
     // A full table costs the peer its BYE: it finds out by its own means.
     let Some(ticket) = core.ticket() else { return };
     let flow = leg.request_flow(core);
     let mut out = message_buffer();
     let cseq = leg.dialog.local_cseq;
-    leg.write_in_dialog(core, &mut out, Method::Bye, (cseq, &flow, &ticket.branch))
-        .end();
+    let place = (cseq, &flow, ticket.branch.as_str());
+    let mut writer = leg.write_in_dialog(core, &mut out, Method::Bye, place);
+    for reason in reasons {
+        writer.field(HeaderName::Reason, &[reason]);
+    }
+    writer.end();
     core.send_request(&ticket, Method::Bye, flow, finished(out), User::Nobody);
+}
+
+/// Reason values of a message, as far as they are passed on.
+pub(super) fn reasons_in(message: &Fields) -> Vec<Box<str>> {
+    message
+        .values(HeaderName::Reason)
+        .filter(|value| value.len() <= REASON_BYTES_MAX)
+        .take(REASONS_MAX)
+        .map(Into::into)
+        .collect()
+}
+
+/// What both sides are told where it is the gateway that ends a call.
+fn reason_of(cause: EndCause) -> Option<&'static str> {
+    match cause {
+        EndCause::NoAck => Some("SIP;cause=408;text=\"No ACK Came\""),
+        EndCause::MediaTimeout => Some("SIP;cause=408;text=\"No Media\""),
+        EndCause::SessionExpired => Some("SIP;cause=408;text=\"Session Timer Expired\""),
+        EndCause::LegLost => Some("SIP;cause=481;text=\"The Other Side Is Gone\""),
+        EndCause::Internal => Some("SIP;cause=500;text=\"Gateway Fault\""),
+        EndCause::Shutdown => Some("SIP;cause=503;text=\"Gateway Stops\""),
+        EndCause::CallerHungUp
+        | EndCause::CalledHungUp
+        | EndCause::Cancelled
+        | EndCause::Failed(_) => None,
+    }
 }

@@ -53,7 +53,7 @@ impl Call {
                     State::Setup | State::Ended => None,
                 };
                 let came = (&request, &flow);
-                let extra = session_timer::fields(&agreed);
+                let extra = session_timer::named_fields(&agreed);
                 let body = Bytes::new();
                 let answer = self.write_answer_to(core, side, came, (200, "OK"), &body, &extra);
                 core.reply_with(&request, &flow, 200, answer);
@@ -225,7 +225,7 @@ impl Call {
             (State::Established | State::Setup | State::Ended, _) => None,
         };
         let came = (&update.request, &update.flow);
-        let extra = session_timer::fields(&agreed);
+        let extra = session_timer::named_fields(&agreed);
         let success = self.write_answer_to(core, from, came, (200, "OK"), &body, &extra);
         core.respond(update.server, 200, &success);
     }

@@ -187,7 +187,10 @@ impl Agent {
         if std::mem::replace(&mut invite.cancelled, true) {
             return;
         }
-        let (bytes, cseq) = (wire::cancel(&invite.bytes), invite.cseq);
+        let (mut bytes, cseq) = (wire::cancel(&invite.bytes), invite.cseq);
+        for (name, value) in &call.plan.with_requests {
+            bytes = wire::with_fields(&bytes, &format!("{name}: {value}\r\n"));
+        }
         self.send_until_answered(index, What::Request(Method::Cancel, cseq), bytes, hands);
     }
 
@@ -235,11 +238,24 @@ impl Agent {
         self.send(index, bytes, hands);
     }
 
+    /// An INFO with a body, again until it is answered.
+    pub(crate) fn send_info(&mut self, index: usize, body: &str, hands: &mut Hands<'_>) {
+        let branch = self.branch_for(index, hands);
+        self.calls[index].cseq += 1;
+        let call = &self.calls[index];
+        let cseq = call.cseq;
+        let fields = [("Info-Package", "dtmf".to_owned())];
+        let body = Some(body.to_owned());
+        let bytes = wire::request(self, call, "INFO", cseq, &branch, &fields, body);
+        self.send_until_answered(index, What::Request(Method::Info, cseq), bytes, hands);
+    }
+
     fn write_in_dialog(&mut self, index: usize, method: &str, hands: &mut Hands<'_>) -> Bytes {
         let branch = self.branch_for(index, hands);
         self.calls[index].cseq += 1;
         let call = &self.calls[index];
-        wire::request(self, call, method, call.cseq, &branch, &[], None)
+        let fields = &call.plan.with_requests;
+        wire::request(self, call, method, call.cseq, &branch, fields, None)
     }
 
     /// The call is over: what was sent again and again is not any more, but for BYE and CANCEL.
@@ -367,10 +383,12 @@ impl Agent {
         let records = call.plan.record_route;
         let bytes = wire::response(self, request, status, reason, &tag, records, body);
         let mut bytes = bytes;
-        if status >= 300 {
-            for (name, value) in &call.plan.with_failures {
-                bytes = wire::with_fields(&bytes, &format!("{name}: {value}\r\n"));
-            }
+        let fields = match status {
+            ..300 => &call.plan.with_answers,
+            300.. => &call.plan.with_failures,
+        };
+        for (name, value) in fields {
+            bytes = wire::with_fields(&bytes, &format!("{name}: {value}\r\n"));
         }
         if forked {
             self.send(index, bytes, hands);

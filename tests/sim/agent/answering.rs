@@ -177,6 +177,10 @@ impl Agent {
             Method::Ack => self.on_ack(index, &request),
             Method::Cancel => self.on_cancel(index, &request, hands),
             Method::Bye => self.on_bye(index, &request, hands),
+            Method::Info => match self.calls[index].plan.info {
+                Some(0) => {}
+                status => self.reply(index, &request, status.unwrap_or(200), hands),
+            },
             Method::Update => self.on_update(index, &request, hands),
             Method::Prack => {
                 if let Some(rack) = request.rack().unwrap() {

@@ -96,6 +96,11 @@ pub(crate) struct Plan {
     pub(crate) old_branch: bool,
     /// Asks who calls.
     pub(crate) demands: Option<Demand>,
+    /// Header fields of its INVITE's 1xx and 2xx, and of its BYE, CANCEL and INFO.
+    pub(crate) with_answers: Vec<(&'static str, String)>,
+    pub(crate) with_requests: Vec<(&'static str, String)>,
+    /// What it answers to INFO, where that is not 200; 0 is nothing.
+    pub(crate) info: Option<u16>,
     /// Header fields of its failure responses.
     pub(crate) with_failures: Vec<(&'static str, String)>,
     /// As caller: reliable responses are not acknowledged.
@@ -136,6 +141,9 @@ impl Plan {
             proxies: 1,
             old_branch: false,
             demands: None,
+            with_answers: Vec::new(),
+            with_requests: Vec::new(),
+            info: None,
             with_failures: Vec::new(),
             no_prack: false,
             session: None,
