@@ -10,7 +10,6 @@ use crate::agent::plan::{Act, Plan, When};
 use crate::cast::{
     CARRIER, OUTSIDE, OWN, PBX, PLAIN, both_ways, inbound, play, play_with, through,
 };
-use crate::world::World;
 
 fn with_extra(extra: &[(&'static str, &str)]) -> Plan {
     let mut plan = Plan::idle();
