@@ -401,6 +401,16 @@ pub struct Limits {
     pub connection_idle: Duration,
     /// Messages waiting in a shard's mailbox.
     pub mailbox_max: usize,
+    /// SIP messages that a shard takes from one address in a second.
+    pub source_messages_per_second: u32,
+    /// The same for carriers and customers' hosts.
+    pub known_source_messages_per_second: u32,
+    /// How long a scanner is not listened to the first time; zero for never.
+    pub ban: Duration,
+    /// How long at most.
+    pub ban_max: Duration,
+    /// A shard that is behind by this much refuses new calls.
+    pub lag_refuse: Duration,
 }
 
 impl Default for Limits {
@@ -413,6 +423,11 @@ impl Default for Limits {
             connections_max: 10_000,
             connection_idle: Duration::from_secs(30 * 60),
             mailbox_max: 8_192,
+            source_messages_per_second: 200,
+            known_source_messages_per_second: 50_000,
+            ban: Duration::from_secs(60),
+            ban_max: Duration::from_secs(3_600),
+            lag_refuse: Duration::from_millis(200),
         }
     }
 }

@@ -185,6 +185,11 @@ pub(super) struct Limits {
     pub(super) connections_max: Number,
     pub(super) connection_idle_s: Number,
     pub(super) mailbox_max: Number,
+    pub(super) source_messages_per_second: Number,
+    pub(super) known_source_messages_per_second: Number,
+    pub(super) ban_s: Number,
+    pub(super) ban_max_s: Number,
+    pub(super) lag_refuse_ms: Number,
 }
 
 #[derive(Deserialize, Default)]

@@ -1,8 +1,10 @@
 //! One shard's core as the worker drives it: panics are caught, what another shard owns is handed
 //! over, events go to the control plane.
 
+use std::net::IpAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use crossbeam_queue::ArrayQueue;
@@ -12,6 +14,7 @@ use super::gauges::NetGauges;
 use super::mailbox::{Mail, Mailbox, Origin};
 use crate::instant::Instant;
 use crate::media::{Forward, MediaSocket};
+use crate::shard::guard::Ban;
 use crate::shard::io::{Flow, Input, Output};
 use crate::shard::snapshot::Snapshot;
 use crate::telemetry::Event;
@@ -47,6 +50,10 @@ impl<C: Core> Dispatch<C> {
 
     /// Gives a message from a socket to its owner, here or on another shard.
     pub(super) fn deliver(&mut self, flow: Flow, bytes: Bytes, now: Instant) {
+        let source = flow.remote.ip();
+        if self.guarded(|core| core.admits(source, now)) == Some(false) {
+            return;
+        }
         let here = self.shard;
         let owner = if self.mailboxes.len() > 1 {
             self.guarded(|core| core.owner(&bytes)).unwrap_or(here)
@@ -59,6 +66,26 @@ impl<C: Core> Dispatch<C> {
         if self.post(owner, Mail::Message { flow, bytes }).is_ok() {
             self.counts.handed_over += 1;
         }
+    }
+
+    /// Tells every other shard not to listen to a source. A shard whose mailbox is full finds out by itself.
+    pub(super) fn spread_ban(&mut self, ban: Ban) {
+        for shard in 0..self.mailboxes.len() {
+            if shard != usize::from(self.shard)
+                && let Ok(shard) = u8::try_from(shard)
+            {
+                self.post(shard, Mail::Ban(ban)).ok();
+            }
+        }
+    }
+
+    /// Whether a connection from this address is to be accepted.
+    pub(super) fn accepts(&self, source: IpAddr, now: Instant) -> bool {
+        self.core.accepts(source, now)
+    }
+
+    pub(super) fn set_lag(&mut self, lag: Duration) {
+        self.guarded(|core| core.set_lag(lag));
     }
 
     /// Puts mail into another shard's mailbox; a drop is counted and the mail returned.

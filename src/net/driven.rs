@@ -1,7 +1,8 @@
 //! The core that workers drive in the product: a shard.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::{Core, Gauges};
 use crate::instant::Instant;
@@ -37,6 +38,18 @@ impl Core for Shard {
         Self::relay(self, socket, from, packet)
     }
 
+    fn admits(&mut self, source: IpAddr, now: Instant) -> bool {
+        Self::admits(self, source, now)
+    }
+
+    fn accepts(&self, source: IpAddr, now: Instant) -> bool {
+        Self::accepts(self, source, now)
+    }
+
+    fn set_lag(&mut self, lag: Duration) {
+        Self::set_lag(self, lag);
+    }
+
     fn owner(&self, message: &[u8]) -> u8 {
         Self::owner(self, message)
     }
@@ -55,6 +68,7 @@ impl Core for Shard {
 
     fn gauges(&self) -> Gauges {
         let (held, counted) = (self.occupancy(), self.counters());
+        let guard = self.guard_counters();
         Gauges {
             calls: held.calls as u64,
             dialogs: held.dialogs as u64,
@@ -68,6 +82,11 @@ impl Core for Shard {
             calls_begun: counted.calls,
             calls_refused: counted.refused,
             calls_refused_full: counted.refused_full,
+            calls_refused_lag: counted.refused_lag,
+            messages_over_rate: guard.too_many,
+            messages_from_banned: guard.from_banned,
+            messages_while_busy: guard.busy,
+            sources_banned: guard.banned,
             call_panics: counted.panics,
         }
     }

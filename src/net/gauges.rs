@@ -58,6 +58,16 @@ figures! {
         calls_refused,
         /// INVITEs refused because the call table was full, since the start.
         calls_refused_full,
+        /// INVITEs refused because the shard was behind, since the start.
+        calls_refused_lag,
+        /// Messages dropped because their source sent too many, since the start.
+        messages_over_rate,
+        /// Messages dropped because their source was banned, since the start.
+        messages_from_banned,
+        /// Messages of strangers dropped because the shard was far behind, since the start.
+        messages_while_busy,
+        /// Sources banned now.
+        sources_banned,
         /// Panics in the handling of a call, each of which ended that call, since the start.
         call_panics,
     }

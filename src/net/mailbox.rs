@@ -9,6 +9,7 @@ use bytes::Bytes;
 use crossbeam_queue::ArrayQueue;
 use mio::{Registry, Token, Waker};
 
+use crate::shard::guard::Ban;
 use crate::shard::io::{Flow, TransactionId};
 
 /// A transaction and the shard that it lives on.
@@ -29,6 +30,8 @@ pub(super) enum Mail {
         bytes: Bytes,
         origin: Option<Origin>,
     },
+    /// A source is not to be listened to.
+    Ban(Ban),
     /// A write came to nothing.
     TransportError { transaction: TransactionId },
 }
@@ -108,7 +111,7 @@ mod tests {
         let slots: Vec<u32> = std::iter::from_fn(|| mailbox.take())
             .map(|mail| match mail {
                 Mail::TransportError { transaction } => transaction.slot,
-                Mail::Message { .. } | Mail::Write { .. } => panic!("not put in"),
+                Mail::Message { .. } | Mail::Write { .. } | Mail::Ban(_) => panic!("not put in"),
             })
             .collect();
         assert_eq!(slots, [1, 2]);

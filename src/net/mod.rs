@@ -33,6 +33,7 @@ use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use crossbeam_queue::ArrayQueue;
@@ -76,6 +77,15 @@ pub trait Core {
         packet: &[u8],
         now: Instant,
     ) -> Option<Forward>;
+
+    /// Whether a message from this address is to be handled; asked before anything else.
+    fn admits(&mut self, source: IpAddr, now: Instant) -> bool;
+
+    /// Whether a connection from this address is to be accepted.
+    fn accepts(&self, source: IpAddr, now: Instant) -> bool;
+
+    /// How long the thread has not been through with what there was to do.
+    fn set_lag(&mut self, lag: Duration);
 
     /// The shard that owns a SIP message; asked only where there is more than one.
     fn owner(&self, message: &[u8]) -> u8;

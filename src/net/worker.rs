@@ -89,6 +89,9 @@ pub(super) struct Worker<C> {
     /// Local transactions whose message was not sent; told in the next turn, so that a core that
     /// answers an error with another send cannot hold up the loop.
     unsent: Vec<Origin>,
+    /// When nothing was left over from the turn before.
+    through_at: Instant,
+    lag: Duration,
     now: Instant,
 }
 
@@ -127,6 +130,8 @@ impl<C: Core> Worker<C> {
             ready: Vec::new(),
             backlog: Vec::new(),
             unsent: Vec::new(),
+            through_at: now,
+            lag: Duration::ZERO,
             now,
         })
     }
@@ -148,6 +153,7 @@ impl<C: Core> Worker<C> {
                 }
             }
             self.now = self.shared.clock.now();
+            self.measure_lag();
             self.collect(&events);
             self.refresh_snapshot();
             self.serve_ready();
@@ -161,6 +167,22 @@ impl<C: Core> Worker<C> {
         self.connections
             .close_all(self.poll.registry(), &mut self.dispatch.counts);
         self.publish();
+    }
+
+    /// A thread that was through with everything before this turn is not behind; one that was not is behind
+    /// by the time since it was.
+    fn measure_lag(&mut self) {
+        let lag = match self.backlog.is_empty() {
+            true => {
+                self.through_at = self.now;
+                Duration::ZERO
+            }
+            false => self.now.since(self.through_at),
+        };
+        if lag != self.lag {
+            self.lag = lag;
+            self.dispatch.set_lag(lag);
+        }
     }
 
     /// How long nothing is to be done.
@@ -319,6 +341,9 @@ impl<C: Core> Worker<C> {
         *retry_at = None;
         for _ in 0..ACCEPTS_PER_TURN {
             match listener.accept() {
+                Ok((_, remote)) if !self.dispatch.accepts(remote.ip(), self.now) => {
+                    self.dispatch.counts.connections_refused += 1;
+                }
                 Ok(accepted) => self.connections.accepted(
                     self.poll.registry(),
                     index,
@@ -361,6 +386,7 @@ impl<C: Core> Worker<C> {
                 bytes,
                 origin,
             } => self.write_stream(flow, bytes, origin),
+            Mail::Ban(ban) => self.dispatch.handle(Input::Ban(ban), self.now),
             Mail::TransportError { transaction } => {
                 let input = Input::TransportError { transaction };
                 self.dispatch.handle(input, self.now);
@@ -431,6 +457,7 @@ impl<C: Core> Worker<C> {
         while let Some(output) = self.dispatch.poll_output() {
             match output {
                 Output::Event(event) => self.dispatch.publish_event(event),
+                Output::Ban(ban) => self.dispatch.spread_ban(ban),
                 Output::Send {
                     flow,
                     bytes,

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 
 use bytes::Bytes;
 
+use super::guard::Ban;
 use crate::config::{TlsPeerId, Transport};
 use crate::media::MediaPort;
 use crate::telemetry::Event;
@@ -60,6 +61,8 @@ pub enum Input {
         /// Whose message it was.
         transaction: TransactionId,
     },
+    /// Another shard has decided that a source is not to be listened to.
+    Ban(Ban),
     /// A pair of bound media sockets that the shard may use from now on. Sockets are numbered by the
     /// worker; a pair's RTCP socket is its RTP socket plus one.
     MediaPort(MediaPort),
@@ -77,6 +80,8 @@ pub enum Output {
         /// Whom to tell when it cannot be sent.
         transaction: Option<TransactionId>,
     },
+    /// Every shard is to stop listening to a source.
+    Ban(Ban),
     /// A fact for logs, metrics and records.
     Event(Event),
 }

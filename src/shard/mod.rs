@@ -6,6 +6,7 @@
 //! A shard shares nothing but the immutable [`snapshot::Snapshot`] and the call limiter.
 
 pub mod core;
+pub mod guard;
 pub mod identifiers;
 pub mod io;
 mod owner;
@@ -15,15 +16,17 @@ pub mod snapshot;
 pub(crate) mod transactions;
 pub mod wheel;
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use slab::Slab;
 
 pub use self::core::Settings;
 use self::core::{Core, unsupported_options};
+use self::guard::{Guard, GuardCounters, Verdict};
 use self::identifiers::{CallId, Minted};
 use self::io::{Flow, Input, Output, TransactionId};
 use self::snapshot::Snapshot;
@@ -34,11 +37,30 @@ use crate::gateway::limiter::CallLimiter;
 use crate::gateway::{Admission, Refusal, origination, termination};
 use crate::instant::Instant;
 use crate::media::{Forward, MediaSocket};
-use crate::sip::message::{Message, Method, ParseError, Rejected, Request, Response};
+use crate::sip::message::{HeaderName, Message, Method, ParseError, Rejected, Request, Response};
 use crate::sip::transaction::Timer;
 use crate::sip::uri::{Scheme, Uri};
 use crate::sip::writer::reason_phrase;
 use crate::telemetry::{EndCause, Event};
+
+/// What scanners call themselves in User-Agent.
+const SCANNERS: [&str; 9] = [
+    "friendly-scanner",
+    "friendly-request",
+    "sipvicious",
+    "sipcli",
+    "sip-scan",
+    "sundayddr",
+    "pplsip",
+    "VaxSIPUserAgent",
+    "iWar",
+];
+/// Points of a message that cannot be read.
+const MALFORMED_POINTS: u32 = 5;
+/// Seconds after which a call that was refused for lag may come again.
+const OVERLOAD_RETRY_AFTER: u32 = 5;
+/// Strangers are not listened to at so many times the lag at which calls are refused.
+const STRANGERS_LAG: u32 = 4;
 
 /// Media ports ready for a call below which a shard asks for more.
 const MEDIA_PORTS_LOW: usize = 512;
@@ -53,6 +75,10 @@ pub(crate) enum ShardTimer {
 /// One shard.
 pub struct Shard {
     core: Core,
+    guard: Guard,
+    /// How far the shard is behind, as its worker sees it; and whether new calls are refused for it.
+    lag: Duration,
+    is_overloaded: bool,
     calls: Slab<Held>,
     generation: u32,
     /// Alive in all calls.
@@ -79,6 +105,8 @@ pub struct Counters {
     pub refused: u64,
     /// INVITEs that were refused because the call table was full.
     pub refused_full: u64,
+    /// INVITEs that were refused because the shard was behind.
+    pub refused_lag: u64,
     /// Calls begun.
     pub calls: u64,
     /// Panics in the handling of a call; each ended that call.
@@ -111,6 +139,9 @@ impl Shard {
         now: Instant,
     ) -> Self {
         Self {
+            guard: Guard::new(settings.limits),
+            lag: Duration::ZERO,
+            is_overloaded: false,
             core: Core::new(settings, snapshot, limiter, now),
             calls: Slab::new(),
             generation: 0,
@@ -122,6 +153,49 @@ impl Shard {
     /// Routing data for everything that begins from now on.
     pub fn set_snapshot(&mut self, snapshot: Arc<Snapshot>) {
         self.core.snapshot = snapshot;
+        self.guard.renew();
+    }
+
+    /// Whether a message from this address is to be handled; asked of the shard that received it, before
+    /// anything is read.
+    pub fn admits(&mut self, source: IpAddr, now: Instant) -> bool {
+        let limit = self.core.settings.limits.lag_refuse * STRANGERS_LAG;
+        let snapshot = &self.core.snapshot;
+        let (verdict, released) = self.guard.admit(source, self.lag >= limit, now, snapshot);
+        if released {
+            self.core.event(Event::SourceReleased { source });
+        }
+        verdict == Verdict::Pass
+    }
+
+    /// Whether a connection from this address is to be accepted.
+    pub fn accepts(&self, source: IpAddr, now: Instant) -> bool {
+        !self.guard.is_banned(source, now)
+    }
+
+    /// How far the shard is behind with what has reached it. New calls are the first to be refused, so that
+    /// those that there are stay whole; much later strangers are not listened to.
+    pub fn set_lag(&mut self, lag: Duration) {
+        self.lag = lag;
+        let limit = self.core.settings.limits.lag_refuse;
+        // It has to catch up before it takes calls again.
+        let is_overloaded = match self.is_overloaded {
+            true => lag > limit / 4,
+            false => lag >= limit,
+        };
+        if is_overloaded != self.is_overloaded {
+            self.is_overloaded = is_overloaded;
+            let shard = self.core.settings.shard;
+            self.core.event(Event::Overload {
+                shard,
+                began: is_overloaded,
+            });
+        }
+    }
+
+    /// What the guard has counted.
+    pub fn guard_counters(&self) -> GuardCounters {
+        self.guard.counters
     }
 
     /// Takes an input.
@@ -138,6 +212,7 @@ impl Shard {
                     self.on_report(transaction, user, report);
                 }
             }
+            Input::Ban(ban) => self.guard.ban(&ban, now),
             Input::MediaPort(port) => self.core.media.add_port(port),
         }
     }
@@ -236,6 +311,7 @@ impl Shard {
     /// never.
     fn on_rejected(&mut self, flow: Flow, rejected: &Rejected) {
         self.counters.malformed += 1;
+        self.suspect(&flow, MALFORMED_POINTS);
         let Rejected { error, request } = rejected;
         if let Some(request) = request {
             self.core
@@ -337,6 +413,12 @@ impl Shard {
                 self.counters.stray += 1;
                 return;
             }
+            Method::Invite if self.is_overloaded => {
+                self.counters.refused_lag += 1;
+                let refusal = Refusal::unavailable("Too Busy For New Calls", OVERLOAD_RETRY_AFTER);
+                self.core.reply_stateless(&request, &flow, &refusal);
+                return;
+            }
             Method::Invite => self.begin_call(flow, request.clone()),
             Method::Options => self.answer_options(flow, &request),
             Method::Bye
@@ -367,8 +449,24 @@ impl Shard {
             }
             match refusal.is_remembered {
                 true => self.core.reply(&request, &flow, &refusal),
-                false => self.core.reply_stateless(&request, &flow, &refusal),
+                false => {
+                    self.suspect(&flow, points_of(&request, &refusal));
+                    self.core.reply_stateless(&request, &flow, &refusal);
+                }
             }
+        }
+    }
+
+    /// Somebody did what strangers do who look for a way in.
+    fn suspect(&mut self, flow: &Flow, points: u32) {
+        let (source, now) = (flow.remote.ip(), self.core.now);
+        let ban = self.guard.suspect(source, points, now, &self.core.snapshot);
+        if let Some(ban) = ban {
+            self.core.outputs.push_back(Output::Ban(ban));
+            self.core.event(Event::SourceBanned {
+                source,
+                length: ban.length,
+            });
         }
     }
 
@@ -490,6 +588,22 @@ impl Shard {
 
 fn refusal_of(error: &ParseError) -> Refusal {
     Refusal::new(error.status(), error.reason())
+}
+
+/// How suspicious a refused request of a stranger is, in points of which a hundred make a ban. A challenge is
+/// no refusal, and a wrong password from a network that is not allowed never gets so far.
+fn points_of(request: &Request, refusal: &Refusal) -> u32 {
+    let agent = request.header(HeaderName::UserAgent).unwrap_or_default();
+    let is_scanner = SCANNERS.iter().any(|scanner| {
+        let start = agent.get(..scanner.len());
+        start.is_some_and(|start| start.eq_ignore_ascii_case(scanner))
+    });
+    let points = match refusal.status {
+        407 | 482 | 503 => 0,
+        403..=405 | 501 => 10,
+        0..=402 | 406 | 408..=481 | 483..=500 | 502 | 504.. => 5,
+    };
+    points + if is_scanner { 90 } else { 0 }
 }
 
 /// RFC 3261 §8.2.2.3 and §16.3: hops left, nothing demanded that is not served.

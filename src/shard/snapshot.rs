@@ -54,6 +54,16 @@ impl Snapshot {
         })
     }
 
+    /// Whether somebody with whom there is an arrangement sends from here: a carrier, or a customer's host.
+    /// Costs as much as there are connectors.
+    pub fn knows_source(&self, source: IpAddr) -> bool {
+        self.carrier_by_source(source).is_some()
+            || self
+                .connectors
+                .values()
+                .any(|connector| connector.allows_source(source))
+    }
+
     /// Says whom to expect at a target, where that is reached over TLS.
     pub fn secure(&mut self, target: &mut Target, policy: &TlsPolicy) {
         target.tls = match target.transport {

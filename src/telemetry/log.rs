@@ -3,7 +3,7 @@
 use std::io::IsTerminal;
 
 use tracing::level_filters::LevelFilter;
-use tracing::{Level, debug, info};
+use tracing::{Level, debug, info, warn};
 
 use super::{CallFacts, Event};
 use crate::config::{LogFormat, LogLevel};
@@ -37,6 +37,17 @@ pub fn log(event: &Event) {
             let reason = reason.split('+').next().unwrap_or_default().trim_end();
             info!(%source, status, reason, "call refused");
         }
+        Event::SourceBanned { source, length } => {
+            info!(%source, seconds = length.as_secs(), "source banned");
+        }
+        Event::SourceReleased { source } => info!(%source, "source released"),
+        Event::Overload { shard, began: true } => {
+            warn!(shard, "the shard is behind: new calls are refused");
+        }
+        Event::Overload {
+            shard,
+            began: false,
+        } => info!(shard, "the shard has caught up"),
         Event::CallStarted(facts) => call(facts, "call started"),
         Event::CallAnswered(facts) => call(facts, "call answered"),
         Event::CallEnded {

@@ -2,7 +2,7 @@
 
 mod log;
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use crate::connector_id::VoiceConnectorId;
@@ -61,6 +61,25 @@ pub enum Event {
         status: u16,
         /// Reason phrase.
         reason: String,
+    },
+    /// A source is not listened to for a while.
+    SourceBanned {
+        /// Who.
+        source: IpAddr,
+        /// For how long.
+        length: Duration,
+    },
+    /// A source that was banned was heard of again after that.
+    SourceReleased {
+        /// Who.
+        source: IpAddr,
+    },
+    /// A shard is behind and refuses new calls, or has caught up.
+    Overload {
+        /// Which.
+        shard: u8,
+        /// Whether it began.
+        began: bool,
     },
     /// A call began.
     CallStarted(Box<CallFacts>),

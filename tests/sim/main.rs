@@ -23,6 +23,7 @@ mod cast;
 mod failover;
 mod hanging_up;
 mod headers;
+mod hostile;
 mod info;
 mod loss;
 mod media;

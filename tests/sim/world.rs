@@ -76,6 +76,8 @@ pub(crate) struct World {
     pub(crate) datagrams: usize,
     /// Everything that was sent to somebody who is nobody.
     pub(crate) undeliverable: usize,
+    /// The same, where to and what.
+    pub(crate) sent_to_strangers: Vec<(SocketAddr, Bytes)>,
     by_source: HashMap<SocketAddr, usize>,
     queue: BTreeMap<(Instant, u64), Happening>,
     order: u64,
@@ -181,6 +183,7 @@ impl World {
             unchecked: false,
             datagrams: 0,
             undeliverable: 0,
+            sent_to_strangers: Vec::new(),
             by_source,
             queue: BTreeMap::new(),
             order: 0,
@@ -359,6 +362,11 @@ impl World {
             Happening::ToGateway { flow, bytes } => {
                 // Any thread may receive it; its shard says whose it is.
                 let any = self.rng.below(self.shards.len() as u64) as usize;
+                let admitted = self.shards[any].admits(flow.remote.ip(), self.now);
+                self.drain(any);
+                if !admitted {
+                    return;
+                }
                 let owner = usize::from(self.shards[any].owner(&bytes));
                 self.shards[owner].handle(Input::Message { flow, bytes }, self.now);
                 self.drain(owner);
@@ -370,6 +378,11 @@ impl World {
         while let Some(output) = self.shards[shard].poll_output() {
             match output {
                 Output::Event(event) => self.events.push(event),
+                Output::Ban(ban) => {
+                    for other in (0..self.shards.len()).filter(|other| *other != shard) {
+                        self.shards[other].handle(Input::Ban(ban), self.now);
+                    }
+                }
                 Output::Send {
                     flow,
                     bytes,
@@ -391,7 +404,10 @@ impl World {
                             self.shards[shard].handle(input, self.now);
                         }
                         (Some(agent), _) => self.send_to_agent(agent, &flow, bytes),
-                        (None, _) => self.undeliverable += 1,
+                        (None, _) => {
+                            self.undeliverable += 1;
+                            self.sent_to_strangers.push((flow.remote, bytes));
+                        }
                     }
                 }
             }

@@ -163,6 +163,27 @@ impl Settler<'_> {
             1..=1_000_000,
             default.mailbox_max,
         );
+        let seconds = |duration: Duration| usize::try_from(duration.as_secs()).unwrap_or(0);
+        let ban = number("ban_s", limits.ban_s, 0..=86_400, seconds(default.ban));
+        let ban_max = number(
+            "ban_max_s",
+            limits.ban_max_s,
+            1..=604_800,
+            seconds(default.ban_max),
+        );
+        let lag = number("lag_refuse_ms", limits.lag_refuse_ms, 10..=60_000, 200);
+        let mut rate =
+            |name, written, default| self.number(&section, name, written, 1..=10_000_000, default);
+        let per_second = rate(
+            "source_messages_per_second",
+            limits.source_messages_per_second,
+            default.source_messages_per_second,
+        );
+        let known_per_second = rate(
+            "known_source_messages_per_second",
+            limits.known_source_messages_per_second,
+            default.known_source_messages_per_second,
+        );
         Some(Limits {
             calls_max: calls_max?,
             transactions_max: transactions_max?,
@@ -171,6 +192,11 @@ impl Settler<'_> {
             connections_max: connections_max?,
             connection_idle: Duration::from_secs(connection_idle_s? as u64),
             mailbox_max: mailbox_max?,
+            source_messages_per_second: per_second?,
+            known_source_messages_per_second: known_per_second?,
+            ban: Duration::from_secs(ban? as u64),
+            ban_max: Duration::from_secs(ban_max? as u64),
+            lag_refuse: Duration::from_millis(lag? as u64),
         })
     }
 

@@ -26,6 +26,7 @@ use bytes::Bytes;
 use super::*;
 use crate::config::{Api, Limits, Media, MediaAddress, Node, Sip, SipTimers, SipTls, Store};
 use crate::connector_id::VoiceConnectorId;
+use crate::shard::guard::Ban;
 use crate::shard::io::{Flow, TransactionId};
 
 /// Long enough for a loaded machine; reached only by a failing test.
@@ -43,6 +44,8 @@ enum Seen {
     Port(u8, MediaPort),
     Snapshot(u8, Arc<Snapshot>),
     Timeout(u8),
+    Ban(u8, IpAddr),
+    Lag(u8, std::time::Duration),
 }
 
 /// Flows and routes that a test sets and cores use.
@@ -52,12 +55,16 @@ struct Board {
     flow: Option<Flow>,
     /// Where media goes: from the socket of the pair that it did not arrive on.
     media_to: Option<SocketAddr>,
+    /// Whose messages and connections are not wanted.
+    banned: Option<IpAddr>,
 }
 
 struct Scripted {
     shard: u8,
     seen: Sender<Seen>,
     board: Arc<Mutex<Board>>,
+    /// Held by a test for as long as `HOLD` takes.
+    gate: Arc<Mutex<()>>,
     outputs: VecDeque<Output>,
     timeout: Option<Instant>,
     ports_wanted: usize,
@@ -76,6 +83,12 @@ impl Scripted {
         self.seen.send(seen).ok();
         match order.as_slice() {
             b"ECHO" => self.send(flow, bytes),
+            b"HOLD" => drop(self.gate.lock().unwrap_or_else(PoisonError::into_inner)),
+            b"BAN" => self.outputs.push_back(Output::Ban(Ban {
+                source: flow.remote.ip(),
+                until: now + std::time::Duration::from_secs(1),
+                length: std::time::Duration::from_secs(1),
+            })),
             b"PANIC" => panic!("the message asks for it"),
             b"TIMER" => self.timeout = Some(now + Duration::from_millis(2)),
             b"FLOOD" => {
@@ -120,6 +133,9 @@ impl Core for Scripted {
                 let seen = Seen::TransportError(self.shard, transaction);
                 self.seen.send(seen).ok();
             }
+            Input::Ban(ban) => {
+                self.seen.send(Seen::Ban(self.shard, ban.source)).ok();
+            }
             Input::MediaPort(port) => {
                 self.ports_wanted = self.ports_wanted.saturating_sub(1);
                 self.seen.send(Seen::Port(self.shard, port)).ok();
@@ -155,6 +171,20 @@ impl Core for Scripted {
         })
     }
 
+    fn admits(&mut self, source: IpAddr, _now: Instant) -> bool {
+        let board = self.board.lock().unwrap_or_else(PoisonError::into_inner);
+        board.banned != Some(source)
+    }
+
+    fn accepts(&self, source: IpAddr, _now: Instant) -> bool {
+        let board = self.board.lock().unwrap_or_else(PoisonError::into_inner);
+        board.banned != Some(source)
+    }
+
+    fn set_lag(&mut self, lag: std::time::Duration) {
+        self.seen.send(Seen::Lag(self.shard, lag)).ok();
+    }
+
     fn owner(&self, message: &[u8]) -> u8 {
         let text = String::from_utf8_lossy(message);
         let owner = text.split("X-Owner: ").nth(1).unwrap();
@@ -183,6 +213,7 @@ impl Core for Scripted {
 struct Bench {
     running: Running,
     seen: Receiver<Seen>,
+    gate: Arc<Mutex<()>>,
     board: Arc<Mutex<Board>>,
     material: Arc<ArcSwap<Material>>,
     snapshot: Arc<ArcSwap<Snapshot>>,
@@ -209,12 +240,14 @@ impl Bench {
         let material = Arc::new(ArcSwap::from_pointee(material));
         let (sender, seen) = channel();
         let board = Arc::new(Mutex::new(Board::default()));
+        let gate = Arc::new(Mutex::new(()));
         let snapshot = Arc::new(ArcSwap::from_pointee(Snapshot::default()));
         let events = Arc::new(ArrayQueue::new(1));
         let make_core = |shard| Scripted {
             shard,
             seen: sender.clone(),
             board: Arc::clone(&board),
+            gate: Arc::clone(&gate),
             outputs: VecDeque::new(),
             timeout: None,
             ports_wanted,
@@ -231,6 +264,7 @@ impl Bench {
             running,
             seen,
             board,
+            gate,
             snapshot,
             material,
             events,

@@ -181,3 +181,75 @@ fn one_connection_too_many_is_closed() {
     assert!(matches!(second.read(&mut [0; 16]), Ok(0) | Err(_)));
     echo_tcp(&mut first, &order("ECHO", 0));
 }
+
+#[test]
+fn a_thread_that_is_not_through_with_its_work_says_how_far_behind_it_is() {
+    let bench = Bench::start(1);
+    let client = bench.udp_client();
+    let held = bench.gate.lock().unwrap();
+    client.send(&order("HOLD", 0)).unwrap();
+    bench.see_message();
+    // More than two turns' worth wait in the socket.
+    for _ in 0..200 {
+        client.send(&order("HOLD", 0)).unwrap();
+    }
+    drop(held);
+    let (mut handled, mut was_behind) = (0, false);
+    while handled < 200 {
+        bench.see(|seen| match seen {
+            Seen::Message(..) => {
+                handled += 1;
+                Some(())
+            }
+            Seen::Lag(0, lag) => {
+                was_behind |= !lag.is_zero();
+                Some(())
+            }
+            _ => None,
+        });
+    }
+    assert!(was_behind);
+    // Once it is through, the next turn begins without.
+    client.send(&order("HOLD", 0)).unwrap();
+    let caught_up = |seen| match seen {
+        Seen::Lag(0, lag) => lag.is_zero().then_some(()),
+        _ => None,
+    };
+    bench.see(caught_up);
+}
+
+#[test]
+fn nothing_is_taken_from_a_source_that_is_banned() {
+    let bench = Bench::start(1);
+    let client = bench.udp_client();
+    echo_udp(&client, &order("ECHO", 0));
+    bench.see_message();
+    let source = client.local_addr().unwrap().ip();
+    bench.board.lock().unwrap().banned = Some(source);
+    client.send(&order("ECHO", 0)).unwrap();
+    // Its connections are closed as soon as they are there.
+    let mut stream = bench.tcp_client();
+    assert!(matches!(stream.read(&mut [0; 16]), Ok(0) | Err(_)));
+    bench.board.lock().unwrap().banned = None;
+    echo_udp(&client, &order("ECHO", 0));
+    assert_eq!(bench.running.gauges[0].net().connections_refused, 1);
+    let (_, flow, _) = bench.see_message();
+    assert_eq!(flow.remote.ip(), source);
+}
+
+#[test]
+fn a_ban_reaches_every_other_shard() {
+    let bench = Bench::start(3);
+    let client = bench.udp_client();
+    client.send(&order("BAN", 1)).unwrap();
+    let ban = |bench: &Bench| {
+        bench.see(|seen| match seen {
+            Seen::Ban(shard, source) => Some((shard, source)),
+            _ => None,
+        })
+    };
+    let mut told = [ban(&bench), ban(&bench)];
+    told.sort_unstable();
+    let source = client.local_addr().unwrap().ip();
+    assert_eq!(told, [(0, source), (2, source)]);
+}

@@ -35,6 +35,11 @@ const LIMITS: Limits = Limits {
     connections_max: 0,
     connection_idle: Duration::ZERO,
     mailbox_max: 0,
+    source_messages_per_second: 0,
+    known_source_messages_per_second: 0,
+    ban: Duration::ZERO,
+    ban_max: Duration::ZERO,
+    lag_refuse: Duration::ZERO,
 };
 
 /// An agent at one address.
