@@ -16,6 +16,7 @@ import sys
 import time
 from contextlib import ExitStack
 
+from matrix import Table
 from node import CARRIER, GATEWAY, PBX, Connector, Node
 from sipp import Sipp
 
@@ -278,32 +279,8 @@ def volume(trunk):
     accounted(trunk.node, offset, 2 * half, audio=True)
 
 
-class Table:
-    """The results, a row as it is known."""
-
-    def __init__(self):
-        self.passed = self.failed = 0
-        self.row("peers", "transport", "direction", "shards", "result")
-
-    def row(self, *cells):
-        """Prints one."""
-        print("{:34} {:10} {:12} {:6} {}".format(*cells), flush=True)
-
-    def check(self, peers, transport, direction, shards, run):
-        """Runs one check and prints its row."""
-        started = time.monotonic()
-        try:
-            run()
-            self.passed += 1
-            result = f"ok  {time.monotonic() - started:5.1f} s"
-        except Exception as error:
-            self.failed += 1
-            result = f"FAILED  {type(error).__name__}: {error}"
-        self.row(peers, transport, direction, shards, result)
-
-
 def main():
-    table = Table()
+    table = Table("SIPp")
     for shards in (1, 2):
         with Trunk(shards) as trunk:
             def check(peers, transport, direction, run, *arguments):
@@ -327,8 +304,7 @@ def main():
             check("nothing is left", "all", "both", lambda trunk: trunk.node.wait_idle())
             if table.failed:
                 trunk.node.show_log()
-    print(f"{table.passed} passed, {table.failed} failed")
-    return 1 if table.failed else 0
+    return table.end()
 
 
 if __name__ == "__main__":

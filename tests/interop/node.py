@@ -20,6 +20,7 @@ from pathlib import Path
 import boto3
 import botocore.config
 
+from certificates import Authority
 from ports import PortBlock, has_ipv6
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -40,8 +41,9 @@ class NodeFailed(Exception):
 class Node:
     """One `trunkline serve`. Use it as a context manager: no process and no file is left behind."""
 
-    def __init__(self, shards=1, carrier_routes=(), t1_ms=100, ports=None, media_timeout_s=60):
-        """`carrier_routes`: (host, port, transport, prefix) of each way to the PSTN."""
+    def __init__(self, shards=1, carrier_routes=(), t1_ms=100, ports=None, media_timeout_s=60, tls=False):
+        """`carrier_routes`: (host, port, transport, prefix) of each way to the PSTN. `tls`: a listener for it, with a
+        certificate of an authority that peers on loopback have theirs from too."""
         self.binary = Path(os.environ.get("TRUNKLINE_BINARY", ROOT / "target/release/trunkline")).resolve()
         self.shards = shards
         self.carrier_routes = list(carrier_routes)
@@ -53,6 +55,8 @@ class Node:
         self.sip_port = self.ports.take()
         self.api_port = self.ports.take()
         self.directory = Path(tempfile.mkdtemp(prefix="trunkline-interop-"))
+        self.tls_port = self.ports.take() if tls else None
+        self.authority = Authority(self.directory) if tls else None
         self.log_path = self.directory / "trunkline.log"
         self.process = None
 
@@ -135,12 +139,21 @@ class Node:
         for bind in listeners:
             for transport in ("udp", "tcp"):
                 lines += ["[[sip.listener]]", f'transport = "{transport}"', f'bind = "{bind}"']
+        if self.authority:
+            certificate, key = self.authority.sign("gateway", GATEWAY)
+            lines += [
+                "[[sip.listener]]", 'transport = "tls"', f'bind = "{GATEWAY}:{self.tls_port}"',
+                "[sip.tls]", f"ca = {quoted(self.authority.certificate)}",
+                "[[sip.tls.certificate]]", f"certificate = {quoted(certificate)}", f"key = {quoted(key)}",
+            ]
         lines += [
             "[sip.timers]", f"t1_ms = {self.t1_ms}", f"t4_ms = {10 * self.t1_ms}",
             "[media]", f"bind = {json.dumps(media)}", f'ports = "{first}-{last}"',
             f"timeout_s = {self.media_timeout_s}",
             "[[carrier]]", 'name = "interop"', f"sources = {json.dumps(sources)}",
         ]
+        if self.authority:
+            lines += ["[carrier.tls]", f"ca = {quoted(self.authority.certificate)}"]
         for host, port, transport, prefix in self.carrier_routes:
             lines += [
                 "[[carrier.route]]", f'host = "{host}"', f"port = {port}",
@@ -221,11 +234,11 @@ class Node:
 class Connector:
     """A voice connector on a node, set up through the API as its owner would."""
 
-    def __init__(self, node, name, number):
+    def __init__(self, node, name, number, encrypted=False):
         """Creates it and orders and associates `number`."""
         self.api = node.api()
         self.number = number
-        made = self.api.create_voice_connector(Name=name, RequireEncryption=False)["VoiceConnector"]
+        made = self.api.create_voice_connector(Name=name, RequireEncryption=encrypted)["VoiceConnector"]
         self.id = made["VoiceConnectorId"]
         self.host = made["OutboundHostName"]
         order = self.api.create_phone_number_order(
