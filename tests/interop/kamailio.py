@@ -6,6 +6,7 @@ BYE and re-INVITE have to follow the route set (twice two fields, where the tran
     .venv/current/bin/python tests/interop/kamailio.py
 """
 
+import os
 import shutil
 import signal
 import subprocess
@@ -77,14 +78,15 @@ class Kamailio:
         return self
 
     def __exit__(self, kind, error, trace):
-        if kind is not None:
-            self.show()
+        # The main process ends its children.
         self.process.send_signal(signal.SIGTERM)
         try:
             self.process.wait(10)
         except subprocess.TimeoutExpired:
-            self.process.kill()
+            os.killpg(self.process.pid, signal.SIGKILL)
             self.process.wait()
+        if kind is not None:
+            self.show()
         shutil.rmtree(self.directory, ignore_errors=True)
 
     def show(self):

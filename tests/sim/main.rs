@@ -20,6 +20,8 @@ mod calls;
 mod cancelling;
 mod carriers;
 mod cast;
+#[path = "../corpus/mod.rs"]
+mod corpus;
 mod failover;
 mod hanging_up;
 mod headers;
@@ -35,6 +37,7 @@ mod reinvites;
 mod reliable;
 mod session_timers;
 mod shutting_down;
+mod torture;
 mod transports;
 mod updates;
 mod world;
