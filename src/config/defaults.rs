@@ -11,6 +11,8 @@ use super::{
     Transport,
 };
 
+/// Ethernet's, and what RFC 3261 §18.1.1 assumes where nothing is known.
+pub(super) const UDP_MTU: usize = 1_500;
 /// A shard is a thread; its number is a byte of the identifiers that carry it.
 pub(super) const SHARDS_MAX: u8 = 64;
 pub(super) const MEDIA_ADDRESS: IpAddr = LOOPBACK;
@@ -63,6 +65,7 @@ impl Config {
                     .map(loopback_listener)
                     .to_vec(),
                 timers: SipTimers::default(),
+                udp_mtu: UDP_MTU,
                 tls: SipTls::default(),
             },
             media: Media {

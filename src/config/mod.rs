@@ -82,6 +82,8 @@ pub struct Sip {
     pub listeners: Vec<SipListener>,
     /// RFC 3261 timer values and the gateway's own.
     pub timers: SipTimers,
+    /// The MTU of the paths to peers, in bytes, near which an INVITE goes over TCP; 0 for never.
+    pub udp_mtu: usize,
     /// `[sip.tls]`
     pub tls: SipTls,
 }

@@ -49,6 +49,7 @@ pub(super) struct Sip {
     pub(super) aliases: Option<Vec<Spanned<String>>>,
     #[serde(default)]
     pub(super) listener: Vec<Spanned<SipListener>>,
+    pub(super) udp_mtu: Number,
     pub(super) timers: Option<Spanned<SipTimers>>,
     pub(super) tls: Option<Spanned<SipTls>>,
 }

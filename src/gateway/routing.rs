@@ -20,6 +20,8 @@ pub struct Candidate {
     pub address: SocketAddr,
     /// Where it is a carrier's: how that is dealt with.
     pub policy: Option<Arc<CarrierPolicy>>,
+    /// A request goes there over UDP however large it is: a stream was tried (RFC 3261 §18.1.1).
+    pub udp_at_any_size: bool,
 }
 
 /// The routes of a connector, in the order to be tried.
@@ -86,6 +88,7 @@ fn in_order(
                 target: route.target.clone(),
                 address,
                 policy: route.policy.cloned(),
+                udp_at_any_size: false,
             }));
         }
         candidates.truncate(CANDIDATES_MAX);

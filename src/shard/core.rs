@@ -56,6 +56,8 @@ pub struct Settings {
     pub timers: SipTimers,
     /// Bounds.
     pub limits: Limits,
+    /// Bytes of the path's MTU that requests over UDP have to stay below; 0 for no bound.
+    pub udp_mtu: usize,
     /// A call without media is ended after this long.
     pub media_timeout: Duration,
     /// Secret of this process: owner hash, tags of stateless answers. The same for all its shards.
@@ -73,6 +75,7 @@ impl Settings {
             listeners: config.sip.listeners.clone(),
             timers: config.sip.timers,
             limits: config.limits,
+            udp_mtu: config.sip.udp_mtu,
             media_timeout: config.media.timeout,
             secret,
             shard_secret,

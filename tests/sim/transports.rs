@@ -1,13 +1,16 @@
 //! TCP, IPv6, and peers behind translators.
 
-use trunkline::sip::message::{HeaderName, Message};
+use trunkline::config::Transport;
+use trunkline::sip::message::{HeaderName, Message, Method};
 
 use crate::agent::call::{By, State};
 use crate::agent::plan::{Act, Plan, Session, When};
 use crate::cast::{
-    CARRIER, CARRIER_TCP_V6, ENCRYPTED, OUTSIDE, OUTSIDE_TCP_V6, OWN_TCP, OWN_TLS, OWN_V6, PBX_NAT,
-    PBX_TCP, PBX_TLS, PBX_V6, PLAIN, TCP, V6, both_ways, inbound, play, through,
+    CARRIER, CARRIER_TCP_V6, ENCRYPTED, OUTSIDE, OUTSIDE_TCP_V6, OWN_TCP, OWN_TLS, OWN_V6, PBX,
+    PBX_NAT, PBX_TCP, PBX_TLS, PBX_V6, PLAIN, TCP, V6, both_ways, inbound, play, play_with,
+    through,
 };
+use crate::world::World;
 
 /// Caller and its number, called side, Request-URI: every pair of transports and families.
 fn pairs() -> [(usize, &'static str, usize, String); 8] {
@@ -159,4 +162,42 @@ fn without_rport_the_answer_goes_to_the_port_of_sent_by() {
         let via = answers[0].1.header(HeaderName::Via).unwrap();
         assert!(via.ends_with(";received=203.0.113.101"), "{via}");
     });
+}
+
+#[test]
+fn an_invite_that_is_too_large_for_udp_goes_over_tcp_and_where_that_fails_over_udp() {
+    let large = |world: &mut World| {
+        let mut plan = Plan::idle();
+        plan.extra.push(("X-Large", "x".repeat(900)));
+        let a = world.call(PBX, &through(PLAIN, OUTSIDE), plan);
+        world.run(3_000);
+        let b = world.last_call(CARRIER);
+        let invites = world.at_call(b).count(Method::Invite);
+        let via = world
+            .at_call(b)
+            .request(Method::Invite)
+            .via()
+            .unwrap()
+            .transport
+            .to_owned();
+        assert_eq!(world.at_call(a).status(), Some(200));
+        world.act(a, Act::Bye);
+        (via, invites)
+    };
+    // The carrier speaks UDP only: its stream does not come up.
+    play_with(
+        |gateway| gateway.udp_mtu = 1_500,
+        |_| {},
+        |world| assert_eq!(large(world), ("UDP".to_owned(), 1)),
+    );
+    // One that speaks TCP at the same address gets it so.
+    play_with(
+        |gateway| gateway.udp_mtu = 1_500,
+        |_| {},
+        |world| {
+            world.agents[CARRIER].transport = Transport::Tcp;
+            assert_eq!(large(world), ("TCP".to_owned(), 1));
+        },
+    );
+    play(|world| assert_eq!(large(world), ("UDP".to_owned(), 1)));
 }

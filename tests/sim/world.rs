@@ -32,6 +32,7 @@ pub(crate) struct Gateway {
     pub(crate) timers: SipTimers,
     pub(crate) limits: Limits,
     pub(crate) media_timeout: Duration,
+    pub(crate) udp_mtu: usize,
     /// Media port pairs of each shard in each family.
     pub(crate) media_ports: u32,
     /// Media addresses, one a family.
@@ -45,6 +46,7 @@ impl Gateway {
             timers: SipTimers::default(),
             limits: Limits::default(),
             media_timeout: Duration::from_secs(3_600),
+            udp_mtu: 0,
             media_ports: 40,
             media_addresses: vec!["198.51.100.2", "2001:db8:1::2"],
         }
@@ -161,6 +163,7 @@ impl World {
                 listeners: listeners(),
                 timers: gateway.timers,
                 limits: gateway.limits,
+                udp_mtu: gateway.udp_mtu,
                 media_timeout: gateway.media_timeout,
                 secret: [7; 16],
                 shard_secret: [number + 1; 16],
@@ -394,8 +397,15 @@ impl World {
                         "nobody knows whom to expect at {flow:?}"
                     );
                     let agent = self.agent_at(&flow);
+                    // A stream to somebody who does not listen for one does not come up.
                     let unreachable = match agent {
-                        Some(agent) => self.agents[agent].unreachable,
+                        Some(agent) => {
+                            let agent = &self.agents[agent];
+                            let refuses = flow.connection.is_none()
+                                && flow.transport == Transport::Tcp
+                                && agent.transport == Transport::Udp;
+                            agent.unreachable || refuses
+                        }
                         None => false,
                     };
                     match (agent, transaction) {

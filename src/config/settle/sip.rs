@@ -29,6 +29,13 @@ impl Settler<'_> {
             value::host_name,
         );
         let aliases = self.values(&section, "aliases", sip.aliases, value::host);
+        let udp_mtu = self.number(
+            &section,
+            "udp_mtu",
+            sip.udp_mtu,
+            0..=65_535,
+            defaults::UDP_MTU,
+        );
         let timers = self.timers(sip.timers);
         let tls = self.sip_tls(sip.tls);
 
@@ -48,21 +55,23 @@ impl Settler<'_> {
         for (section, listener) in self.open_each("sip.listener", sip.listener) {
             listeners.extend(self.listener(&section, listener));
         }
-        let settings = domain
-            .zip(timers.zip(tls))
-            .map(|(domain, (timers, tls))| Sip {
-                domain: domain.value,
-                aliases: aliases
-                    .into_iter()
-                    .map(|alias| alias.value.to_string())
-                    .collect(),
-                listeners: listeners
-                    .iter()
-                    .map(|listener| listener.value.clone())
-                    .collect(),
-                timers,
-                tls,
-            });
+        let settings =
+            domain
+                .zip(timers.zip(tls).zip(udp_mtu))
+                .map(|(domain, ((timers, tls), udp_mtu))| Sip {
+                    domain: domain.value,
+                    aliases: aliases
+                        .into_iter()
+                        .map(|alias| alias.value.to_string())
+                        .collect(),
+                    listeners: listeners
+                        .iter()
+                        .map(|listener| listener.value.clone())
+                        .collect(),
+                    timers,
+                    udp_mtu,
+                    tls,
+                });
         (settings, listeners)
     }
 

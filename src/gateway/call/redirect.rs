@@ -42,6 +42,7 @@ impl Call {
                     target,
                     address,
                     policy: policy.clone(),
+                    udp_at_any_size: false,
                 };
                 (rank, candidate)
             })

@@ -173,6 +173,19 @@ impl Call {
             .ok_or_else(|| Refusal::unavailable("Too Many Transactions", 5))?;
         let mut leg = self.new_leg(core, candidate, flow);
         let invite = self.write_invite(core, &mut leg, &flow, &ticket.branch);
+        if let Some(stream) = over_a_stream(core, candidate, invite.len()) {
+            // Should the stream not come up, UDP is tried all the same.
+            let again = Candidate {
+                udp_at_any_size: true,
+                ..candidate.clone()
+            };
+            let rest = std::mem::take(&mut self.candidates);
+            self.candidates = std::iter::once(again)
+                .chain(rest)
+                .collect::<Vec<_>>()
+                .into_iter();
+            return self.try_place(core, &stream);
+        }
         let user = User::Leg(self.id, leg.number);
         let attempt = Attempt {
             leg,
@@ -338,7 +351,7 @@ impl Call {
             // RFC 3261 §8.1.3.1
             Outcome::Timeout | Outcome::TransportError => {
                 let (status, reason) = outcome.failure();
-                self.on_attempt_failed(core, leg, Refusal::new(status, reason));
+                self.on_attempt_failed(core, leg, Refusal::new(status, reason), true);
             }
         }
     }
@@ -370,7 +383,7 @@ impl Call {
             reasons: reasons_in(response),
             ..Refusal::new(response.status, reason)
         };
-        self.on_attempt_failed(core, leg, failure);
+        self.on_attempt_failed(core, leg, failure, false);
     }
 
     /// RFC 3261 §22.2: the same INVITE with credentials.
@@ -481,8 +494,12 @@ impl Call {
         true
     }
 
-    fn on_attempt_failed(&mut self, core: &mut Core, leg: u8, failure: Refusal) {
+    /// `is_unheard` tells that the place has not answered anything.
+    fn on_attempt_failed(&mut self, core: &mut Core, leg: u8, failure: Refusal, is_unheard: bool) {
         self.end_attempt(leg);
+        if !is_unheard {
+            self.drop_udp_again();
+        }
         let status = failure.status;
         let failure = for_caller(failure);
         match is_retried_elsewhere(status) {
@@ -491,6 +508,14 @@ impl Call {
                 self.try_next_place(core);
             }
             false => self.fail(core, &failure),
+        }
+    }
+
+    /// The place has answered over a stream: it need not be tried over UDP.
+    fn drop_udp_again(&mut self) {
+        let is_again = |candidate: &Candidate| candidate.udp_at_any_size;
+        if self.candidates.as_slice().first().is_some_and(is_again) {
+            self.candidates.next();
         }
     }
 
@@ -533,6 +558,21 @@ impl Call {
     fn fail(&mut self, core: &mut Core, refusal: &Refusal) {
         self.end_setup(core, refusal, EndCause::Failed(refusal.status));
     }
+}
+
+/// The same place over TCP, for a request that is too large for UDP (RFC 3261 §18.1.1: within 200 bytes of the
+/// path's MTU), where we can speak TCP with it.
+fn over_a_stream(core: &Core, candidate: &Candidate, bytes: usize) -> Option<Candidate> {
+    let mtu = core.settings.udp_mtu;
+    let is_too_large = mtu > 0 && bytes + 200 > mtu;
+    let is_udp = candidate.target.transport == Transport::Udp && !candidate.udp_at_any_size;
+    if !is_too_large || !is_udp {
+        return None;
+    }
+    core.listener_for(Transport::Tcp, candidate.address)?;
+    let mut stream = candidate.clone();
+    stream.target.transport = Transport::Tcp;
+    Some(stream)
 }
 
 /// The failures after which the next place is tried.

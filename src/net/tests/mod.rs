@@ -351,6 +351,7 @@ fn config(shards: u8) -> Config {
             aliases: Vec::new(),
             listeners: vec![listener(Transport::Udp), listener(Transport::Tcp)],
             timers: SipTimers::default(),
+            udp_mtu: 0,
             tls: SipTls::default(),
         },
         media: Media {
