@@ -194,22 +194,23 @@ impl Core {
             .map_or("", |(host, _)| host)
     }
 
-    /// Adds our Contact for a flow.
-    pub(crate) fn write_contact(&self, writer: &mut Writer<'_>, flow: &Flow) {
-        let parameter = match flow.transport {
-            Transport::Udp => ">",
-            Transport::Tcp => ";transport=tcp>",
-            Transport::Tls => ";transport=tls>",
+    /// Adds our Contact for a flow; a `sips:` one in a dialog of that scheme (RFC 5630 §5.1.1).
+    fn write_contact(&self, writer: &mut Writer<'_>, flow: &Flow, is_sips: bool) {
+        let (scheme, parameter) = match (flow.transport, is_sips) {
+            (Transport::Tls, true) => ("<sips:", ">"),
+            (Transport::Tls, false) => ("<sip:", ";transport=tls>"),
+            (Transport::Tcp, _) => ("<sip:", ";transport=tcp>"),
+            (Transport::Udp, _) => ("<sip:", ">"),
         };
         writer.field(
             HeaderName::Contact,
-            &["<sip:", self.advertised(flow.listener), parameter],
+            &[scheme, self.advertised(flow.listener), parameter],
         );
     }
 
     /// Adds what a peer has to know of us for requests within the dialog: Contact and Allow.
-    pub(crate) fn write_capabilities(&self, writer: &mut Writer<'_>, flow: &Flow) {
-        self.write_contact(writer, flow);
+    pub(crate) fn write_capabilities(&self, writer: &mut Writer<'_>, flow: &Flow, is_sips: bool) {
+        self.write_contact(writer, flow, is_sips);
         writer.field(HeaderName::Allow, &[ALLOW]);
     }
 

@@ -31,6 +31,7 @@ use self::identifiers::{CallId, Minted};
 use self::io::{Flow, Input, Output, TransactionId};
 use self::snapshot::Snapshot;
 use self::transactions::{Report, User};
+use crate::config::Transport;
 use crate::gateway::call::{Call, CallTimer, Outcome};
 use crate::gateway::classify::{Classified, classify};
 use crate::gateway::limiter::CallLimiter;
@@ -505,9 +506,9 @@ impl Shard {
     }
 
     fn admit(&mut self, flow: &Flow, request: &Request) -> Result<Admission, Refusal> {
-        let uri = request_uri(request)?;
+        let uri = request_uri(request, flow)?;
         let snapshot = self.core.snapshot.clone();
-        match classify(&uri, flow.remote, &snapshot)? {
+        let admission = match classify(&uri, flow.remote, &snapshot)? {
             Classified::Termination(connector) => {
                 let mut context = termination::Context {
                     snapshot: &snapshot,
@@ -522,6 +523,10 @@ impl Shard {
                 let random = &mut self.core.random;
                 origination::admit(carrier, request, &uri, &snapshot, random)
             }
+        }?;
+        match uri.scheme {
+            Scheme::Sips => only_secure_places(admission),
+            Scheme::Sip | Scheme::Tel | Scheme::Other => Ok(admission),
         }
     }
 
@@ -529,7 +534,7 @@ impl Shard {
     /// ours a ping. Answered without a challenge, and without keeping anything: anybody may ask.
     fn answer_options(&mut self, flow: Flow, request: &Request) -> Result<(), Refusal> {
         check_request(request)?;
-        let uri = request_uri(request)?;
+        let uri = request_uri(request, &flow)?;
         let host = uri.host.to_ascii_lowercase();
         let source = flow.remote;
         let connector = self.core.snapshot.connector_by_host(&host).cloned();
@@ -617,12 +622,24 @@ fn check_request(request: &Request) -> Result<(), Refusal> {
     }
 }
 
-/// The Request-URI; 416 for a scheme that is not served (RFC 3261 §8.2.2.1).
-fn request_uri(request: &Request) -> Result<Uri<'_>, Refusal> {
+/// The Request-URI; 416 for a scheme that is not served (RFC 3261 §8.2.2.1), `sips:` without TLS among them.
+fn request_uri<'a>(request: &'a Request, flow: &Flow) -> Result<Uri<'a>, Refusal> {
     let uri = Uri::parse(request.uri()).map_err(|error| refusal_of(&error))?;
-    match uri.scheme {
-        Scheme::Sip => Ok(uri),
-        // A sips URI asks for TLS all the way (RFC 3261 §26.2.2), which is not served.
-        Scheme::Sips | Scheme::Tel | Scheme::Other => Err(Refusal::new(416, reason_phrase(416))),
+    match (uri.scheme, flow.transport) {
+        (Scheme::Sip, _) | (Scheme::Sips, Transport::Tls) => Ok(uri),
+        (Scheme::Sips, Transport::Udp | Transport::Tcp) | (Scheme::Tel | Scheme::Other, _) => {
+            Err(Refusal::new(416, reason_phrase(416)))
+        }
+    }
+}
+
+/// A `sips:` URI asks for TLS all the way (RFC 3261 §26.2.2): other places are none for it.
+fn only_secure_places(mut admission: Admission) -> Result<Admission, Refusal> {
+    let candidates = &mut admission.candidates;
+    candidates.retain(|candidate| candidate.target.transport == Transport::Tls);
+    match candidates.is_empty() {
+        // RFC 5630 §4.1.3
+        true => Err(Refusal::new(480, "SIPS Not Allowed: No Route Over TLS").remembered()),
+        false => Ok(admission),
     }
 }

@@ -201,3 +201,63 @@ fn an_invite_that_is_too_large_for_udp_goes_over_tcp_and_where_that_fails_over_u
     );
     play(|world| assert_eq!(large(world), ("UDP".to_owned(), 1)));
 }
+
+#[test]
+fn a_sips_call_is_taken_over_tls_and_goes_over_tls_or_not_at_all() {
+    let to = through(ENCRYPTED, OUTSIDE).replace("sip:", "sips:");
+    // The carrier has no route over TLS.
+    play(|world| {
+        let a = world.call(
+            PBX_TLS,
+            &to,
+            Plan {
+                from: OWN_TLS,
+                ..Plan::idle()
+            },
+        );
+        world.run(3_000);
+        assert_eq!(world.at_call(a).status(), Some(480));
+        assert!(world.agents[CARRIER].calls.is_empty());
+    });
+    // A customer's call to another customer's number would have to come back; a carrier over TLS has one.
+    play_with(
+        |_| {},
+        |snapshot| {
+            let mut carriers = snapshot.carriers.to_vec();
+            let mut route = carriers[0].routes[0].clone();
+            route.target.transport = Transport::Tls;
+            snapshot.secure(
+                &mut route.target,
+                &trunkline::config::SipTls::default().customers(),
+            );
+            carriers[0].routes = vec![route];
+            snapshot.carriers = carriers.into();
+        },
+        |world| {
+            world.agents[CARRIER].transport = Transport::Tls;
+            world.agents[CARRIER].gateway = world.agents[PBX_TLS].gateway;
+            let a = world.call(
+                PBX_TLS,
+                &to,
+                Plan {
+                    from: OWN_TLS,
+                    ..Plan::idle()
+                },
+            );
+            world.run(3_000);
+            assert_eq!(world.at_call(a).status(), Some(200));
+            let contact = world.at_call(a).response_header(200, HeaderName::Contact);
+            assert!(contact.unwrap().starts_with("<sips:"));
+            let b = world.last_call(CARRIER);
+            let invite = world.at_call(b).request(Method::Invite);
+            assert!(invite.uri().starts_with("sips:"));
+            assert!(
+                invite
+                    .header(HeaderName::Contact)
+                    .unwrap()
+                    .starts_with("<sips:")
+            );
+            world.act(a, Act::Bye);
+        },
+    );
+}

@@ -181,7 +181,7 @@ impl Call {
         for value in request.headers(HeaderName::RecordRoute) {
             writer.field(HeaderName::RecordRoute, &[value]);
         }
-        core.write_capabilities(&mut writer, flow);
+        core.write_capabilities(&mut writer, flow, leg.is_sips);
         if status >= 200 {
             writer.field(HeaderName::Supported, &[&OPTION_TAGS.join(", ")]);
         }

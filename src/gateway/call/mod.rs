@@ -138,6 +138,8 @@ struct Leg {
     flow: Flow,
     /// The peer sits behind a translator: its Contact is of no use.
     behind_nat: bool,
+    /// The dialog is one of `sips:` URIs.
+    is_sips: bool,
     local: LocalDescription,
     /// The peer's last description did not ask for media both ways.
     on_hold: bool,
@@ -180,6 +182,7 @@ impl Leg {
             dialog,
             flow,
             behind_nat: false,
+            is_sips: false,
             local: LocalDescription::new(session_id),
             on_hold: false,
             remote: Bytes::new(),

@@ -77,7 +77,7 @@ impl Call {
         let cseq = leg.dialog.local_cseq;
         let place = (cseq, &flow, ticket.branch.as_str());
         let mut writer = leg.write_in_dialog(core, &mut out, Method::Invite, place);
-        core.write_capabilities(&mut writer, &flow);
+        core.write_capabilities(&mut writer, &flow, leg.is_sips);
         leg.write_session_timer(&mut writer);
         match &body {
             Some(body) => writer.body("application/sdp", body),

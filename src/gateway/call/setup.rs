@@ -21,6 +21,7 @@ use crate::shard::transactions::User;
 use crate::sip::dialog::Dialog;
 use crate::sip::header::{OPTION_100REL, OPTION_TIMER};
 use crate::sip::message::{HeaderName, Method, Request, Response};
+use crate::sip::uri::{Scheme, Uri};
 use crate::sip::writer::{Writer, reason_phrase};
 use crate::telemetry::{CallFacts, Direction, EndCause, Event};
 
@@ -73,6 +74,7 @@ impl Call {
             a.negotiation.note(OfferEvent::ReceiveOffer);
         }
         a.policy = admission.policy;
+        a.is_sips = is_sips(&request);
         let privacy = Privacy::of(&request);
         let mut candidates = admission.candidates;
         let now = core.now;
@@ -227,7 +229,11 @@ impl Call {
             Transport::Udp => String::new(),
             Transport::Tcp | Transport::Tls => format!(";transport={}", flow.transport),
         };
-        let request_uri = format!("sip:{called}@{}:{}{parameter}", target.host, target.port);
+        let (host, port) = (&target.host, target.port);
+        let request_uri = match self.a.is_sips {
+            true => format!("sips:{called}@{host}:{port}"),
+            false => format!("sip:{called}@{host}:{port}{parameter}"),
+        };
         let remote = format!("<sip:{called}@{}>", target.host);
         let call_id = format!(
             "{:016x}{:016x}",
@@ -237,6 +243,7 @@ impl Call {
         let dialog = Dialog::to_begin(call_id, local, remote, request_uri);
         let mut leg = Leg::new(number, secret, dialog, flow, core.random.next_u64());
         leg.policy = candidate.policy.clone();
+        leg.is_sips = self.a.is_sips;
         leg
     }
 
@@ -304,7 +311,7 @@ impl Call {
                 HeaderName::CSeq,
                 &[&leg.dialog.local_cseq.to_string(), " INVITE"],
             );
-        core.write_capabilities(&mut writer, flow);
+        core.write_capabilities(&mut writer, flow, leg.is_sips);
         // An offer in a reliable response would want an answer that only leg A's ACK brings.
         match exchange.offer.is_some() {
             true => writer.field(HeaderName::Supported, &[OPTION_100REL, ", ", OPTION_TIMER]),
@@ -558,6 +565,11 @@ impl Call {
     fn fail(&mut self, core: &mut Core, refusal: &Refusal) {
         self.end_setup(core, refusal, EndCause::Failed(refusal.status));
     }
+}
+
+/// Whether a request is for a `sips:` URI.
+fn is_sips(request: &Request) -> bool {
+    Uri::parse(request.uri()).is_ok_and(|uri| uri.scheme == Scheme::Sips)
 }
 
 /// The same place over TCP, for a request that is too large for UDP (RFC 3261 §18.1.1: within 200 bytes of the

@@ -154,7 +154,7 @@ impl Call {
         let (cseq, branch) = (leg.dialog.local_cseq, &ticket.branch);
         let place = (cseq, &flow, branch.as_str());
         let mut writer = leg.write_in_dialog(core, &mut out, Method::Update, place);
-        core.write_capabilities(&mut writer, &flow);
+        core.write_capabilities(&mut writer, &flow, leg.is_sips);
         leg.write_session_timer(&mut writer);
         match body {
             Some(body) => writer.body("application/sdp", &body),

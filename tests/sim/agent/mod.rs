@@ -304,6 +304,7 @@ impl Agent {
 /// The address that a URI of the gateway says.
 fn address_in(uri: &str) -> Option<SocketAddr> {
     let host = uri.trim_matches(['<', '>']).rsplit('@').next()?;
+    let host = host.strip_prefix("sips:").unwrap_or(host);
     let host = host.strip_prefix("sip:").unwrap_or(host);
     host.split(';').next()?.trim_end_matches('>').parse().ok()
 }
