@@ -13,12 +13,11 @@ use super::{Call, CallTimer, Leg, Outcome, Side, State};
 use crate::config::SipTimers;
 use crate::gateway::Refusal;
 use crate::instant::Instant;
-use crate::shard::core::{Core, finished, message_buffer};
+use crate::shard::core::Core;
 use crate::shard::io::TransactionId;
-use crate::shard::transactions::User;
 use crate::shard::wheel::TimerId;
 use crate::sip::header::{OPTION_TIMER, Refresher};
-use crate::sip::message::{Fields, HeaderName, Method, Request, Response};
+use crate::sip::message::{Fields, HeaderName, Request, Response};
 use crate::sip::writer::{Writer, reason_phrase};
 use crate::telemetry::EndCause;
 
@@ -259,29 +258,9 @@ impl Call {
     }
 
     fn send_refresh(&mut self, core: &mut Core, side: Side) -> bool {
-        let Some(ticket) = core.ticket() else {
-            return false;
-        };
-        let call = self.id;
-        let Some(leg) = self.leg_mut(side) else {
-            return false;
-        };
-        leg.dialog.local_cseq += 1;
-        let flow = leg.request_flow(core);
-        let user = User::Leg(call, leg.number);
-        let mut out = message_buffer();
-        let (cseq, branch) = (leg.dialog.local_cseq, &ticket.branch);
-        let place = (cseq, &flow, branch.as_str());
-        let mut writer = leg.write_in_dialog(core, &mut out, Method::Update, place);
-        core.write_capabilities(&mut writer, &flow, leg.is_sips);
-        leg.write_session_timer(&mut writer);
-        writer.end();
-        self.refresh = Some(Refresh {
-            transaction: ticket.id,
-            side,
-        });
-        core.send_request(&ticket, Method::Update, flow, finished(out), user);
-        true
+        let transaction = self.send_update_with(core, side, None);
+        self.refresh = transaction.map(|transaction| Refresh { transaction, side });
+        self.refresh.is_some()
     }
 
     /// What came of an UPDATE that refreshes.

@@ -138,21 +138,36 @@ impl Call {
     }
 
     fn send_update(&mut self, core: &mut Core, to: Side, offer: &SessionDescription) {
-        let Some(ticket) = core.ticket() else {
-            self.refuse_update(core, &Refusal::unavailable("Too Many Transactions", 5));
-            return;
-        };
         let ours = self.endpoint(to).map(|endpoint| endpoint.advertise);
+        let body = ours.and_then(|ours| {
+            let leg = self.leg_mut(to)?;
+            leg.negotiation.note(Event::SendOffer);
+            Some(leg.local.offer(offer, ours))
+        });
+        match self.send_update_with(core, to, body) {
+            Some(transaction) => {
+                let side = to;
+                self.sent_update = Some(SentUpdate { transaction, side });
+            }
+            None => self.refuse_update(core, &Refusal::unavailable("Too Many Transactions", 5)),
+        }
+    }
+
+    /// Sends an UPDATE with this body; `None` where the table of transactions is full.
+    pub(super) fn send_update_with(
+        &mut self,
+        core: &mut Core,
+        to: Side,
+        body: Option<Bytes>,
+    ) -> Option<TransactionId> {
+        let ticket = core.ticket()?;
         let call = self.id;
-        let Some(leg) = self.leg_mut(to) else { return };
+        let leg = self.leg_mut(to)?;
         leg.dialog.local_cseq += 1;
-        leg.negotiation.note(Event::SendOffer);
-        let body = ours.map(|ours| leg.local.offer(offer, ours));
         let flow = leg.request_flow(core);
         let user = User::Leg(call, leg.number);
         let mut out = message_buffer();
-        let (cseq, branch) = (leg.dialog.local_cseq, &ticket.branch);
-        let place = (cseq, &flow, branch.as_str());
+        let place = (leg.dialog.local_cseq, &flow, ticket.branch.as_str());
         let mut writer = leg.write_in_dialog(core, &mut out, Method::Update, place);
         core.write_capabilities(&mut writer, &flow, leg.is_sips);
         leg.write_session_timer(&mut writer);
@@ -160,11 +175,8 @@ impl Call {
             Some(body) => writer.body("application/sdp", &body),
             None => writer.end(),
         }
-        self.sent_update = Some(SentUpdate {
-            transaction: ticket.id,
-            side: to,
-        });
         core.send_request(&ticket, Method::Update, flow, finished(out), user);
+        Some(ticket.id)
     }
 
     /// The other leg answered our UPDATE, or did not.
