@@ -134,7 +134,8 @@ impl Guard {
         let source = self.source(address, now);
         let mut released = false;
         if let Some(until) = source.banned_until {
-            if now < until {
+            // Who has become known since is let off.
+            if now < until && !source.is_known(address, epoch, snapshot) {
                 self.counters.from_banned += 1;
                 return (Verdict::Banned, false);
             }
@@ -428,6 +429,20 @@ mod tests {
         guard.renew();
         let nobody = Snapshot::default();
         assert!(guard.suspect(source, 100, start(), &nobody).is_some());
+    }
+
+    #[test]
+    fn whoever_becomes_known_is_let_off() {
+        let mut guard = Guard::new(limits());
+        let source: IpAddr = CARRIER.parse().unwrap();
+        let nobody = Snapshot::default();
+        assert!(guard.suspect(source, 100, start(), &nobody).is_some());
+        let verdict =
+            |guard: &mut Guard, snapshot: &Snapshot| guard.admit(source, false, start(), snapshot);
+        assert_eq!(verdict(&mut guard, &nobody), (Verdict::Banned, false));
+        guard.renew();
+        assert_eq!(verdict(&mut guard, &snapshot()), (Verdict::Pass, true));
+        assert_eq!(guard.counters.banned, 0);
     }
 
     #[test]

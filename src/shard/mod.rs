@@ -171,7 +171,7 @@ impl Shard {
 
     /// Whether a connection from this address is to be accepted.
     pub fn accepts(&self, source: IpAddr, now: Instant) -> bool {
-        !self.guard.is_banned(source, now)
+        !self.guard.is_banned(source, now) || self.core.snapshot.knows_source(source.to_canonical())
     }
 
     /// How far the shard is behind with what has reached it. New calls are the first to be refused, so that
