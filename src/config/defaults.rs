@@ -66,6 +66,8 @@ impl Config {
                     .to_vec(),
                 timers: SipTimers::default(),
                 udp_mtu: UDP_MTU,
+                transfers: false,
+                registers: false,
                 tls: SipTls::default(),
             },
             media: Media {

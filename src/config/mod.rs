@@ -84,6 +84,10 @@ pub struct Sip {
     pub timers: SipTimers,
     /// The MTU of the paths to peers, in bytes, near which an INVITE goes over TCP; 0 for never.
     pub udp_mtu: usize,
+    /// A REFER is a transfer (RFC 3515); otherwise it is refused.
+    pub transfers: bool,
+    /// REGISTER of a customer's host is accepted, to no effect; otherwise it is refused.
+    pub registers: bool,
     /// `[sip.tls]`
     pub tls: SipTls,
 }

@@ -212,6 +212,24 @@ pub(super) fn redirect(text: &str) -> Result<bool, Problem> {
     }
 }
 
+/// Whether a REFER is a transfer.
+pub(super) fn refer(text: &str) -> Result<bool, Problem> {
+    match text {
+        "refuse" => Ok(false),
+        "transfer" => Ok(true),
+        _ => Err(wrong(text, "refuse or transfer")),
+    }
+}
+
+/// Whether REGISTER is accepted.
+pub(super) fn register(text: &str) -> Result<bool, Problem> {
+    match text {
+        "refuse" => Ok(false),
+        "accept" => Ok(true),
+        _ => Err(wrong(text, "refuse or accept")),
+    }
+}
+
 pub(super) fn account(text: &str) -> Result<String, Problem> {
     match text.len() == 12 && text.bytes().all(|byte| byte.is_ascii_digit()) {
         true => Ok(text.to_owned()),

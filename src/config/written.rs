@@ -50,6 +50,8 @@ pub(super) struct Sip {
     #[serde(default)]
     pub(super) listener: Vec<Spanned<SipListener>>,
     pub(super) udp_mtu: Number,
+    pub(super) refer: Text,
+    pub(super) register: Text,
     pub(super) timers: Option<Spanned<SipTimers>>,
     pub(super) tls: Option<Spanned<SipTls>>,
 }

@@ -14,8 +14,9 @@ pub mod termination;
 
 use std::sync::Arc;
 
-use crate::config::CarrierPolicy;
+use crate::config::{CarrierPolicy, Transport};
 use crate::shard::snapshot::VoiceConnector;
+use crate::sip::uri::Scheme;
 use crate::telemetry::Direction;
 use routing::Candidate;
 
@@ -32,7 +33,7 @@ pub struct Refusal {
     pub reasons: Vec<Box<str>>,
     /// Min-SE, in seconds (RFC 4028 §5).
     pub min_se: Option<u32>,
-    /// Proxy-Authenticate values.
+    /// Proxy-Authenticate values; WWW-Authenticate in a 401.
     pub challenges: Vec<String>,
     /// The decision depends on the moment, and the peer is known: a retransmission must get this answer
     /// again instead of a decision of its own. Other refusals keep nothing, so that strangers cannot
@@ -88,4 +89,23 @@ pub struct Admission {
     pub policy: Option<Arc<CarrierPolicy>>,
     /// The digest user name, where one was asked for.
     pub authenticated_as: Option<String>,
+}
+
+impl Admission {
+    /// The same for a URI of this scheme. `sips:` asks for TLS all the way (RFC 3261 §26.2.2): other places
+    /// are none for it.
+    pub fn for_scheme(mut self, scheme: Scheme) -> Result<Self, Refusal> {
+        let candidates = &mut self.candidates;
+        match scheme {
+            Scheme::Sips => {
+                candidates.retain(|candidate| candidate.target.transport == Transport::Tls)
+            }
+            Scheme::Sip | Scheme::Tel | Scheme::Other => {}
+        }
+        match candidates.is_empty() {
+            // RFC 5630 §4.1.3
+            true => Err(Refusal::new(480, "SIPS Not Allowed: No Route Over TLS").remembered()),
+            false => Ok(self),
+        }
+    }
 }

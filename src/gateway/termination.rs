@@ -38,6 +38,29 @@ pub fn admit(
     flow: &Flow,
     context: &mut Context<'_>,
 ) -> Result<Admission, Refusal> {
+    let termination = open_to(connector, flow)?;
+    let authenticated_as = authenticate(connector, request, Asked::AsProxy, context)?;
+    admit_known(connector, termination, request, uri, context)
+        .map(|admission| Admission {
+            authenticated_as,
+            ..admission
+        })
+        .map_err(Refusal::remembered)
+}
+
+/// Decides over a REGISTER: whoever may call may also say so.
+pub fn admit_registration(
+    connector: &VoiceConnector,
+    request: &Request,
+    flow: &Flow,
+    context: &mut Context<'_>,
+) -> Result<(), Refusal> {
+    open_to(connector, flow)?;
+    authenticate(connector, request, Asked::AsServer, context).map(|_| ())
+}
+
+/// The connector's termination, where it is open to somebody at this address.
+fn open_to<'a>(connector: &'a VoiceConnector, flow: &Flow) -> Result<&'a Termination, Refusal> {
     let termination = connector.termination.as_ref();
     let termination =
         termination.ok_or_else(|| Refusal::new(404, "Voice Connector Has No Termination"))?;
@@ -50,13 +73,7 @@ pub fn admit(
     if !connector.allows_source(flow.remote.ip().to_canonical()) {
         return Err(Refusal::new(403, "Source Address Not Allowed"));
     }
-    let authenticated_as = authenticate(connector, request, context)?;
-    admit_known(connector, termination, request, uri, context)
-        .map(|admission| Admission {
-            authenticated_as,
-            ..admission
-        })
-        .map_err(Refusal::remembered)
+    Ok(termination)
 }
 
 /// The checks on a caller that is who it should be.
@@ -137,18 +154,30 @@ fn caller_id(
         })
 }
 
+/// Whom a peer takes us for that asks who it is (RFC 3261 §22.2, §22.3).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Asked {
+    AsProxy,
+    /// A registrar answers 401 (§22.2).
+    AsServer,
+}
+
 /// Digest authentication (RFC 3261 §22.3, RFC 7616, RFC 8760) where the connector has credentials:
 /// the user name, or `None` where nobody has to say who they are.
 fn authenticate(
     connector: &VoiceConnector,
     request: &Request,
+    asked: Asked,
     context: &mut Context<'_>,
 ) -> Result<Option<String>, Refusal> {
     if connector.credentials.is_empty() {
         return Ok(None);
     }
     let realm = &*connector.outbound_host_name;
-    let answers = request.headers(HeaderName::ProxyAuthorization);
+    let answers = request.headers(match asked {
+        Asked::AsProxy => HeaderName::ProxyAuthorization,
+        Asked::AsServer => HeaderName::Authorization,
+    });
     let mut answer = None;
     for value in answers {
         match Credentials::parse(value) {
@@ -156,12 +185,12 @@ fn authenticate(
             // Another realm or scheme: not for us (RFC 4475 §3.3.7).
             Ok(_) | Err(CredentialsError::OtherScheme | CredentialsError::Unsupported) => {}
             Err(CredentialsError::Malformed) => {
-                return Err(Refusal::new(400, "Malformed Proxy-Authorization"));
+                return Err(Refusal::new(400, "Malformed Credentials"));
             }
         }
     }
     let Some(answer) = answer else {
-        return Err(challenge(realm, false, context));
+        return Err(challenge(realm, false, asked, context));
     };
     let wrong = || Refusal::new(403, "Wrong Credentials");
     let credential = connector
@@ -182,7 +211,7 @@ fn authenticate(
         NonceVerdict::Fresh => {}
         // The right password with a nonce that does not hold any more, or another shard's: once again.
         NonceVerdict::Stale | NonceVerdict::Unknown | NonceVerdict::Replayed => {
-            return Err(challenge(realm, true, context));
+            return Err(challenge(realm, true, asked, context));
         }
     }
     Ok(Some(answer.username.to_string()))
@@ -204,12 +233,15 @@ fn ha1_for(credential: &Credential, algorithm: Algorithm) -> &str {
 
 /// RFC 8760 §2.4 offers both. MD5 stands first: many agents in the field read the first challenge only,
 /// and know nothing else.
-fn challenge(realm: &str, stale: bool, context: &mut Context<'_>) -> Refusal {
+fn challenge(realm: &str, stale: bool, asked: Asked, context: &mut Context<'_>) -> Refusal {
     let nonce = context.nonces.mint(context.now, context.random.next_u64());
     let challenges = [Algorithm::Md5, Algorithm::Sha256]
         .map(|algorithm| digest::challenge(realm, &nonce, algorithm, stale));
     Refusal {
         challenges: challenges.into(),
-        ..Refusal::new(407, "Proxy Authentication Required")
+        ..match asked {
+            Asked::AsProxy => Refusal::new(407, "Proxy Authentication Required"),
+            Asked::AsServer => Refusal::new(401, "Unauthorized"),
+        }
     }
 }

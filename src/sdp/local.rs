@@ -33,12 +33,28 @@ impl LocalDescription {
     /// The offer to this leg's peer that carries on the offer of the other leg's peer. `ours` is the RTP
     /// address to advertise; RTCP is on the next port.
     pub fn offer(&mut self, from_peer: &SessionDescription, ours: SocketAddr) -> Bytes {
+        let direction = from_peer.anchor().map(Anchor::direction);
+        self.offer_with(from_peer, ours, direction.unwrap_or(Direction::SendRecv))
+    }
+
+    /// The same of what the other leg's peer said a while ago: media is to flow both ways, whatever held it up
+    /// then.
+    pub fn offer_both_ways(&mut self, from_peer: &SessionDescription, ours: SocketAddr) -> Bytes {
+        self.offer_with(from_peer, ours, Direction::SendRecv)
+    }
+
+    fn offer_with(
+        &mut self,
+        from_peer: &SessionDescription,
+        ours: SocketAddr,
+        direction: Direction,
+    ) -> Bytes {
         let mut description = Description::new(ours, from_peer);
         let anchor = from_peer.anchor();
         for (index, media) in from_peer.media().iter().enumerate() {
             match anchor.filter(|anchor| anchor.index == index) {
                 Some(anchor) => {
-                    description.audio(from_peer, media, anchor, anchor.direction(), ours);
+                    description.audio(from_peer, media, anchor, direction, ours);
                 }
                 None => description.declined(from_peer, media),
             }

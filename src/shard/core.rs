@@ -12,13 +12,13 @@ use super::identifiers::{CallId, Ticket};
 use super::io::{Flow, Output, TransactionId};
 use super::random::Random;
 use super::resting::Resting;
-use super::snapshot::Snapshot;
+use super::snapshot::{Snapshot, VoiceConnector};
 use super::transactions::{Surroundings, Transactions, User};
 use super::wheel::{TimerId, Wheel};
-use crate::config::{Config, Limits, SipListener, SipTimers, Transport};
-use crate::gateway::Refusal;
+use crate::config::{Carrier, Config, Limits, SipListener, SipTimers, Transport};
 use crate::gateway::call::CallTimer;
 use crate::gateway::limiter::CallLimiter;
+use crate::gateway::{Admission, Refusal, origination, termination};
 use crate::instant::Instant;
 use crate::media::Media;
 use crate::sip::dialog::Dialog;
@@ -26,11 +26,12 @@ use crate::sip::digest::Nonces;
 use crate::sip::header::{OPTION_100REL, OPTION_TIMER};
 use crate::sip::message::{Fields, HeaderName, Method, Request};
 use crate::sip::response::{response_address, write_response};
+use crate::sip::uri::Uri;
 use crate::sip::writer::Writer;
 use crate::telemetry::Event;
 
-/// The methods that are served, as an Allow value (RFC 3261 §20.5).
-pub(crate) const ALLOW: &str = "INVITE, ACK, CANCEL, BYE, OPTIONS, UPDATE, PRACK, INFO";
+/// The methods that are always served, as an Allow value (RFC 3261 §20.5).
+const ALLOW: &str = "INVITE, ACK, CANCEL, BYE, OPTIONS, UPDATE, PRACK, INFO";
 
 /// The extensions that are served, as option tags (RFC 3261 §19.2).
 pub(crate) const OPTION_TAGS: [&str; 2] = [OPTION_100REL, OPTION_TIMER];
@@ -58,6 +59,10 @@ pub struct Settings {
     pub limits: Limits,
     /// Bytes of the path's MTU that requests over UDP have to stay below; 0 for no bound.
     pub udp_mtu: usize,
+    /// A REFER is a transfer.
+    pub transfers: bool,
+    /// REGISTER of a customer's host is accepted.
+    pub registers: bool,
     /// A call without media is ended after this long.
     pub media_timeout: Duration,
     /// Secret of this process: owner hash, tags of stateless answers. The same for all its shards.
@@ -76,6 +81,8 @@ impl Settings {
             timers: config.sip.timers,
             limits: config.limits,
             udp_mtu: config.sip.udp_mtu,
+            transfers: config.sip.transfers,
+            registers: config.sip.registers,
             media_timeout: config.media.timeout,
             secret,
             shard_secret,
@@ -168,6 +175,39 @@ impl Core {
         }
     }
 
+    pub(super) fn termination_context(&mut self) -> termination::Context<'_> {
+        termination::Context {
+            snapshot: &self.snapshot,
+            nonces: &mut self.nonces,
+            random: &mut self.random,
+            limiter: &*self.limiter,
+            now: self.now,
+        }
+    }
+
+    /// Decides over a call that a customer's host asks for, to this URI.
+    pub(crate) fn admit_from_customer(
+        &mut self,
+        connector: &Arc<VoiceConnector>,
+        request: &Request,
+        uri: &Uri<'_>,
+        flow: &Flow,
+    ) -> Result<Admission, Refusal> {
+        let mut context = self.termination_context();
+        termination::admit(connector, request, uri, flow, &mut context)?.for_scheme(uri.scheme)
+    }
+
+    /// The same for one that a carrier asks for.
+    pub(crate) fn admit_from_carrier(
+        &mut self,
+        carrier: &Carrier,
+        request: &Request,
+        uri: &Uri<'_>,
+    ) -> Result<Admission, Refusal> {
+        let (snapshot, random) = (&self.snapshot, &mut self.random);
+        origination::admit(carrier, request, uri, snapshot, random)?.for_scheme(uri.scheme)
+    }
+
     /// The first listener of this transport and address family, to send from.
     pub(crate) fn listener_for(&self, transport: Transport, remote: SocketAddr) -> Option<u8> {
         let fits = |listener: &SipListener| {
@@ -211,7 +251,20 @@ impl Core {
     /// Adds what a peer has to know of us for requests within the dialog: Contact and Allow.
     pub(crate) fn write_capabilities(&self, writer: &mut Writer<'_>, flow: &Flow, is_sips: bool) {
         self.write_contact(writer, flow, is_sips);
-        writer.field(HeaderName::Allow, &[ALLOW]);
+        self.write_allow(writer);
+    }
+
+    /// Adds the methods that are served.
+    fn write_allow(&self, writer: &mut Writer<'_>) {
+        let refer = match self.settings.transfers {
+            true => ", REFER",
+            false => "",
+        };
+        let register = match self.settings.registers {
+            true => ", REGISTER",
+            false => "",
+        };
+        writer.field(HeaderName::Allow, &[ALLOW, refer, register]);
     }
 
     /// Place and branch for a request; `None` where the table of transactions is full.
@@ -312,8 +365,12 @@ impl Core {
             &refusal.reason,
             Some(&tag),
         );
+        let asks = match refusal.status {
+            401 => HeaderName::WwwAuthenticate,
+            _ => HeaderName::ProxyAuthenticate,
+        };
         for challenge in &refusal.challenges {
-            writer.field(HeaderName::ProxyAuthenticate, &[challenge]);
+            writer.field(asks, &[challenge]);
         }
         if let Some(seconds) = refusal.retry_after {
             writer.number(HeaderName::RetryAfter, u64::from(seconds));
@@ -329,13 +386,13 @@ impl Core {
                 .cseq()
                 .is_ok_and(|cseq| cseq.method == Method::Options) =>
             {
+                self.write_allow(&mut writer);
                 writer
-                    .field(HeaderName::Allow, &[ALLOW])
                     .field(HeaderName::Accept, &["application/sdp"])
                     .field(HeaderName::Supported, &[&OPTION_TAGS.join(", ")]);
             }
             405 => {
-                writer.field(HeaderName::Allow, &[ALLOW]);
+                self.write_allow(&mut writer);
             }
             415 => {
                 writer.field(HeaderName::Accept, &["application/sdp"]);
@@ -353,7 +410,7 @@ impl Core {
     }
 
     /// A To tag that is the same for every retransmission of a request (RFC 3261 §8.2.7).
-    fn stateless_tag(&self, request: &Fields) -> String {
+    pub(super) fn stateless_tag(&self, request: &Fields) -> String {
         use std::hash::Hasher;
         let mut hasher = siphasher::sip::SipHasher13::new_with_key(&self.settings.secret);
         hasher.write(request.call_id().as_bytes());

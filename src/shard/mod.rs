@@ -11,6 +11,7 @@ pub mod identifiers;
 pub mod io;
 mod owner;
 pub mod random;
+mod registrations;
 mod resting;
 pub mod snapshot;
 pub(crate) mod transactions;
@@ -35,7 +36,7 @@ use crate::config::Transport;
 use crate::gateway::call::{Call, CallTimer, Outcome};
 use crate::gateway::classify::{Classified, classify};
 use crate::gateway::limiter::CallLimiter;
-use crate::gateway::{Admission, Refusal, origination, termination};
+use crate::gateway::{Admission, Refusal};
 use crate::instant::Instant;
 use crate::media::{Forward, MediaSocket};
 use crate::sip::message::{HeaderName, Message, Method, ParseError, Rejected, Request, Response};
@@ -392,12 +393,16 @@ impl Shard {
         let id = tag.and_then(|tag| self.call_id(tag.slot));
         let place = tag.zip(id).and_then(|(tag, id)| {
             let call = self.calls.get(id.slot as usize)?.call.as_ref()?;
-            let side = call.side_of(&tag)?;
-            call.is_in_dialog(side, &request).then_some((id, side))
+            Some((id, call.leg_of(&tag, &request)?))
         });
         match place {
-            Some((id, side)) => {
-                self.with_call(id, |call, core| call.on_request(core, side, request, flow))
+            // A transfer is a new call too.
+            Some(_) if request.method == Method::Refer && self.is_overloaded => {
+                let refusal = Refusal::unavailable("Too Busy For New Calls", OVERLOAD_RETRY_AFTER);
+                self.core.reply_stateless(&request, &flow, &refusal);
+            }
+            Some((id, leg)) => {
+                self.with_call(id, |call, core| call.on_request(core, leg, request, flow))
             }
             // No response to an ACK, ever.
             None if request.method == Method::Ack => self.counters.stray += 1,
@@ -428,6 +433,13 @@ impl Shard {
             | Method::Update
             | Method::Info
             | Method::Notify => Err(Refusal::new(481, reason_phrase(481))),
+            // A transfer of nothing.
+            Method::Refer if self.core.settings.transfers => {
+                Err(Refusal::new(403, "REFER Outside A Call"))
+            }
+            Method::Register if self.core.settings.registers => {
+                self.answer_register(flow, &request)
+            }
             Method::Register
             | Method::Refer
             | Method::Subscribe
@@ -508,25 +520,13 @@ impl Shard {
     fn admit(&mut self, flow: &Flow, request: &Request) -> Result<Admission, Refusal> {
         let uri = request_uri(request, flow)?;
         let snapshot = self.core.snapshot.clone();
-        let admission = match classify(&uri, flow.remote, &snapshot)? {
-            Classified::Termination(connector) => {
-                let mut context = termination::Context {
-                    snapshot: &snapshot,
-                    nonces: &mut self.core.nonces,
-                    random: &mut self.core.random,
-                    limiter: &*self.core.limiter,
-                    now: self.core.now,
-                };
-                termination::admit(&connector, request, &uri, flow, &mut context)
-            }
+        match classify(&uri, flow.remote, &snapshot)? {
+            Classified::Termination(connector) => self
+                .core
+                .admit_from_customer(&connector, request, &uri, flow),
             Classified::Origination(carrier) => {
-                let random = &mut self.core.random;
-                origination::admit(carrier, request, &uri, &snapshot, random)
+                self.core.admit_from_carrier(carrier, request, &uri)
             }
-        }?;
-        match uri.scheme {
-            Scheme::Sips => only_secure_places(admission),
-            Scheme::Sip | Scheme::Tel | Scheme::Other => Ok(admission),
         }
     }
 
@@ -604,9 +604,9 @@ fn points_of(request: &Request, refusal: &Refusal) -> u32 {
         start.is_some_and(|start| start.eq_ignore_ascii_case(scanner))
     });
     let points = match refusal.status {
-        407 | 482 | 503 => 0,
+        401 | 407 | 482 | 503 => 0,
         403..=405 | 501 => 10,
-        0..=402 | 406 | 408..=481 | 483..=500 | 502 | 504.. => 5,
+        0..=400 | 402 | 406 | 408..=481 | 483..=500 | 502 | 504.. => 5,
     };
     points + if is_scanner { 90 } else { 0 }
 }
@@ -630,16 +630,5 @@ fn request_uri<'a>(request: &'a Request, flow: &Flow) -> Result<Uri<'a>, Refusal
         (Scheme::Sips, Transport::Udp | Transport::Tcp) | (Scheme::Tel | Scheme::Other, _) => {
             Err(Refusal::new(416, reason_phrase(416)))
         }
-    }
-}
-
-/// A `sips:` URI asks for TLS all the way (RFC 3261 §26.2.2): other places are none for it.
-fn only_secure_places(mut admission: Admission) -> Result<Admission, Refusal> {
-    let candidates = &mut admission.candidates;
-    candidates.retain(|candidate| candidate.target.transport == Transport::Tls);
-    match candidates.is_empty() {
-        // RFC 5630 §4.1.3
-        true => Err(Refusal::new(480, "SIPS Not Allowed: No Route Over TLS").remembered()),
-        false => Ok(admission),
     }
 }

@@ -50,6 +50,12 @@ pub fn log(event: &Event) {
         } => info!(shard, "the shard has caught up"),
         Event::CallStarted(facts) => call(facts, "call started"),
         Event::CallAnswered(facts) => call(facts, "call answered"),
+        Event::CallTransferred { facts, status } => {
+            let CallFacts {
+                call_id, connector, ..
+            } = &**facts;
+            info!(call_id, %connector, status, "call transferred");
+        }
         Event::CallEnded {
             facts,
             cause,

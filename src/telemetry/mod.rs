@@ -85,6 +85,13 @@ pub enum Event {
     CallStarted(Box<CallFacts>),
     /// A call was answered.
     CallAnswered(Box<CallFacts>),
+    /// One side of a call was replaced on its own request, or could not be.
+    CallTransferred {
+        /// Which call.
+        facts: Box<CallFacts>,
+        /// What the side was told: 200, or why not.
+        status: u16,
+    },
     /// A call is over.
     CallEnded {
         /// Which call.
@@ -111,6 +118,15 @@ pub struct Received {
     pub rtcp_packets: u64,
     /// RTP and RTCP packets that were not passed on.
     pub dropped: u64,
+}
+
+impl std::ops::AddAssign for Received {
+    fn add_assign(&mut self, more: Self) {
+        self.rtp_packets += more.rtp_packets;
+        self.rtp_bytes += more.rtp_bytes;
+        self.rtcp_packets += more.rtcp_packets;
+        self.dropped += more.dropped;
+    }
 }
 
 /// What identifies a call in logs and records.

@@ -200,3 +200,25 @@ fn a_carriers_credentials_are_whole_and_never_shown() {
         "refuse or follow",
     );
 }
+
+#[test]
+fn refer_and_register_are_refused_unless_the_operator_says_otherwise() {
+    let sip = |keys: &str| format!("[sip]\n{keys}\n{SMALLEST}");
+    let default = load(SMALLEST).unwrap().sip;
+    assert!(!default.transfers && !default.registers);
+    let refuse = load(&sip("refer = \"refuse\"\nregister = \"refuse\"")).unwrap();
+    assert!(!refuse.sip.transfers && !refuse.sip.registers);
+    let take = load(&sip("refer = \"transfer\"\nregister = \"accept\"")).unwrap();
+    assert!(take.sip.transfers && take.sip.registers);
+    assert_refused(
+        &sip("refer = \"relay\""),
+        "2: key `sip.refer`",
+        "refuse or transfer",
+    );
+    assert_refused(&sip("register = true"), "2:", "string");
+    assert_refused(
+        &sip("register = \"yes\""),
+        "2: key `sip.register`",
+        "refuse or accept",
+    );
+}

@@ -171,6 +171,8 @@ impl<'a> World<'a> {
         let now = Instant::from_micros(1_000_000);
         let config = Config::default_for_start();
         let mut settings = Settings::new(&config, 0, [1; 16], [2; 16]);
+        settings.transfers = true;
+        settings.registers = true;
         settings.limits.calls_max = 8;
         settings.limits.transactions_max = 64;
         let mut shard = Shard::new(settings, Arc::new(snapshot()), Arc::new(Everybody), now);
@@ -338,6 +340,14 @@ impl<'a> World<'a> {
         };
         let rack = match (method, fields.rseq()) {
             ("PRACK", Ok(Some(rseq))) => format!("RAck: {rseq} 1 INVITE\r\n"),
+            ("REFER", _) => {
+                // A number that whoever asks may call.
+                let number = match to.to_string() == CARRIER {
+                    true => OWN,
+                    false => "+4930901820",
+                };
+                format!("Refer-To: <tel:{number}>\r\n")
+            }
             _ => String::new(),
         };
         let text = format!(

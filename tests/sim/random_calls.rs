@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use trunkline::sip::message::Method;
+use trunkline::telemetry::Event;
 
 use crate::agent::call::State;
 use crate::agent::plan::{Acks, Act, Plan, Session, ToReinvite, When};
@@ -114,6 +115,7 @@ fn gateway(shards: u8) -> Gateway {
     Gateway {
         media_ports: 1_500,
         media_timeout: Duration::from_secs(120),
+        transfers: true,
         ..Gateway::new(shards)
     }
 }
@@ -146,6 +148,9 @@ fn check(world: &World, calls: &[CallRef]) {
         answered += usize::from(call.status() == Some(200));
     }
     assert!(answered > CALLS / 4, "only {answered} calls were answered");
+    let is_transfer = |event: &&Event| matches!(event, Event::CallTransferred { status: 200, .. });
+    let transfers = world.events.iter().filter(is_transfer).count();
+    assert!(transfers > CALLS / 200, "only {transfers} transfers");
     let everybody = world.agents.iter().flat_map(|agent| &agent.calls);
     let mut forgotten = 0;
     for call in everybody.filter(|call| call.answered_at.is_some()) {
@@ -264,6 +269,11 @@ fn talking_plan(rng: &mut Rng) -> Plan {
     if rng.chance(50) {
         let after = rng.below(10_000);
         plan = plan.then(When::Answered, after, Act::Cancel);
+    }
+    if rng.chance(150) {
+        let after = 1_000 * rng.below(20) + rng.below(40);
+        let number = *rng.pick(&[OUTSIDE, OUTSIDE_TCP_V6, OWN, OWN_TCP]);
+        plan = plan.then(When::Answered, after, Act::Refer(number));
     }
     if rng.chance(600) {
         let after = rng.below(40_000);

@@ -33,6 +33,8 @@ pub(crate) struct Gateway {
     pub(crate) limits: Limits,
     pub(crate) media_timeout: Duration,
     pub(crate) udp_mtu: usize,
+    pub(crate) transfers: bool,
+    pub(crate) registers: bool,
     /// Media port pairs of each shard in each family.
     pub(crate) media_ports: u32,
     /// Media addresses, one a family.
@@ -47,6 +49,8 @@ impl Gateway {
             limits: Limits::default(),
             media_timeout: Duration::from_secs(3_600),
             udp_mtu: 0,
+            transfers: false,
+            registers: false,
             media_ports: 40,
             media_addresses: vec!["198.51.100.2", "2001:db8:1::2"],
         }
@@ -164,6 +168,8 @@ impl World {
                 timers: gateway.timers,
                 limits: gateway.limits,
                 udp_mtu: gateway.udp_mtu,
+                transfers: gateway.transfers,
+                registers: gateway.registers,
                 media_timeout: gateway.media_timeout,
                 secret: [7; 16],
                 shard_secret: [number + 1; 16],

@@ -36,6 +36,9 @@ impl Settler<'_> {
             0..=65_535,
             defaults::UDP_MTU,
         );
+        let transfers = self.optional(&section, "refer", sip.refer, false, value::refer);
+        let registers = self.optional(&section, "register", sip.register, false, value::register);
+        let methods = transfers.zip(registers);
         let timers = self.timers(sip.timers);
         let tls = self.sip_tls(sip.tls);
 
@@ -55,23 +58,25 @@ impl Settler<'_> {
         for (section, listener) in self.open_each("sip.listener", sip.listener) {
             listeners.extend(self.listener(&section, listener));
         }
-        let settings =
-            domain
-                .zip(timers.zip(tls).zip(udp_mtu))
-                .map(|(domain, ((timers, tls), udp_mtu))| Sip {
-                    domain: domain.value,
-                    aliases: aliases
-                        .into_iter()
-                        .map(|alias| alias.value.to_string())
-                        .collect(),
-                    listeners: listeners
-                        .iter()
-                        .map(|listener| listener.value.clone())
-                        .collect(),
-                    timers,
-                    udp_mtu,
-                    tls,
-                });
+        let rest = timers.zip(tls).zip(udp_mtu.zip(methods));
+        let settings = domain.zip(rest).map(
+            |(domain, ((timers, tls), (udp_mtu, (transfers, registers))))| Sip {
+                domain: domain.value,
+                aliases: aliases
+                    .into_iter()
+                    .map(|alias| alias.value.to_string())
+                    .collect(),
+                listeners: listeners
+                    .iter()
+                    .map(|listener| listener.value.clone())
+                    .collect(),
+                timers,
+                udp_mtu,
+                transfers: transfers.value,
+                registers: registers.value,
+                tls,
+            },
+        );
         (settings, listeners)
     }
 

@@ -23,6 +23,10 @@ const LOOKS_PER_TIMEOUT: u32 = 4;
 pub(super) struct Anchor {
     a: Option<Endpoint>,
     b: Option<Endpoint>,
+    /// Of the target of a transfer; joined with nobody.
+    target: Option<Endpoint>,
+    /// What was received on endpoints that were replaced.
+    before: (Received, Received),
     packets_seen: u64,
     last_flow: Instant,
     timer: Option<TimerId>,
@@ -51,10 +55,7 @@ impl Anchor {
             return Ok(());
         }
         let now = core.now;
-        // A node with media addresses of one family only serves both with it.
-        let ipv6 = if core.media.serves(ipv6) { ipv6 } else { !ipv6 };
-        let allocated = core.media.allocate(ipv6, now);
-        let endpoint = allocated.ok_or_else(|| Refusal::unavailable("No Media Port Free", 5))?;
+        let endpoint = take_endpoint(core, ipv6)?;
         let place = match side {
             Side::A => &mut self.a,
             Side::B => &mut self.b,
@@ -68,17 +69,68 @@ impl Anchor {
         Ok(())
     }
 
+    pub(super) fn target(&self) -> Option<&Endpoint> {
+        self.target.as_ref()
+    }
+
+    /// Gives the target of a transfer an endpoint of the address family.
+    pub(super) fn allocate_target(&mut self, core: &mut Core, ipv6: bool) -> Result<(), Refusal> {
+        let has_one = |target: &Endpoint| target.advertise.is_ipv6() == ipv6;
+        if self.target.as_ref().is_some_and(has_one) {
+            return Ok(());
+        }
+        let endpoint = take_endpoint(core, ipv6)?;
+        self.release_target(core);
+        self.target = Some(endpoint);
+        Ok(())
+    }
+
+    pub(super) fn release_target(&mut self, core: &mut Core) {
+        if let Some(target) = self.target.take() {
+            core.media.release(target.id, core.now);
+        }
+    }
+
+    /// The target's endpoint becomes that of this side.
+    pub(super) fn replace(&mut self, core: &mut Core, side: Side) {
+        let Some(target) = self.target.take() else {
+            return;
+        };
+        let (place, before) = match side {
+            Side::A => (&mut self.a, &mut self.before.0),
+            Side::B => (&mut self.b, &mut self.before.1),
+        };
+        if let Some(left) = place.replace(target) {
+            *before += received(&core.media.release(left.id, core.now));
+        }
+        if let (Some(a), Some(b)) = (&self.a, &self.b) {
+            core.media.connect(a.id, b.id);
+        }
+        self.last_flow = core.now;
+    }
+
     /// Gives the endpoints back; what each side sent.
     pub(super) fn release(&mut self, core: &mut Core) -> (Received, Received) {
         core.cancel_timer(&mut self.timer);
+        self.release_target(core);
         let now = core.now;
         let mut release = |endpoint: Option<Endpoint>| {
             endpoint
                 .map(|endpoint| received(&core.media.release(endpoint.id, now)))
                 .unwrap_or_default()
         };
-        (release(self.a.take()), release(self.b.take()))
+        let (mut a, mut b) = self.before;
+        a += release(self.a.take());
+        b += release(self.b.take());
+        (a, b)
     }
+}
+
+fn take_endpoint(core: &mut Core, ipv6: bool) -> Result<Endpoint, Refusal> {
+    // A node with media addresses of one family only serves both with it.
+    let ipv6 = if core.media.serves(ipv6) { ipv6 } else { !ipv6 };
+    let allocated = core.media.allocate(ipv6, core.now);
+    allocated.ok_or_else(|| Refusal::unavailable("No Media Port Free", 5))
 }
 
 fn received(counters: &StreamCounters) -> Received {
@@ -164,7 +216,8 @@ impl Call {
             self.media.packets_seen = packets;
             self.media.last_flow = core.now;
         }
-        let timeout = match held {
+        // While a transfer is under way, one side may hear nothing and have nobody to speak to.
+        let timeout = match held || self.transfer.is_some() {
             true => core.settings.media_timeout.max(HELD_TIMEOUT),
             false => core.settings.media_timeout,
         };

@@ -16,16 +16,21 @@ use crate::sip::writer::reason_phrase;
 use crate::telemetry::EndCause;
 
 impl Call {
-    /// A request came within the dialog of `side`; it belongs to no transaction yet.
-    pub(crate) fn on_request(&mut self, core: &mut Core, side: Side, request: Request, flow: Flow) {
+    /// A request came within the dialog of this leg; it belongs to no transaction yet.
+    pub(crate) fn on_request(&mut self, core: &mut Core, leg: u8, request: Request, flow: Flow) {
+        let side = self.side_of(leg);
         if request.method == Method::Ack {
-            self.on_ack(core, side, &request);
+            if let Some(side) = side {
+                self.on_ack(core, side, &request);
+            }
             return;
         }
         let number = request.cseq().map_or(0, |cseq| cseq.number);
-        let in_order = self
-            .leg_mut(side)
-            .is_some_and(|leg| leg.dialog.accept_cseq(number));
+        let leg = match side {
+            Some(side) => self.leg_mut(side),
+            None => self.attempt_mut(leg).map(|attempt| &mut attempt.leg),
+        };
+        let in_order = leg.is_some_and(|leg| leg.dialog.accept_cseq(number));
         if !in_order {
             // RFC 3261 §12.2.2
             core.reply(&request, &flow, &Refusal::new(500, "CSeq Out Of Order"));
@@ -36,6 +41,14 @@ impl Call {
             core.reply(&request, &flow, &Refusal::new(420, reason_phrase(420)));
             return;
         }
+        let Some(side) = side else {
+            self.on_target_request(core, &request, &flow);
+            return;
+        };
+        if self.has_left(side) && request.method != Method::Bye {
+            core.reply(&request, &flow, &Refusal::new(481, reason_phrase(481)));
+            return;
+        }
         match request.method {
             Method::Bye => self.on_bye(core, side, &request, &flow),
             Method::Invite => self.on_reinvite(core, side, request, flow),
@@ -43,10 +56,10 @@ impl Call {
             Method::Update => self.on_update(core, side, request, flow),
             Method::Info => self.on_info(core, side, request, flow),
             Method::Prack => self.on_prack(core, side, request, flow),
+            Method::Refer => self.on_refer(core, side, request, flow),
             Method::Ack
             | Method::Cancel
             | Method::Register
-            | Method::Refer
             | Method::Subscribe
             | Method::Notify
             | Method::Message
@@ -65,7 +78,11 @@ impl Call {
             Side::B => EndCause::CalledHungUp,
         };
         match self.state {
-            State::Established => self.end_established(core, cause, Some(side)),
+            State::Established => {
+                if !self.leave(core, side) {
+                    self.end_established(core, cause, Some(side));
+                }
+            }
             // RFC 3261 §15: a caller may send BYE on an early dialog, a callee may not.
             State::Setup if side == Side::A => self.end_setup(
                 core,

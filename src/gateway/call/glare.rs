@@ -56,6 +56,7 @@ impl Call {
         match glare.purpose {
             Purpose::Exchange => self.pass_reinvite(core, glare.side),
             Purpose::Update => self.pass_update(core),
+            Purpose::Transfer => self.join(core),
             Purpose::Refresh => {}
         }
     }
@@ -63,21 +64,35 @@ impl Call {
     /// The peer of `side` comes with an offer of its own while ours waits: the peer's goes first, and
     /// whoever made ours is told that it met another one.
     pub(super) fn give_way_to(&mut self, core: &mut Core, side: Side) {
-        if self.glare.as_ref().is_some_and(|glare| glare.side == side) {
-            self.end_glare(core, &Refusal::new(491, reason_phrase(491)));
+        let waiting = self.glare.as_ref().filter(|glare| glare.side == side);
+        match waiting.map(|glare| glare.purpose) {
+            Some(Purpose::Transfer) => self.join_later(core),
+            Some(Purpose::Exchange | Purpose::Update | Purpose::Refresh) => {
+                self.end_glare(core, &Refusal::new(491, reason_phrase(491)));
+            }
+            None => {}
         }
     }
 
-    /// A request that waits to go out again does not; whether there was one.
+    /// What a transfer wants of the remaining party does not go out again.
+    pub(super) fn end_join_glare(&mut self, core: &mut Core) {
+        let waiting = |glare: &mut Glare| glare.purpose == Purpose::Transfer;
+        if let Some(mut glare) = self.glare.take_if(waiting) {
+            core.cancel_timer(&mut glare.timer);
+        }
+    }
+
+    /// A request of a peer that waits to go out again does not; whether there was one.
     pub(super) fn end_glare(&mut self, core: &mut Core, refusal: &Refusal) -> bool {
-        let Some(mut glare) = self.glare.take() else {
+        let passed = |glare: &mut Glare| glare.purpose != Purpose::Transfer;
+        let Some(mut glare) = self.glare.take_if(passed) else {
             return false;
         };
         core.cancel_timer(&mut glare.timer);
         match glare.purpose {
             Purpose::Exchange => self.answer_failure(core, refusal),
             Purpose::Update => self.refuse_update(core, refusal),
-            Purpose::Refresh => {}
+            Purpose::Refresh | Purpose::Transfer => {}
         }
         true
     }

@@ -39,6 +39,7 @@ impl Call {
             State::Setup | State::Established if request.body().len() > BODY_BYTES_MAX => {
                 Some(Refusal::new(413, reason_phrase(413)))
             }
+            State::Established if self.has_left(side.other()) => Some(super::transfer::busy()),
             State::Setup | State::Established if self.infos.len() == INFOS_MAX => Some(Refusal {
                 retry_after: Some(1),
                 ..Refusal::new(500, "Too Many INFO At Once")
@@ -156,12 +157,11 @@ impl Call {
         finished(out)
     }
 
-    /// The call is over: whoever waits for an answer gets one.
-    pub(super) fn end_infos(&mut self, core: &mut Core) {
-        let over = Refusal::new(481, reason_phrase(481));
+    /// The call is over, or a side of it is another one: whoever waits for an answer gets one.
+    pub(super) fn end_infos(&mut self, core: &mut Core, refusal: &Refusal) {
         for info in std::mem::take(&mut self.infos) {
-            let response = core.write_refusal(&info.request, &info.flow, &over);
-            core.respond(info.server, over.status, &response);
+            let response = core.write_refusal(&info.request, &info.flow, refusal);
+            core.respond(info.server, refusal.status, &response);
         }
     }
 }

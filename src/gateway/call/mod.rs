@@ -7,10 +7,12 @@
 //! ours on each.
 //!
 //! - `setup`: from the INVITE to its final response, failover
+//! - `invitation`: the INVITE that begins a leg of ours
 //! - `exchange`: answers, ACK, retransmission of 2xx
 //! - `established`: requests within the dialogs
 //! - `reinvite`: a re-INVITE on its way to the other leg; `update`: UPDATE; `glare`: both at once
 //! - `info`: INFO, relayed
+//! - `transfer`: REFER; `target`: the third leg, in the place of the one that asked for it
 //! - `reliable`: provisional responses with 100rel, early dialogs of forks
 //! - `session_timer`: RFC 4028 on each leg
 //! - `offer_answer`: whose turn it is to describe the session on a leg
@@ -24,13 +26,16 @@ mod established;
 mod exchange;
 mod glare;
 mod info;
+mod invitation;
 mod offer_answer;
 mod redirect;
 mod reinvite;
 mod reliable;
 mod session_timer;
 mod setup;
+mod target;
 mod teardown;
+mod transfer;
 mod update;
 
 use std::net::{IpAddr, SocketAddr};
@@ -43,20 +48,20 @@ use super::Refusal;
 use super::headers::{self, Passage, Privacy, Towards};
 use super::routing::Candidate;
 use crate::config::CarrierPolicy;
+use crate::connector_id::VoiceConnectorId;
 use crate::instant::Instant;
 use crate::media::Endpoint;
 use crate::sdp::{LocalDescription, SessionDescription};
 use crate::shard::core::Core;
 use crate::shard::identifiers::{CallId, Minted};
 use crate::shard::io::{Flow, TransactionId};
-use crate::shard::snapshot::VoiceConnector;
 use crate::shard::wheel::TimerId;
 use crate::sip::dialog::Dialog;
 use crate::sip::message::{Fields, HeaderName, Method, Request, Response};
 use crate::sip::response::behind_nat;
 use crate::sip::uri::Uri;
 use crate::sip::writer::{Writer, reason_phrase};
-use crate::telemetry::{CallFacts, Direction};
+use crate::telemetry::CallFacts;
 
 /// The number of leg A in tags; attempts count from 1.
 const LEG_A: u8 = 0;
@@ -65,7 +70,6 @@ const LEG_A: u8 = 0;
 pub struct Call {
     id: CallId,
     facts: CallFacts,
-    connector: Arc<VoiceConnector>,
     privacy: Privacy,
     state: State,
     a: Leg,
@@ -84,6 +88,9 @@ pub struct Call {
     sent_update: Option<update::SentUpdate>,
     refresh: Option<session_timer::Refresh>,
     glare: Option<glare::Glare>,
+    transfer: Option<transfer::Transfer>,
+    /// The highest number that a leg was given.
+    legs: u8,
     infos: Vec<info::Info>,
     /// What the exchange's answers carry of the other leg's.
     carried: Vec<(Box<str>, Box<str>)>,
@@ -128,11 +135,29 @@ impl Side {
     }
 }
 
+/// Whom a leg is with.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Party {
+    Carrier,
+    /// A host of this connector's customer.
+    Customer(VoiceConnectorId),
+}
+
+impl Party {
+    fn towards(self) -> Towards {
+        match self {
+            Self::Carrier => Towards::Carrier,
+            Self::Customer(_) => Towards::Customer,
+        }
+    }
+}
+
 /// One end of the call.
 struct Leg {
     number: u8,
     /// The random part of our tag.
     secret: u64,
+    party: Party,
     dialog: Dialog,
     /// How the peer was reached last; its address serves where the dialog's next hop cannot be used.
     flow: Flow,
@@ -158,6 +183,8 @@ struct Leg {
     last_ack: Option<(u32, Flow, Bytes)>,
     /// A BYE is due as soon as our 2xx is acknowledged (RFC 3261 §15).
     bye_after_ack: bool,
+    /// The peer has asked for a transfer before.
+    has_referred: bool,
 }
 
 impl Leg {
@@ -175,10 +202,18 @@ impl Leg {
         writer
     }
 
-    fn new(number: u8, secret: u64, dialog: Dialog, flow: Flow, session_id: u64) -> Self {
+    /// A leg by the number and the secret of its tag.
+    fn new(
+        (number, secret): (u8, u64),
+        party: Party,
+        dialog: Dialog,
+        flow: Flow,
+        session_id: u64,
+    ) -> Self {
         Self {
             number,
             secret,
+            party,
             dialog,
             flow,
             behind_nat: false,
@@ -194,6 +229,7 @@ impl Leg {
             authorization: None,
             last_ack: None,
             bye_after_ack: false,
+            has_referred: false,
         }
     }
 
@@ -289,6 +325,19 @@ struct Attempt {
     forks: Vec<Fork>,
 }
 
+impl Attempt {
+    fn new(leg: Leg, invite: Option<TransactionId>) -> Self {
+        Self {
+            leg,
+            progress: Progress::Calling,
+            invite,
+            early: Vec::new(),
+            cancel_timer: None,
+            forks: Vec::new(),
+        }
+    }
+}
+
 /// A fork that was not taken: its tag, and the ACK of its 2xx.
 struct Fork {
     tag: Box<str>,
@@ -378,6 +427,8 @@ pub enum CallTimer {
     Provisional,
     /// A request that met another one goes out again (RFC 3261 §14.1).
     Glare,
+    /// See whether the target of a transfer can be joined with the party that remains.
+    Join,
     /// See whether media still flows.
     Media,
 }
@@ -413,20 +464,31 @@ impl Call {
     /// Dialogs that are alive, for the gauge.
     pub(crate) fn dialogs(&self) -> usize {
         match self.state {
-            State::Setup | State::Established => 1 + usize::from(!self.attempts.is_empty()),
+            State::Setup | State::Established => {
+                let target = usize::from(self.transfer.is_some());
+                1 + usize::from(!self.attempts.is_empty()) + target
+            }
             State::Ended => 0,
         }
     }
 
-    /// The side that a tag of ours names, if the tag is one of this call's current legs.
-    pub(crate) fn side_of(&self, tag: &Minted) -> Option<Side> {
-        let leg = [Some(Side::A), self.attempts.last().map(|_| Side::B)]
+    /// The number of the leg whose dialog a request belongs to: one of the current legs, with the tag of ours
+    /// that the request names, its Call-ID, and the peer's tag once that is known (RFC 3261 §12.2.2).
+    pub(crate) fn leg_of(&self, tag: &Minted, request: &Request) -> Option<u8> {
+        let current = [self.leg(Side::A), self.leg(Side::B), self.target_leg()];
+        let leg = current
             .into_iter()
-            .flatten();
-        leg.into_iter().find(|side| {
-            self.leg(*side)
-                .is_some_and(|leg| leg.number == tag.leg && leg.secret == tag.secret)
-        })
+            .flatten()
+            .find(|leg| leg.number == tag.leg && leg.secret == tag.secret)?;
+        let peer = request.from().ok().and_then(|from| from.tag());
+        let same_tag = leg.dialog.remote_tag.is_none() || leg.dialog.remote_tag.as_deref() == peer;
+        (same_tag && *leg.dialog.call_id == *request.call_id()).then_some(leg.number)
+    }
+
+    /// The side that a leg is; none for the target of a transfer.
+    fn side_of(&self, leg: u8) -> Option<Side> {
+        let is_meant = |side: &Side| self.leg(*side).is_some_and(|its| its.number == leg);
+        [Side::A, Side::B].into_iter().find(is_meant)
     }
 
     /// What a client transaction of leg `leg` came to.
@@ -496,17 +558,6 @@ impl Call {
         }
     }
 
-    /// Whether a request that names a leg's tag belongs to that leg's dialog: its Call-ID, and the
-    /// peer's tag once that is known (RFC 3261 §12.2.2).
-    pub(crate) fn is_in_dialog(&self, side: Side, request: &Request) -> bool {
-        self.leg(side).is_some_and(|leg| {
-            let tag = request.from().ok().and_then(|from| from.tag());
-            let same_tag =
-                leg.dialog.remote_tag.is_none() || leg.dialog.remote_tag.as_deref() == tag;
-            same_tag && *leg.dialog.call_id == *request.call_id()
-        })
-    }
-
     /// A timer of this call fired.
     pub(crate) fn on_timer(&mut self, core: &mut Core, timer: CallTimer) {
         match timer {
@@ -518,6 +569,7 @@ impl Call {
             CallTimer::Session(side) => self.on_session_timer(core, side),
             CallTimer::Provisional => self.on_provisional_timer(core),
             CallTimer::Glare => self.on_glare_timer(core),
+            CallTimer::Join => self.join(core),
             CallTimer::Media => self.on_media_timer(core),
         }
     }
@@ -538,21 +590,17 @@ impl Call {
 
     /// What decides over the header fields of a message that goes out on a leg.
     fn passage<'a>(&self, core: &'a Core, to: Side, listener: u8) -> Passage<'a> {
-        let towards = match (self.direction(), to) {
-            (Direction::Termination, Side::B) | (Direction::Origination, Side::A) => {
-                Towards::Carrier
-            }
-            (Direction::Termination, Side::A) | (Direction::Origination, Side::B) => {
-                Towards::Customer
-            }
+        let towards = self.leg(to).map(|leg| leg.party.towards());
+        let towards = towards.unwrap_or(Towards::Customer);
+        // The carrier whose trust matters: who is told, or who has said it.
+        let carrier = match towards {
+            Towards::Carrier => to,
+            Towards::Customer => to.other(),
         };
-        let trusts = |side| {
-            let policy = self.leg(side).and_then(|leg| leg.policy.as_ref());
-            policy.is_some_and(|policy| policy.trusted)
-        };
+        let policy = self.leg(carrier).and_then(|leg| leg.policy.as_ref());
         Passage {
             towards,
-            carrier_is_trusted: trusts(Side::A) || trusts(Side::B),
+            carrier_is_trusted: policy.is_some_and(|policy| policy.trusted),
             host: core.advertised_host(listener),
             caller: None,
             privacy: self.privacy,
@@ -597,9 +645,5 @@ impl Call {
 
     fn endpoint(&self, side: Side) -> Option<&Endpoint> {
         self.media.endpoint(side)
-    }
-
-    fn direction(&self) -> Direction {
-        self.facts.direction
     }
 }

@@ -21,6 +21,8 @@ pub(super) enum Purpose {
     Update,
     /// To refresh the session (RFC 4028).
     Refresh,
+    /// To join the leg with the target of a transfer.
+    Transfer,
 }
 
 impl Call {
@@ -112,7 +114,8 @@ impl Call {
                 exchange.from != reinvite.side && exchange.answered.is_none()
             }),
             Purpose::Update => self.update.is_some(),
-            Purpose::Refresh => self.state == State::Established,
+            Purpose::Refresh => self.state == State::Established && !self.has_left(reinvite.side),
+            Purpose::Transfer => self.transfer.is_some(),
         };
         match outcome {
             Outcome::Response(response) if response.status < 300 && is_awaited => {
@@ -206,6 +209,7 @@ impl Call {
         }
         match reinvite.purpose {
             Purpose::Refresh => self.on_refreshed(core, reinvite.side, response),
+            Purpose::Transfer => self.on_joined(core, reinvite.side, response),
             Purpose::Exchange => {
                 self.hear_fields(core, response);
                 if let Err(Unanswerable) = self.pass_success(core, response) {
@@ -228,6 +232,7 @@ impl Call {
             Purpose::Exchange => self.pass_reinvite(core, side),
             Purpose::Update => self.pass_update(core),
             Purpose::Refresh => self.on_session_timer(core, side),
+            Purpose::Transfer => self.join(core),
         }
     }
 
@@ -236,6 +241,7 @@ impl Call {
         match purpose {
             Purpose::Exchange => self.answer_failure(core, refusal),
             Purpose::Update => self.refuse_update(core, refusal),
+            Purpose::Transfer => self.fail_transfer(core, refusal),
             Purpose::Refresh => {}
         }
     }

@@ -241,7 +241,8 @@ impl Call {
             || self.reinvite.is_some()
             || self.update.is_some()
             || self.refresh.is_some()
-            || self.glare.is_some();
+            || self.glare.is_some()
+            || self.is_joined_soon();
         let Some(leg) = self.leg(side) else {
             return false;
         };
@@ -255,6 +256,11 @@ impl Call {
             return false;
         };
         self.send_reinvite_with(core, side, Some(said), Purpose::Refresh)
+    }
+
+    /// Nobody waits for what comes of a refresh on this leg any more.
+    pub(super) fn forget_refresh(&mut self, side: Side) {
+        self.refresh.take_if(|refresh| refresh.side == side);
     }
 
     fn send_refresh(&mut self, core: &mut Core, side: Side) -> bool {

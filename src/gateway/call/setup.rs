@@ -8,10 +8,11 @@ use super::offer_answer::{Event as OfferEvent, State as Negotiation};
 use super::reliable::{Arrival, Provisionals};
 use super::teardown::reasons_in;
 use super::{
-    Attempt, Call, CallTimer, Exchange, LEG_A, Leg, Outcome, Progress, Side, State, session_timer,
+    Attempt, Call, CallTimer, Exchange, LEG_A, Leg, Outcome, Party, Progress, Side, State,
+    session_timer,
 };
 use crate::config::Transport;
-use crate::gateway::headers::{self, Passage, Privacy};
+use crate::gateway::headers::Privacy;
 use crate::gateway::routing::Candidate;
 use crate::gateway::{Admission, Refusal};
 use crate::shard::core::{Core, finished, message_buffer, response_flow};
@@ -19,14 +20,11 @@ use crate::shard::identifiers::{CallId, Minted};
 use crate::shard::io::Flow;
 use crate::shard::transactions::User;
 use crate::sip::dialog::Dialog;
-use crate::sip::header::{OPTION_100REL, OPTION_TIMER};
-use crate::sip::message::{HeaderName, Method, Request, Response};
+use crate::sip::message::{Method, Request, Response};
 use crate::sip::uri::{Scheme, Uri};
-use crate::sip::writer::{Writer, reason_phrase};
+use crate::sip::writer::reason_phrase;
 use crate::telemetry::{CallFacts, Direction, EndCause, Event};
 
-/// Bytes of a display name that is passed on; a longer one stays behind.
-const DISPLAY_NAME_BYTES_MAX: usize = 128;
 /// Bytes of a peer's reason phrase that are passed on at most.
 const REASON_BYTES_MAX: usize = 120;
 
@@ -68,7 +66,12 @@ impl Call {
             caller: admission.caller,
             called: admission.called,
         };
-        let mut a = Leg::new(LEG_A, secret, dialog, flow, core.random.next_u64());
+        let party = match admission.direction {
+            Direction::Termination => Party::Customer(admission.connector.id),
+            Direction::Origination => Party::Carrier,
+        };
+        let session_id = core.random.next_u64();
+        let mut a = Leg::new((LEG_A, secret), party, dialog, flow, session_id);
         a.hear_request(&request, flow);
         if offer.is_some() {
             a.negotiation.note(OfferEvent::ReceiveOffer);
@@ -84,7 +87,6 @@ impl Call {
         Ok(Self {
             id,
             facts,
-            connector: admission.connector,
             privacy,
             state: State::Setup,
             a,
@@ -106,6 +108,8 @@ impl Call {
             sent_update: None,
             refresh: None,
             glare: None,
+            transfer: None,
+            legs: LEG_A,
             infos: Vec::new(),
             carried: Vec::new(),
             reasons: Vec::new(),
@@ -152,29 +156,18 @@ impl Call {
     }
 
     fn try_place(&mut self, core: &mut Core, candidate: &Candidate) -> Result<(), Refusal> {
-        let transport = candidate.target.transport;
-        let listener = core
-            .listener_for(transport, candidate.address)
-            .ok_or_else(|| {
-                Refusal::new(
-                    503,
-                    "No Listener For The Route's Transport And Address Family",
-                )
-            })?;
-        let flow = Flow {
-            transport,
-            listener,
-            remote: candidate.address,
-            connection: None,
-            tls: candidate.target.tls,
-        };
+        let flow = flow_to(core, candidate)?;
         self.media
             .allocate(core, Side::B, candidate.address.is_ipv6())?;
         let ticket = core
             .ticket()
             .ok_or_else(|| Refusal::unavailable("Too Many Transactions", 5))?;
-        let mut leg = self.new_leg(core, candidate, flow);
-        let invite = self.write_invite(core, &mut leg, &flow, &ticket.branch);
+        let number = self.next_leg();
+        let Some(invitation) = self.invitation(None) else {
+            return Err(Refusal::new(500, reason_phrase(500)));
+        };
+        let mut leg = self.new_leg(core, number, candidate, flow, &invitation);
+        let invite = self.write_invite(core, &mut leg, &flow, &ticket.branch, &invitation);
         if let Some(stream) = over_a_stream(core, candidate, invite.len()) {
             // Should the stream not come up, UDP is tried all the same.
             let again = Candidate {
@@ -189,15 +182,7 @@ impl Call {
             return self.try_place(core, &stream);
         }
         let user = User::Leg(self.id, leg.number);
-        let attempt = Attempt {
-            leg,
-            progress: Progress::Calling,
-            invite: Some(ticket.id),
-            early: Vec::new(),
-            cancel_timer: None,
-            forks: Vec::new(),
-        };
-        self.attempts.push(attempt);
+        self.attempts.push(Attempt::new(leg, Some(ticket.id)));
         self.tried.push(candidate.address);
         core.send_request(&ticket, Method::Invite, flow, invite, user);
         let timers = core.settings.timers;
@@ -207,142 +192,15 @@ impl Call {
         Ok(())
     }
 
-    fn new_leg(&self, core: &mut Core, candidate: &Candidate, flow: Flow) -> Leg {
-        let number = LEG_A + 1 + u8::try_from(self.attempts.len()).unwrap_or(u8::MAX - 1);
-        let secret = core.random.next_u64();
-        let tag = Minted {
-            shard: core.settings.shard,
-            slot: self.id.slot,
-            leg: number,
-            secret,
-        }
-        .tag();
-        let CallFacts { caller, called, .. } = &self.facts;
-        let host = core.advertised_host(flow.listener);
-        let local = match self.hides_caller() {
-            // RFC 3323 §4.1.1.3
-            true => format!("\"Anonymous\" <sip:anonymous@anonymous.invalid>;tag={tag}"),
-            false => format!("{}<sip:{caller}@{host}>;tag={tag}", self.display_name()),
-        };
-        let target = &candidate.target;
-        let parameter = match flow.transport {
-            Transport::Udp => String::new(),
-            Transport::Tcp | Transport::Tls => format!(";transport={}", flow.transport),
-        };
-        let (host, port) = (&target.host, target.port);
-        let request_uri = match self.a.is_sips {
-            true => format!("sips:{called}@{host}:{port}"),
-            false => format!("sip:{called}@{host}:{port}{parameter}"),
-        };
-        let remote = format!("<sip:{called}@{}>", target.host);
-        let call_id = format!(
-            "{:016x}{:016x}",
-            core.random.next_u64(),
-            core.random.next_u64()
-        );
-        let dialog = Dialog::to_begin(call_id, local, remote, request_uri);
-        let mut leg = Leg::new(number, secret, dialog, flow, core.random.next_u64());
-        leg.policy = candidate.policy.clone();
-        leg.is_sips = self.a.is_sips;
-        leg
-    }
-
-    /// Whether From may not say who calls: a customer's Privacy: id would be in vain if it did.
-    fn hides_caller(&self) -> bool {
-        self.privacy.user || (self.privacy.id && self.direction() == Direction::Termination)
-    }
-
-    /// [`Self::passage`] for the first INVITE on a leg that is not the call's yet.
-    fn passage_of_invite<'a>(&self, core: &'a Core, leg: &Leg, listener: u8) -> Passage<'a> {
-        let policy = match self.direction() {
-            Direction::Termination => &leg.policy,
-            Direction::Origination => &self.a.policy,
-        };
-        Passage {
-            carrier_is_trusted: policy.as_ref().is_some_and(|policy| policy.trusted),
-            caller: self.facts.caller.parse().ok(),
-            ..self.passage(core, Side::B, listener)
-        }
-    }
-
-    /// The caller's display name with a space behind it, as it was written, or nothing.
-    fn display_name(&self) -> String {
-        let from = self
-            .exchange
-            .as_ref()
-            .and_then(|exchange| exchange.request.from().ok());
-        let display = from
-            .and_then(|from| from.display)
-            .map(str::trim)
-            .filter(|display| (1..=DISPLAY_NAME_BYTES_MAX).contains(&display.len()));
-        display
-            .map(|display| format!("{display} "))
-            .unwrap_or_default()
-    }
-
-    fn write_invite(&self, core: &mut Core, leg: &mut Leg, flow: &Flow, branch: &str) -> Bytes {
-        let Some(exchange) = &self.exchange else {
-            return Bytes::new();
-        };
-        let mut out = message_buffer();
-        let sent_by = core.advertised(flow.listener);
-        let mut writer =
-            Writer::request(&mut out, Method::Invite.as_str(), &leg.dialog.remote_target);
-        writer.field(
-            HeaderName::Via,
-            &[
-                "SIP/2.0/",
-                flow.transport.via_token(),
-                " ",
-                sent_by,
-                ";branch=",
-                branch,
-                ";rport",
-            ],
-        );
-        let hops = exchange.request.max_forwards().ok().flatten().unwrap_or(70);
-        writer.number(HeaderName::MaxForwards, u64::from(hops.saturating_sub(1)));
-        writer
-            .field(HeaderName::From, &[&leg.dialog.local])
-            .field(HeaderName::To, &[&leg.dialog.remote]);
-        writer
-            .field(HeaderName::CallId, &[&leg.dialog.call_id])
-            .field(
-                HeaderName::CSeq,
-                &[&leg.dialog.local_cseq.to_string(), " INVITE"],
-            );
-        core.write_capabilities(&mut writer, flow, leg.is_sips);
-        // An offer in a reliable response would want an answer that only leg A's ACK brings.
-        match exchange.offer.is_some() {
-            true => writer.field(HeaderName::Supported, &[OPTION_100REL, ", ", OPTION_TIMER]),
-            false => writer.field(HeaderName::Supported, &[OPTION_TIMER]),
-        };
-        leg.write_session_request(&mut writer, &core.settings.timers);
-        match self.direction() {
-            Direction::Origination => {
-                writer.raw_field("X-VoiceConnector-ID", self.connector.id.as_str())
-            }
-            Direction::Termination => &mut writer,
-        };
-        let passage = self.passage_of_invite(core, leg, flow.listener);
-        headers::carry(&exchange.request, &passage, &mut writer);
-        leg.write_credentials(core, &mut writer, Method::Invite);
-        match (&exchange.offer, self.endpoint(Side::B)) {
-            (Some(offer), Some(endpoint)) => {
-                let body = leg.local.offer(offer, endpoint.advertise);
-                leg.negotiation.note(OfferEvent::SendOffer);
-                writer.body("application/sdp", &body);
-            }
-            (Some(_) | None, _) => writer.end(),
-        }
-        finished(out)
-    }
-
     /// A response, or its absence, for one of the attempts.
     pub(super) fn on_attempt_outcome(&mut self, core: &mut Core, leg: u8, outcome: Outcome<'_>) {
         let wanted = self.is_current(leg) && self.state == State::Setup;
         let progress = self.attempt_mut(leg).map(|attempt| attempt.progress);
         let abandoned = matches!(progress, Some(Progress::Abandoned | Progress::Cancelled));
+        if !abandoned && self.is_target(leg) {
+            self.on_target_outcome(core, leg, outcome);
+            return;
+        }
         if abandoned || !wanted {
             self.on_unwanted_outcome(core, leg, outcome);
             return;
@@ -395,7 +253,9 @@ impl Call {
 
     /// RFC 3261 §22.2: the same INVITE with credentials.
     fn answer_challenge(&mut self, core: &mut Core, response: &Response) -> bool {
-        self.may_authenticate(Side::B, response) && self.send_invite_again(core)
+        let leg = self.attempts.last().map(|attempt| attempt.leg.number);
+        self.may_authenticate(Side::B, response)
+            && leg.is_some_and(|leg| self.send_invite_again(core, leg))
     }
 
     fn on_provisional(&mut self, core: &mut Core, leg: u8, response: &Response) {
@@ -475,28 +335,39 @@ impl Call {
     /// RFC 4028 §7.3: the same INVITE with the Session-Expires that the peer takes.
     fn ask_for_longer_session(&mut self, core: &mut Core, response: &Response) -> bool {
         let attempt = self.attempts.last_mut();
-        attempt.is_some_and(|attempt| attempt.leg.hear_min_se(response))
-            && self.send_invite_again(core)
+        let leg = attempt.and_then(|attempt| {
+            let is_more = attempt.leg.hear_min_se(response);
+            is_more.then_some(attempt.leg.number)
+        });
+        leg.is_some_and(|leg| self.send_invite_again(core, leg))
     }
 
-    /// Sends the current attempt's INVITE once more, after a failure response that tells what to change;
-    /// false where that cannot be.
-    fn send_invite_again(&mut self, core: &mut Core) -> bool {
+    /// Sends an attempt's INVITE once more, after a failure response that tells what to change; false where
+    /// that cannot be.
+    pub(super) fn send_invite_again(&mut self, core: &mut Core, leg: u8) -> bool {
         let Some(ticket) = core.ticket() else {
             return false;
         };
-        let is_early = |attempt: &Attempt| attempt.leg.dialog.remote_tag.is_some();
-        let Some(mut attempt) = self.attempts.pop_if(|attempt| !is_early(attempt)) else {
+        let is_meant = |attempt: &Attempt| {
+            attempt.leg.number == leg && attempt.leg.dialog.remote_tag.is_none()
+        };
+        let Some(place) = self.attempts.iter().position(is_meant) else {
             return false;
         };
+        let mut attempt = self.attempts.remove(place);
         let flow = attempt.leg.flow;
         attempt.leg.dialog.local_cseq += 1;
         attempt.leg.negotiation.note(OfferEvent::Reject);
-        let invite = self.write_invite(core, &mut attempt.leg, &flow, &ticket.branch);
-        let user = User::Leg(self.id, attempt.leg.number);
-        attempt.invite = Some(ticket.id);
-        attempt.progress = Progress::Calling;
-        self.attempts.push(attempt);
+        let invite = self.invitation(Some(leg)).map(|invitation| {
+            self.write_invite(core, &mut attempt.leg, &flow, &ticket.branch, &invitation)
+        });
+        let user = User::Leg(self.id, leg);
+        if invite.is_some() {
+            attempt.invite = Some(ticket.id);
+            attempt.progress = Progress::Calling;
+        }
+        self.attempts.insert(place, attempt);
+        let Some(invite) = invite else { return false };
         core.send_request(&ticket, Method::Invite, flow, invite, user);
         true
     }
@@ -547,17 +418,24 @@ impl Call {
 
     pub(super) fn on_route_timer(&mut self, core: &mut Core) {
         self.route_timer = None;
-        if self.state == State::Setup {
-            self.note_failure(Refusal::new(408, reason_phrase(408)));
-            self.abandon_current(core);
-            self.try_next_place(core);
+        match self.state {
+            State::Setup => {
+                self.note_failure(Refusal::new(408, reason_phrase(408)));
+                self.abandon_current(core);
+                self.try_next_place(core);
+            }
+            State::Established => self.on_target_silent(core),
+            State::Ended => {}
         }
     }
 
     pub(super) fn on_ring_timer(&mut self, core: &mut Core) {
         self.ring_timer = None;
-        if self.state == State::Setup {
-            self.fail(core, &Refusal::new(408, reason_phrase(408)));
+        let timeout = Refusal::new(408, reason_phrase(408));
+        match self.state {
+            State::Setup => self.fail(core, &timeout),
+            State::Established => self.fail_transfer(core, &timeout),
+            State::Ended => {}
         }
     }
 
@@ -567,6 +445,26 @@ impl Call {
     }
 }
 
+/// How a request reaches a place.
+pub(super) fn flow_to(core: &Core, candidate: &Candidate) -> Result<Flow, Refusal> {
+    let transport = candidate.target.transport;
+    let listener = core
+        .listener_for(transport, candidate.address)
+        .ok_or_else(|| {
+            Refusal::new(
+                503,
+                "No Listener For The Route's Transport And Address Family",
+            )
+        })?;
+    Ok(Flow {
+        transport,
+        listener,
+        remote: candidate.address,
+        connection: None,
+        tls: candidate.target.tls,
+    })
+}
+
 /// Whether a request is for a `sips:` URI.
 fn is_sips(request: &Request) -> bool {
     Uri::parse(request.uri()).is_ok_and(|uri| uri.scheme == Scheme::Sips)
@@ -574,7 +472,7 @@ fn is_sips(request: &Request) -> bool {
 
 /// The same place over TCP, for a request that is too large for UDP (RFC 3261 §18.1.1: within 200 bytes of the
 /// path's MTU), where we can speak TCP with it.
-fn over_a_stream(core: &Core, candidate: &Candidate, bytes: usize) -> Option<Candidate> {
+pub(super) fn over_a_stream(core: &Core, candidate: &Candidate, bytes: usize) -> Option<Candidate> {
     let mtu = core.settings.udp_mtu;
     let is_too_large = mtu > 0 && bytes + 200 > mtu;
     let is_udp = candidate.target.transport == Transport::Udp && !candidate.udp_at_any_size;
@@ -588,13 +486,13 @@ fn over_a_stream(core: &Core, candidate: &Candidate, bytes: usize) -> Option<Can
 }
 
 /// The failures after which the next place is tried.
-fn is_retried_elsewhere(status: u16) -> bool {
+pub(super) fn is_retried_elsewhere(status: u16) -> bool {
     matches!(status, 408 | 430 | 480 | 500 | 502 | 503 | 504)
 }
 
 /// A failure as leg A hears it. A challenge or a redirection is between the gateway and leg B; a 503
 /// would say that the gateway itself is out of service (RFC 3261 §16.7 step 6).
-fn for_caller(failure: Refusal) -> Refusal {
+pub(super) fn for_caller(failure: Refusal) -> Refusal {
     match failure.status {
         300..400 => Refusal::new(480, reason_phrase(480)),
         401 | 407 => Refusal::new(502, reason_phrase(502)),
@@ -612,7 +510,7 @@ fn tells_when(status: u16) -> bool {
 }
 
 /// A peer's reason phrase within bounds, ours where it has none.
-fn passed_reason(status: u16, reason: &str) -> String {
+pub(super) fn passed_reason(status: u16, reason: &str) -> String {
     let mut end = reason.len().min(REASON_BYTES_MAX);
     while !reason.is_char_boundary(end) {
         end -= 1;

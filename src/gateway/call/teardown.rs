@@ -73,9 +73,10 @@ impl Call {
             return;
         }
         self.reasons.extend(reason_of(cause).map(Into::into));
+        let left = self.end_transfer(core);
         self.drop_exchange(core, gone);
         for side in [Side::A, Side::B] {
-            if gone != Some(side) {
+            if gone != Some(side) && left != Some(side) {
                 self.send_bye(core, side);
             }
         }
@@ -84,7 +85,7 @@ impl Call {
 
     /// Settles the exchange that is under way when the call ends. One whose 2xx was not acknowledged
     /// stays where its leg still has to be sent a BYE: that waits for the ACK (RFC 3261 §15).
-    fn drop_exchange(&mut self, core: &mut Core, gone: Option<Side>) {
+    pub(super) fn drop_exchange(&mut self, core: &mut Core, gone: Option<Side>) {
         let Some(exchange) = &mut self.exchange else {
             return;
         };
@@ -110,7 +111,7 @@ impl Call {
         let over = Refusal::new(481, reason_phrase(481));
         self.end_glare(core, &over);
         self.refuse_update(core, &over);
-        self.end_infos(core);
+        self.end_infos(core, &over);
         self.end_provisionals(core);
         for side in [Side::A, Side::B] {
             self.stop_session_timer(core, side);
@@ -165,7 +166,7 @@ impl Call {
         }
     }
 
-    fn abandon(&mut self, core: &mut Core, leg: u8) {
+    pub(super) fn abandon(&mut self, core: &mut Core, leg: u8) {
         let Some(attempt) = self.attempt_mut(leg) else {
             return;
         };
@@ -269,7 +270,7 @@ impl Call {
     }
 }
 
-fn send_bye_on(core: &mut Core, leg: &mut super::Leg, reasons: &[Box<str>]) {
+pub(super) fn send_bye_on(core: &mut Core, leg: &mut super::Leg, reasons: &[Box<str>]) {
     // A full table costs the peer its BYE: it finds out by its own means.
     let Some(ticket) = core.ticket() else { return };
     let flow = leg.request_flow(core);

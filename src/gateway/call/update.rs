@@ -99,6 +99,9 @@ impl Call {
 
     /// Why no offer may come from this side now: one is under way, on this leg or on the other.
     pub(super) fn offer_collision(&self, side: Side) -> Option<Refusal> {
+        if self.holds_offers(side) {
+            return Some(Fault::Ours.refusal());
+        }
         let own = self.leg(side)?.negotiation;
         if let Err(fault) = own.step(Event::ReceiveOffer) {
             return Some(fault.refusal());

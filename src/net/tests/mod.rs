@@ -352,6 +352,8 @@ fn config(shards: u8) -> Config {
             listeners: vec![listener(Transport::Udp), listener(Transport::Tcp)],
             timers: SipTimers::default(),
             udp_mtu: 0,
+            transfers: false,
+            registers: false,
             tls: SipTls::default(),
         },
         media: Media {

@@ -90,6 +90,12 @@ impl Agent {
             }
             Act::Reinvite(session) => self.reinvite(index, *session, hands),
             Act::Update(session) => self.update(index, *session, hands),
+            Act::Refer(number) => {
+                if self.calls[index].state == State::Talking {
+                    let fields = [("Refer-To", format!("<tel:{number}>"))];
+                    self.send_refer(index, &fields, hands);
+                }
+            }
         }
     }
 
@@ -250,6 +256,21 @@ impl Agent {
         self.send_until_answered(index, What::Request(Method::Info, cseq), bytes, hands);
     }
 
+    /// A REFER with these header fields, again until it is answered.
+    pub(crate) fn send_refer(
+        &mut self,
+        index: usize,
+        fields: &[(&str, String)],
+        hands: &mut Hands<'_>,
+    ) {
+        let branch = self.branch_for(index, hands);
+        self.calls[index].cseq += 1;
+        let call = &self.calls[index];
+        let cseq = call.cseq;
+        let bytes = wire::request(self, call, "REFER", cseq, &branch, fields, None);
+        self.send_until_answered(index, What::Request(Method::Refer, cseq), bytes, hands);
+    }
+
     fn write_in_dialog(&mut self, index: usize, method: &str, hands: &mut Hands<'_>) -> Bytes {
         let branch = self.branch_for(index, hands);
         self.calls[index].cseq += 1;
@@ -362,7 +383,12 @@ impl Agent {
             Act::Reliable(status) => (*status, *status == 183),
             Act::BareOk => (200, false),
             Act::ForkedOk => (200, true),
-            Act::Cancel | Act::Bye | Act::Leave | Act::Reinvite(_) | Act::Update(_) => return,
+            Act::Cancel
+            | Act::Bye
+            | Act::Leave
+            | Act::Reinvite(_)
+            | Act::Update(_)
+            | Act::Refer(_) => return,
         };
         let tag = match forked {
             true => self.mint("t", hands.rng),
@@ -483,11 +509,22 @@ impl Agent {
     }
 }
 
-/// The credentials for a challenge.
+/// The credentials for a challenge of an INVITE.
 pub(crate) fn answer_to(
     challenge: &Challenge<'_>,
     username: &str,
     password: &str,
+    uri: &str,
+    nc: u32,
+) -> String {
+    answer_for("INVITE", challenge, (username, password), uri, nc)
+}
+
+/// The credentials for a challenge of any request.
+pub(crate) fn answer_for(
+    method: &str,
+    challenge: &Challenge<'_>,
+    (username, password): (&str, &str),
     uri: &str,
     nc: u32,
 ) -> String {
@@ -497,7 +534,7 @@ pub(crate) fn answer_to(
         username,
         ha1: &ha1,
     };
-    digest::answer(challenge, account, "INVITE", uri, "0a4f113b", nc)
+    digest::answer(challenge, account, method, uri, "0a4f113b", nc)
 }
 
 pub(super) fn tag_of(value: &str) -> String {

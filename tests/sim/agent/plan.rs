@@ -35,6 +35,8 @@ pub(crate) enum Act {
     Reinvite(Session),
     /// UPDATE; without an offer where the session is [`Session::Late`].
     Update(Session),
+    /// REFER to a number.
+    Refer(&'static str),
 }
 
 /// What a re-INVITE says.

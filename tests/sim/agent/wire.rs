@@ -35,7 +35,7 @@ pub(crate) fn request(
         .field(HeaderName::To, &[&call.remote])
         .field(HeaderName::CallId, &[&call.id])
         .field(HeaderName::CSeq, &[&cseq.to_string(), " ", method]);
-    if matches!(method, "INVITE" | "UPDATE") {
+    if matches!(method, "INVITE" | "UPDATE" | "REFER") {
         writer.field(HeaderName::Contact, &[&agent.contact()]);
         write_allow(&mut writer, &call.plan);
         if method == "INVITE" && call.plan.record_route && call.remote_tag.is_none() {

@@ -1,0 +1,242 @@
+//! The INVITE that begins a leg of ours: for the INVITE of leg A, or for a REFER.
+
+use bytes::Bytes;
+
+use super::offer_answer::Event;
+use super::{Call, Leg, Party, Side};
+use crate::config::{CarrierPolicy, Transport};
+use crate::gateway::headers::{self, Passage, Privacy, Towards};
+use crate::gateway::routing::Candidate;
+use crate::media::Endpoint;
+use crate::sdp::SessionDescription;
+use crate::shard::core::{Core, finished, message_buffer};
+use crate::shard::identifiers::Minted;
+use crate::shard::io::Flow;
+use crate::sip::dialog::Dialog;
+use crate::sip::header::{OPTION_100REL, OPTION_TIMER};
+use crate::sip::message::{HeaderName, Method, Request};
+use crate::sip::writer::Writer;
+use crate::telemetry::Direction;
+
+/// Bytes of a display name that is passed on; a longer one stays behind.
+const DISPLAY_NAME_BYTES_MAX: usize = 128;
+
+/// Whom an INVITE of ours is for, and what it says.
+pub(super) struct Invitation<'a> {
+    /// The peer's request that asks for it; some of its fields go along.
+    pub(super) request: &'a Request,
+    pub(super) caller: &'a str,
+    pub(super) called: &'a str,
+    pub(super) party: Party,
+    /// Where the request came from a carrier: how that is dealt with.
+    pub(super) source: Option<&'a CarrierPolicy>,
+    pub(super) privacy: Privacy,
+    pub(super) is_sips: bool,
+    pub(super) session: Session<'a>,
+    pub(super) endpoint: Option<&'a Endpoint>,
+}
+
+/// What an INVITE of ours says of the session.
+#[derive(Clone, Copy)]
+pub(super) enum Session<'a> {
+    /// Nothing: its 2xx brings an offer.
+    Asked,
+    /// The other side's offer.
+    Offered(&'a SessionDescription),
+    /// What the other side once said, as an offer of media both ways.
+    Renewed(&'a SessionDescription),
+}
+
+impl Invitation<'_> {
+    /// Whether From may not say who calls: a customer's Privacy: id would be in vain if it did.
+    fn hides_caller(&self) -> bool {
+        self.privacy.user || (self.privacy.id && self.party == Party::Carrier)
+    }
+
+    /// The caller's display name with a space behind it, as it was written, or nothing.
+    fn display_name(&self) -> String {
+        let display = self.request.from().ok().and_then(|from| from.display);
+        let display = display
+            .map(str::trim)
+            .filter(|display| (1..=DISPLAY_NAME_BYTES_MAX).contains(&display.len()));
+        display
+            .map(|display| format!("{display} "))
+            .unwrap_or_default()
+    }
+
+    fn passage<'a>(&self, core: &'a Core, leg: &Leg, listener: u8) -> Passage<'a> {
+        let towards = self.party.towards();
+        let carrier = match towards {
+            Towards::Carrier => leg.policy.as_deref(),
+            Towards::Customer => self.source,
+        };
+        Passage {
+            towards,
+            carrier_is_trusted: carrier.is_some_and(|policy| policy.trusted),
+            host: core.advertised_host(listener),
+            caller: self.caller.parse().ok(),
+            privacy: self.privacy,
+        }
+    }
+}
+
+impl Call {
+    /// The INVITE of this leg, `None` for that of a leg B that is to be.
+    pub(super) fn invitation(&self, leg: Option<u8>) -> Option<Invitation<'_>> {
+        if let Some(leg) = leg
+            && self.is_target(leg)
+        {
+            return self.invitation_of_target();
+        }
+        let exchange = self.exchange.as_ref()?;
+        let party = match self.facts.direction {
+            Direction::Termination => Party::Carrier,
+            Direction::Origination => Party::Customer(self.facts.connector),
+        };
+        Some(Invitation {
+            request: &exchange.request,
+            caller: &self.facts.caller,
+            called: &self.facts.called,
+            party,
+            source: self.a.policy.as_deref(),
+            privacy: self.privacy,
+            is_sips: self.a.is_sips,
+            session: match &exchange.offer {
+                Some(offer) => Session::Offered(offer),
+                None => Session::Asked,
+            },
+            endpoint: self.endpoint(Side::B),
+        })
+    }
+
+    /// The number of a leg that is to be.
+    pub(super) fn next_leg(&mut self) -> u8 {
+        self.legs = self.legs.saturating_add(1);
+        self.legs
+    }
+
+    pub(super) fn new_leg(
+        &self,
+        core: &mut Core,
+        number: u8,
+        candidate: &Candidate,
+        flow: Flow,
+        invitation: &Invitation<'_>,
+    ) -> Leg {
+        let secret = core.random.next_u64();
+        let tag = Minted {
+            shard: core.settings.shard,
+            slot: self.id.slot,
+            leg: number,
+            secret,
+        }
+        .tag();
+        let Invitation { caller, called, .. } = invitation;
+        let host = core.advertised_host(flow.listener);
+        let local = match invitation.hides_caller() {
+            // RFC 3323 §4.1.1.3
+            true => format!("\"Anonymous\" <sip:anonymous@anonymous.invalid>;tag={tag}"),
+            false => format!(
+                "{}<sip:{caller}@{host}>;tag={tag}",
+                invitation.display_name()
+            ),
+        };
+        let target = &candidate.target;
+        let parameter = match flow.transport {
+            Transport::Udp => String::new(),
+            Transport::Tcp | Transport::Tls => format!(";transport={}", flow.transport),
+        };
+        let (host, port) = (&target.host, target.port);
+        let request_uri = match invitation.is_sips {
+            true => format!("sips:{called}@{host}:{port}"),
+            false => format!("sip:{called}@{host}:{port}{parameter}"),
+        };
+        let remote = format!("<sip:{called}@{}>", target.host);
+        let call_id = format!(
+            "{:016x}{:016x}",
+            core.random.next_u64(),
+            core.random.next_u64()
+        );
+        let dialog = Dialog::to_begin(call_id, local, remote, request_uri);
+        let session_id = core.random.next_u64();
+        let mut leg = Leg::new((number, secret), invitation.party, dialog, flow, session_id);
+        leg.policy = candidate.policy.clone();
+        leg.is_sips = invitation.is_sips;
+        leg
+    }
+
+    pub(super) fn write_invite(
+        &self,
+        core: &mut Core,
+        leg: &mut Leg,
+        flow: &Flow,
+        branch: &str,
+        invitation: &Invitation<'_>,
+    ) -> Bytes {
+        let mut out = message_buffer();
+        let sent_by = core.advertised(flow.listener);
+        let mut writer =
+            Writer::request(&mut out, Method::Invite.as_str(), &leg.dialog.remote_target);
+        writer.field(
+            HeaderName::Via,
+            &[
+                "SIP/2.0/",
+                flow.transport.via_token(),
+                " ",
+                sent_by,
+                ";branch=",
+                branch,
+                ";rport",
+            ],
+        );
+        let hops = invitation.request.max_forwards().ok().flatten();
+        let hops = hops.unwrap_or(70).saturating_sub(1);
+        writer.number(HeaderName::MaxForwards, u64::from(hops));
+        writer
+            .field(HeaderName::From, &[&leg.dialog.local])
+            .field(HeaderName::To, &[&leg.dialog.remote]);
+        writer
+            .field(HeaderName::CallId, &[&leg.dialog.call_id])
+            .field(
+                HeaderName::CSeq,
+                &[&leg.dialog.local_cseq.to_string(), " INVITE"],
+            );
+        core.write_capabilities(&mut writer, flow, leg.is_sips);
+        // An offer in a reliable response would want an answer that only leg A's ACK brings, and what the
+        // target of a transfer says before it answers is not heard.
+        match invitation.session {
+            Session::Offered(_) => {
+                writer.field(HeaderName::Supported, &[OPTION_100REL, ", ", OPTION_TIMER])
+            }
+            Session::Asked | Session::Renewed(_) => {
+                writer.field(HeaderName::Supported, &[OPTION_TIMER])
+            }
+        };
+        leg.write_session_request(&mut writer, &core.settings.timers);
+        match invitation.party {
+            Party::Customer(connector) => {
+                writer.raw_field("X-VoiceConnector-ID", connector.as_str())
+            }
+            Party::Carrier => &mut writer,
+        };
+        let passage = invitation.passage(core, leg, flow.listener);
+        headers::carry(invitation.request, &passage, &mut writer);
+        leg.write_credentials(core, &mut writer, Method::Invite);
+        let ours = invitation.endpoint.map(|endpoint| endpoint.advertise);
+        let body = match (invitation.session, ours) {
+            (Session::Offered(offer), Some(ours)) => Some(leg.local.offer(offer, ours)),
+            (Session::Renewed(session), Some(ours)) => {
+                Some(leg.local.offer_both_ways(session, ours))
+            }
+            (Session::Asked, _) | (Session::Offered(_) | Session::Renewed(_), None) => None,
+        };
+        match body {
+            Some(body) => {
+                leg.negotiation.note(Event::SendOffer);
+                writer.body("application/sdp", &body);
+            }
+            None => writer.end(),
+        }
+        finished(out)
+    }
+}
