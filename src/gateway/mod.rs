@@ -97,9 +97,7 @@ impl Admission {
     pub fn for_scheme(mut self, scheme: Scheme) -> Result<Self, Refusal> {
         let candidates = &mut self.candidates;
         match scheme {
-            Scheme::Sips => {
-                candidates.retain(|candidate| candidate.target.transport == Transport::Tls)
-            }
+            Scheme::Sips => candidates.retain(|candidate| candidate.transport == Transport::Tls),
             Scheme::Sip | Scheme::Tel | Scheme::Other => {}
         }
         match candidates.is_empty() {

@@ -15,9 +15,10 @@ use super::resting::Resting;
 use super::snapshot::{Snapshot, VoiceConnector};
 use super::transactions::{Surroundings, Transactions, User};
 use super::wheel::{TimerId, Wheel};
-use crate::config::{Carrier, Config, Limits, SipListener, SipTimers, Transport};
+use crate::config::{Carrier, Config, Host, Limits, SipListener, SipTimers, Target, Transport};
 use crate::gateway::call::CallTimer;
 use crate::gateway::limiter::CallLimiter;
+use crate::gateway::routing::places_of;
 use crate::gateway::{Admission, Refusal, origination, termination};
 use crate::instant::Instant;
 use crate::media::Media;
@@ -102,6 +103,8 @@ pub(crate) struct Core {
     pub(crate) nonces: Nonces,
     pub(crate) limiter: Arc<dyn CallLimiter>,
     pub(crate) resting: Resting,
+    /// Calls that wait for host names to be located.
+    pub(crate) locating: Vec<CallId>,
     /// Host parts of Contact and Via for each listener.
     advertised: Vec<String>,
 }
@@ -137,6 +140,7 @@ impl Core {
             nonces,
             limiter,
             resting: Resting::default(),
+            locating: Vec::new(),
             advertised,
             settings,
         }
@@ -157,6 +161,20 @@ impl Core {
 
     pub(crate) fn event(&mut self, event: Event) {
         self.outputs.push_back(Output::Event(event));
+    }
+
+    /// Where a target is, in the order to be tried now; `None` where its name has not been located yet: that is
+    /// asked for then, and a later snapshot tells.
+    pub(crate) fn places(&mut self, target: &Target) -> Option<Vec<(Transport, SocketAddr)>> {
+        let places = places_of(target, &self.snapshot, &mut self.random);
+        if let (None, Host::Name(name)) = (&places, &target.host) {
+            self.event(Event::LocationWanted {
+                name: name.as_str().into(),
+                port: target.port,
+                transport: target.transport,
+            });
+        }
+        places
     }
 
     pub(crate) fn start_call_timer(

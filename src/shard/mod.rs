@@ -153,9 +153,13 @@ impl Shard {
     }
 
     /// Routing data for everything that begins from now on.
-    pub fn set_snapshot(&mut self, snapshot: Arc<Snapshot>) {
+    pub fn set_snapshot(&mut self, snapshot: Arc<Snapshot>, now: Instant) {
+        self.core.now = now;
         self.core.snapshot = snapshot;
         self.guard.renew();
+        for call in std::mem::take(&mut self.core.locating) {
+            self.with_call(call, Call::follow_redirection);
+        }
     }
 
     /// Whether a message from this address is to be handled; asked of the shard that received it, before

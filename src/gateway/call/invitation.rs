@@ -4,7 +4,8 @@ use bytes::Bytes;
 
 use super::offer_answer::Event;
 use super::{Call, Leg, Party, Side};
-use crate::config::{CarrierPolicy, Transport};
+use crate::config::{CarrierPolicy, Target, Transport};
+use crate::gateway::Refusal;
 use crate::gateway::headers::{self, Passage, Privacy, Towards};
 use crate::gateway::routing::Candidate;
 use crate::media::Endpoint;
@@ -142,15 +143,7 @@ impl Call {
             ),
         };
         let target = &candidate.target;
-        let parameter = match flow.transport {
-            Transport::Udp => String::new(),
-            Transport::Tcp | Transport::Tls => format!(";transport={}", flow.transport),
-        };
-        let (host, port) = (&target.host, target.port);
-        let request_uri = match invitation.is_sips {
-            true => format!("sips:{called}@{host}:{port}"),
-            false => format!("sip:{called}@{host}:{port}{parameter}"),
-        };
+        let request_uri = request_uri(called, target, invitation.is_sips);
         let remote = format!("<sip:{called}@{}>", target.host);
         let call_id = format!(
             "{:016x}{:016x}",
@@ -239,4 +232,59 @@ impl Call {
         }
         finished(out)
     }
+}
+
+/// How a request reaches a place.
+pub(super) fn flow_to(core: &Core, candidate: &Candidate) -> Result<Flow, Refusal> {
+    let transport = candidate.transport;
+    let listener = core
+        .listener_for(transport, candidate.address)
+        .ok_or_else(|| {
+            Refusal::new(
+                503,
+                "No Listener For The Route's Transport And Address Family",
+            )
+        })?;
+    Ok(Flow {
+        transport,
+        listener,
+        remote: candidate.address,
+        connection: None,
+        tls: candidate.target.tls.filter(|_| transport == Transport::Tls),
+    })
+}
+
+/// The URI of a number at a place: what the place's configuration leaves to the DNS, the URI does too.
+fn request_uri(called: &str, target: &Target, is_sips: bool) -> String {
+    let Target {
+        host,
+        port,
+        transport,
+        ..
+    } = target;
+    let port = port.map(|port| format!(":{port}")).unwrap_or_default();
+    let parameter = match transport {
+        Some(Transport::Tcp | Transport::Tls) if is_sips => "",
+        Some(Transport::Tcp) => ";transport=tcp",
+        Some(Transport::Tls) => ";transport=tls",
+        Some(Transport::Udp) | None => "",
+    };
+    let scheme = if is_sips { "sips" } else { "sip" };
+    format!("{scheme}:{called}@{host}{port}{parameter}")
+}
+
+/// The same place over TCP, for a request that is too large for UDP (RFC 3261 §18.1.1: within 200 bytes of the
+/// path's MTU), where we can speak TCP with it.
+pub(super) fn over_a_stream(core: &Core, candidate: &Candidate, bytes: usize) -> Option<Candidate> {
+    let mtu = core.settings.udp_mtu;
+    let is_too_large = mtu > 0 && bytes + 200 > mtu;
+    let is_udp = candidate.transport == Transport::Udp && !candidate.udp_at_any_size;
+    if !is_too_large || !is_udp {
+        return None;
+    }
+    core.listener_for(Transport::Tcp, candidate.address)?;
+    let mut stream = candidate.clone();
+    stream.transport = Transport::Tcp;
+    stream.target.transport = Some(Transport::Tcp);
+    Some(stream)
 }

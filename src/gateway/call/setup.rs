@@ -4,6 +4,7 @@ use bytes::Bytes;
 
 use super::anchor::{Anchor, description_in};
 use super::exchange::Unanswerable;
+use super::invitation::{flow_to, over_a_stream};
 use super::offer_answer::{Event as OfferEvent, State as Negotiation};
 use super::reliable::{Arrival, Provisionals};
 use super::teardown::reasons_in;
@@ -11,7 +12,6 @@ use super::{
     Attempt, Call, CallTimer, Exchange, LEG_A, Leg, Outcome, Party, Progress, Side, State,
     session_timer,
 };
-use crate::config::Transport;
 use crate::gateway::headers::Privacy;
 use crate::gateway::routing::Candidate;
 use crate::gateway::{Admission, Refusal};
@@ -94,6 +94,7 @@ impl Call {
             candidates: candidates.into_iter(),
             tried: Vec::with_capacity(1),
             redirections: 0,
+            redirection: None,
             best_failure: None,
             exchange: Some(Exchange {
                 from: Side::A,
@@ -137,11 +138,13 @@ impl Call {
             // Early media reaches the caller before any answer does.
             self.apply_description(core, Side::A, &offer);
         }
+        // Whether the caller's next hop is known is of no matter yet: it will be when it is wanted.
+        self.a.next_hops(core);
         self.try_next_place(core);
     }
 
     /// Sends the INVITE to the next place that it can be sent to, or ends the call.
-    fn try_next_place(&mut self, core: &mut Core) {
+    pub(super) fn try_next_place(&mut self, core: &mut Core) {
         core.cancel_timer(&mut self.ring_timer);
         core.cancel_timer(&mut self.route_timer);
         while let Some(candidate) = self.candidates.next() {
@@ -230,9 +233,11 @@ impl Call {
         if is_sent_again {
             return;
         }
-        if (300..400).contains(&response.status) && self.follow_redirection(core, response) {
+        if (300..400).contains(&response.status) && self.hear_redirection(response) {
             self.end_attempt(leg);
-            self.try_next_place(core);
+            core.cancel_timer(&mut self.ring_timer);
+            core.cancel_timer(&mut self.route_timer);
+            self.follow_redirection(core);
             return;
         }
         let retry_after = response.retry_after();
@@ -405,7 +410,7 @@ impl Call {
     }
 
     /// RFC 3261 §16.7 step 6: a 6xx before all, else the lowest class; in a class the first that came.
-    fn note_failure(&mut self, failure: Refusal) {
+    pub(super) fn note_failure(&mut self, failure: Refusal) {
         let rank = |failure: &Refusal| match failure.status {
             600.. => 0,
             status => status / 100,
@@ -445,44 +450,9 @@ impl Call {
     }
 }
 
-/// How a request reaches a place.
-pub(super) fn flow_to(core: &Core, candidate: &Candidate) -> Result<Flow, Refusal> {
-    let transport = candidate.target.transport;
-    let listener = core
-        .listener_for(transport, candidate.address)
-        .ok_or_else(|| {
-            Refusal::new(
-                503,
-                "No Listener For The Route's Transport And Address Family",
-            )
-        })?;
-    Ok(Flow {
-        transport,
-        listener,
-        remote: candidate.address,
-        connection: None,
-        tls: candidate.target.tls,
-    })
-}
-
 /// Whether a request is for a `sips:` URI.
 fn is_sips(request: &Request) -> bool {
     Uri::parse(request.uri()).is_ok_and(|uri| uri.scheme == Scheme::Sips)
-}
-
-/// The same place over TCP, for a request that is too large for UDP (RFC 3261 §18.1.1: within 200 bytes of the
-/// path's MTU), where we can speak TCP with it.
-pub(super) fn over_a_stream(core: &Core, candidate: &Candidate, bytes: usize) -> Option<Candidate> {
-    let mtu = core.settings.udp_mtu;
-    let is_too_large = mtu > 0 && bytes + 200 > mtu;
-    let is_udp = candidate.target.transport == Transport::Udp && !candidate.udp_at_any_size;
-    if !is_too_large || !is_udp {
-        return None;
-    }
-    core.listener_for(Transport::Tcp, candidate.address)?;
-    let mut stream = candidate.clone();
-    stream.target.transport = Transport::Tcp;
-    Some(stream)
 }
 
 /// The failures after which the next place is tried.

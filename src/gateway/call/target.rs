@@ -8,10 +8,10 @@ use std::collections::VecDeque;
 
 use super::anchor::description_in;
 use super::exchange::write_ack;
-use super::invitation::{Invitation, Session};
+use super::invitation::{Invitation, Session, flow_to, over_a_stream};
 use super::offer_answer::Event as OfferEvent;
 use super::reinvite::Purpose;
-use super::setup::{flow_to, for_caller, is_retried_elsewhere, over_a_stream, passed_reason};
+use super::setup::{for_caller, is_retried_elsewhere, passed_reason};
 use super::teardown::send_bye_on;
 use super::{Attempt, Call, CallTimer, Leg, Outcome, Party, Progress, Side};
 use crate::gateway::headers::Privacy;
