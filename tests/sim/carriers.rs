@@ -7,9 +7,11 @@ use trunkline::shard::snapshot::Snapshot;
 use trunkline::sip::digest::Algorithm;
 use trunkline::sip::message::{HeaderName, Message, Method, Request};
 
-use crate::agent::call::Call;
-use crate::agent::plan::{Act, Demand, Plan, Session};
-use crate::cast::{CARRIER, CARRIER_SPARE, OUTSIDE, PBX, PLAIN, play_with, through};
+use crate::agent::call::{By, Call};
+use crate::agent::plan::{Act, Demand, Plan, Session, When};
+use crate::cast::{
+    CARRIER, CARRIER_SPARE, OUTSIDE, OWN, OWN_TCP, PBX, PBX_TCP, PLAIN, inbound, play_with, through,
+};
 use crate::world::World;
 
 const USERNAME: &str = "trunk-17";
@@ -24,7 +26,7 @@ fn with_policy(policy: CarrierPolicy, scenario: impl Fn(&mut World)) {
         };
         snapshot.carriers = snapshot.carriers.iter().map(with_policy).collect();
     };
-    play_with(|_| {}, change, scenario);
+    play_with(|gateway| gateway.transfers = true, change, scenario);
 }
 
 fn with_credentials() -> CarrierPolicy {
@@ -50,6 +52,7 @@ fn demand(
             username: USERNAME,
             password,
             uses,
+            always: false,
         }),
         ..Plan::answers()
     }
@@ -141,6 +144,157 @@ fn credentials_that_are_wrong_or_missing_end_the_call() {
             assert_eq!(requests(world.at_call(b), Method::Invite).len(), invites);
         });
     }
+}
+
+/// A carrier that asks for each request of its own, and whose nonces are good for one.
+fn distrustful(plan: Plan, password: &'static str) -> Plan {
+    let demanding = demand(407, &[Algorithm::Sha256], password, 1);
+    let demands = demanding.demands.map(|demand| Demand {
+        always: true,
+        ..demand
+    });
+    Plan { demands, ..plan }
+}
+
+/// The CSeq numbers of an agent's requests of a method.
+fn numbers(call: &Call, method: Method) -> Vec<u32> {
+    let requests = requests(call, method).into_iter();
+    requests.map(|one| one.cseq().unwrap().number).collect()
+}
+
+#[test]
+fn every_request_that_a_carrier_challenges_is_sent_again() {
+    with_policy(with_credentials(), |world| {
+        let plan = Plan {
+            takes_update: true,
+            ..Plan::idle()
+                .then(When::Invited, 5, Act::Reliable(183))
+                .then(When::Invited, 1_000, Act::Answer(200))
+        };
+        world.agents[CARRIER].plan = distrustful(plan, PASSWORD);
+        let calling = Plan {
+            extra: vec![("Supported", "100rel".to_owned())],
+            ..Plan::idle()
+        };
+        let a = world.call(PBX, &through(PLAIN, OUTSIDE), calling);
+        world.run(3_000);
+        let b = world.last_call(CARRIER);
+        assert_eq!(world.at_call(a).status(), Some(200));
+        world.act(a, Act::Update(Session::Moved));
+        world.run(1_000);
+        assert_eq!(world.at_call(a).update_answers, [200]);
+        world.act(a, Act::Reinvite(Session::Moved));
+        world.run(1_000);
+        assert_eq!(world.at_call(a).reinvite_answers, [200]);
+        world.with_agent(a.agent, |agent, hands| {
+            agent.send_info(a.call, "Signal=1\r\n", hands)
+        });
+        world.run(1_000);
+        world.act(a, Act::Bye);
+        world.run(1_000);
+        let call = world.at_call(b);
+        assert_eq!(call.hung_up, Some(By::Them));
+        let mut last = 0;
+        for method in [
+            Method::Invite,
+            Method::Prack,
+            Method::Update,
+            Method::Info,
+            Method::Bye,
+        ] {
+            let expected = if method == Method::Invite { 4 } else { 2 };
+            let sent = requests(call, method);
+            assert_eq!(sent.len(), expected, "{method:?}");
+            let field = HeaderName::ProxyAuthorization;
+            assert!(sent.last().unwrap().header(field).is_some(), "{method:?}");
+            last = last.max(*numbers(call, method).last().unwrap());
+        }
+        // Each has a number of its own, and none is left out.
+        assert_eq!(last, 12);
+    });
+}
+
+#[test]
+fn a_bye_is_not_sent_for_ever_to_whom_no_credentials_are_good_enough() {
+    with_policy(with_credentials(), |world| {
+        let plan = distrustful(Plan::answers(), PASSWORD);
+        world.agents[CARRIER].plan = plan;
+        let (a, b) = world.establish(PBX, CARRIER, &through(PLAIN, OUTSIDE));
+        let demands = &mut world.agents[b.agent].calls[b.call].plan.demands;
+        demands.as_mut().unwrap().password = "another";
+        world.act(a, Act::Bye);
+        world.run(2_000);
+        let byes = numbers(world.at_call(b), Method::Bye);
+        assert_eq!(byes.len(), 2, "{byes:?}");
+        assert_eq!(world.occupancy().calls, 0);
+        world.act(b, Act::Leave);
+    });
+}
+
+#[test]
+fn a_fork_that_challenges_its_bye_is_hung_up_all_the_same() {
+    with_policy(with_credentials(), |world| {
+        world.agents[CARRIER].plan = distrustful(Plan::answers(), PASSWORD);
+        let (a, b) = world.establish(PBX, CARRIER, &through(PLAIN, OUTSIDE));
+        world.act(b, Act::ForkedOk);
+        world.run(1_000);
+        let call = world.at_call(b);
+        let byes = requests(call, Method::Bye);
+        assert_eq!(byes.len(), 2);
+        assert_eq!(byes[0].to().unwrap().tag(), byes[1].to().unwrap().tag());
+        assert!(byes[1].header(HeaderName::ProxyAuthorization).is_some());
+        assert_eq!(call.hung_up, None);
+        world.act(a, Act::Bye);
+        world.run(1_000);
+        assert_eq!(world.at_call(b).hung_up, Some(By::Them));
+    });
+}
+
+#[test]
+fn a_transfer_gets_through_to_and_from_carriers_that_ask_who_calls() {
+    let asking = |plan: Plan| Plan {
+        demands: demand(401, &[Algorithm::Md5], PASSWORD, 100)
+            .demands
+            .map(|demand| Demand {
+                always: true,
+                ..demand
+            }),
+        ..plan
+    };
+    // A carrier transfers its call, and is told what comes of it.
+    with_policy(with_credentials(), |world| {
+        let a = world.call(CARRIER, &inbound(OWN), asking(Plan::idle()));
+        world.run(3_000);
+        let to = [("Refer-To", format!("<tel:{OWN_TCP}>"))];
+        world.with_agent(a.agent, |agent, hands| agent.send_refer(a.call, &to, hands));
+        world.run(3_000);
+        let call = world.at_call(a);
+        let notices = requests(call, Method::Notify);
+        assert_eq!(notices.len(), 3);
+        assert_eq!(notices[0].body(), notices[1].body());
+        assert!(notices[1].header(HeaderName::Authorization).is_some());
+        assert_eq!(&notices[2].body()[..], b"SIP/2.0 200 OK\r\n");
+        assert_eq!(call.hung_up, Some(By::Them));
+        let target = world.last_call(PBX_TCP);
+        world.act(target, Act::Bye);
+    });
+    // A carrier's call is transferred to a carrier: both ask, and the call goes on.
+    with_policy(with_credentials(), |world| {
+        let a = world.call(CARRIER, &inbound(OWN), asking(Plan::idle()));
+        world.run(3_000);
+        let b = world.last_call(PBX);
+        world.agents[CARRIER].plan = asking(Plan::answers());
+        let to = [("Refer-To", format!("<tel:{OUTSIDE}>"))];
+        world.with_agent(b.agent, |agent, hands| agent.send_refer(b.call, &to, hands));
+        world.run(3_000);
+        let target = world.last_call(CARRIER);
+        assert_eq!(numbers(world.at_call(target), Method::Invite), [1, 2]);
+        assert_eq!(world.at_call(a).reinvites, 2);
+        assert!(world.send_rtp(a).is_some() && world.send_rtp(target).is_some());
+        world.act(a, Act::Bye);
+        world.run(1_000);
+        assert_eq!(world.at_call(target).hung_up, Some(By::Them));
+    });
 }
 
 fn moved(contacts: &str) -> Plan {

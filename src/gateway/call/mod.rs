@@ -19,6 +19,7 @@
 //! - `next_hop`: where a request within a dialog goes
 //! - `teardown`: BYE, CANCEL, the end
 //! - `carrier_auth`, `redirect`: what a carrier's 401, 407 and 3xx ask for
+//! - `unattended`: BYE, PRACK and NOTIFY of ours
 //! - `anchor`: what the call does with its media
 
 mod anchor;
@@ -38,6 +39,7 @@ mod setup;
 mod target;
 mod teardown;
 mod transfer;
+mod unattended;
 mod update;
 
 use std::net::SocketAddr;
@@ -95,6 +97,8 @@ pub struct Call {
     /// The highest number that a leg was given.
     legs: u8,
     infos: Vec<info::Info>,
+    /// Requests of ours that a carrier may challenge.
+    waiting: Vec<unattended::Waiting>,
     /// What the exchange's answers carry of the other leg's.
     carried: Vec<(Box<str>, Box<str>)>,
     /// Why it ends, for those who are told (RFC 3326).
@@ -418,7 +422,9 @@ impl Call {
             .attempts
             .iter()
             .any(|attempt| attempt.invite.is_some() && attempt.progress != Progress::Answered);
-        self.state == State::Ended && self.exchange.is_none() && self.reinvite.is_none() && !waits
+        let is_settled =
+            self.exchange.is_none() && self.reinvite.is_none() && self.waiting.is_empty();
+        self.state == State::Ended && is_settled && !waits
     }
 
     /// Dialogs that are alive, for the gauge.
@@ -485,6 +491,10 @@ impl Call {
         let of_info = |info: &info::Info| info.client == transaction;
         if let Some(place) = self.infos.iter().position(of_info) {
             self.on_info_outcome(core, place, outcome);
+            return;
+        }
+        if let Some(place) = self.waiting_for(transaction) {
+            self.on_unattended_outcome(core, place, &outcome);
             return;
         }
         if let Outcome::Response(response) = outcome

@@ -10,13 +10,13 @@ use bytes::Bytes;
 
 use super::anchor::description_in;
 use super::offer_answer::{Event, State as Negotiation};
+use super::unattended::Unattended;
 use super::{Attempt, Call, CallTimer, Side, State};
 use crate::gateway::Refusal;
 use crate::instant::Instant;
 use crate::sdp::SessionDescription;
-use crate::shard::core::{Core, finished, message_buffer};
+use crate::shard::core::Core;
 use crate::shard::io::Flow;
-use crate::shard::transactions::User;
 use crate::shard::wheel::TimerId;
 use crate::sip::header::OPTION_100REL;
 use crate::sip::message::{HeaderName, Method, Request, Response};
@@ -217,27 +217,24 @@ impl Call {
         arrival
     }
 
-    /// Nobody looks after a PRACK's outcome: a peer that did not get it says its response again, and gives
-    /// up by itself.
+    /// What comes of a PRACK changes nothing: a peer that did not get it says its response again, and gives up
+    /// by itself.
     fn send_prack(&mut self, core: &mut Core, leg: u8, response: &Response) {
-        let Some(ticket) = core.ticket() else { return };
         let (Ok(Some(rseq)), Ok(cseq)) = (response.rseq(), response.cseq()) else {
             return;
         };
+        let call = self.id;
         let Some(attempt) = self.attempt_mut(leg) else {
             return;
         };
-        let leg = &mut attempt.leg;
-        leg.dialog.local_cseq += 1;
-        let flow = leg.request_flow(core);
-        let (number, branch) = (leg.dialog.local_cseq, &ticket.branch);
-        let mut out = message_buffer();
-        let place = (number, &flow, branch.as_str());
-        let mut writer = leg.write_in_dialog(core, &mut out, Method::Prack, place);
-        let (rseq, invite) = (rseq.to_string(), cseq.number.to_string());
-        writer.field(HeaderName::RAck, &[&rseq, " ", &invite, " ", cseq.token]);
-        writer.end();
-        core.send_request(&ticket, Method::Prack, flow, finished(out), User::Nobody);
+        let rack = format!("{rseq} {} {}", cseq.number, cseq.token);
+        let request = Unattended {
+            method: Method::Prack,
+            fields: vec![(HeaderName::RAck, rack.into())],
+            body: None,
+        };
+        let waiting = attempt.leg.send_unattended(core, call, request);
+        self.await_challenge(waiting);
     }
 
     /// Tells leg A what leg B says before it answers.

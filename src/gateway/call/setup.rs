@@ -112,6 +112,7 @@ impl Call {
             transfer: None,
             legs: LEG_A,
             infos: Vec::new(),
+            waiting: Vec::new(),
             carried: Vec::new(),
             reasons: Vec::new(),
             glares: 0,

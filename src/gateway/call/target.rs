@@ -12,7 +12,7 @@ use super::invitation::{Invitation, Session, flow_to, over_a_stream};
 use super::offer_answer::Event as OfferEvent;
 use super::reinvite::Purpose;
 use super::setup::{for_caller, is_retried_elsewhere, passed_reason};
-use super::teardown::send_bye_on;
+use super::unattended::Unattended;
 use super::{Attempt, Call, CallTimer, Leg, Outcome, Party, Progress, Side};
 use crate::gateway::headers::Privacy;
 use crate::gateway::routing::Candidate;
@@ -464,10 +464,12 @@ impl Call {
         self.end_join_glare(core);
         self.media.release_target(core);
         let Some(leg) = target.leg else { return };
+        let call = self.id;
         match self.attempt_mut(leg) {
             Some(attempt) if attempt.progress == Progress::Answered => {
-                attempt.leg.dialog.local_cseq += 1;
-                send_bye_on(core, &mut attempt.leg, &[]);
+                let leg = &mut attempt.leg;
+                let waiting = leg.send_unattended(core, call, Unattended::bye(&[]));
+                self.await_challenge(waiting);
             }
             Some(_) => self.abandon(core, leg),
             None => {}

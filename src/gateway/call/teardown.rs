@@ -1,11 +1,11 @@
 //! The end: BYE, CANCEL, attempts that are not wanted any more.
 
 use super::exchange::write_ack;
+use super::unattended::Unattended;
 use super::{Call, CallTimer, Fork, Outcome, Progress, Side, State};
 use crate::gateway::Refusal;
-use crate::shard::core::{Core, finished, message_buffer};
-use crate::shard::transactions::User;
-use crate::sip::message::{Fields, HeaderName, Method, Request, Response};
+use crate::shard::core::Core;
+use crate::sip::message::{Fields, HeaderName, Request, Response};
 use crate::sip::writer::reason_phrase;
 use crate::telemetry::{EndCause, Event};
 
@@ -136,6 +136,7 @@ impl Call {
             .exchange
             .as_ref()
             .is_some_and(|exchange| exchange.from == side && exchange.answered.is_some());
+        let (call, bye) = (self.id, Unattended::bye(&self.reasons));
         let Some(leg) = self.leg_mut(side) else {
             return;
         };
@@ -143,16 +144,8 @@ impl Call {
             leg.bye_after_ack = true;
             return;
         }
-        leg.dialog.local_cseq += 1;
-        self.write_bye(core, side);
-    }
-
-    fn write_bye(&mut self, core: &mut Core, side: Side) {
-        let reasons = std::mem::take(&mut self.reasons);
-        if let Some(leg) = self.leg_mut(side) {
-            send_bye_on(core, leg, &reasons);
-        }
-        self.reasons = reasons;
+        let waiting = leg.send_unattended(core, call, bye);
+        self.await_challenge(waiting);
     }
 
     /// Takes why a peer ends the call, for the other one (RFC 3326).
@@ -236,7 +229,7 @@ impl Call {
     /// (RFC 3261 §13.2.2.4).
     fn hang_up_on(&mut self, core: &mut Core, leg: u8, response: &Response) {
         let branch = self.one_way_branch(core);
-        let number = response.cseq().map_or(1, |cseq| cseq.number);
+        let (number, call) = (response.cseq().map_or(1, |cseq| cseq.number), self.id);
         let Some(attempt) = self.attempt_mut(leg) else {
             return;
         };
@@ -258,8 +251,8 @@ impl Call {
         attempt.leg.dialog.confirm(response);
         let (flow, ack) = write_ack(core, &mut attempt.leg, number, &branch, None);
         core.send_plain(flow, ack.clone());
-        attempt.leg.dialog.local_cseq += 1;
-        send_bye_on(core, &mut attempt.leg, &[]);
+        let leg = &mut attempt.leg;
+        let waiting = leg.send_unattended_to_fork(core, call, Unattended::bye(&[]));
         if attempt.progress == Progress::Answered {
             attempt.leg.dialog = kept;
         }
@@ -268,22 +261,8 @@ impl Call {
             flow,
             ack,
         });
+        self.await_challenge(waiting);
     }
-}
-
-pub(super) fn send_bye_on(core: &mut Core, leg: &mut super::Leg, reasons: &[Box<str>]) {
-    // A full table costs the peer its BYE: it finds out by its own means.
-    let Some(ticket) = core.ticket() else { return };
-    let flow = leg.request_flow(core);
-    let mut out = message_buffer();
-    let cseq = leg.dialog.local_cseq;
-    let place = (cseq, &flow, ticket.branch.as_str());
-    let mut writer = leg.write_in_dialog(core, &mut out, Method::Bye, place);
-    for reason in reasons {
-        writer.field(HeaderName::Reason, &[reason]);
-    }
-    writer.end();
-    core.send_request(&ticket, Method::Bye, flow, finished(out), User::Nobody);
 }
 
 /// Reason values of a message, as far as they are passed on.

@@ -8,13 +8,13 @@
 
 use super::offer_answer::Event as OfferEvent;
 use super::target::Target;
+use super::unattended::Unattended;
 use super::{Call, Party, Side, State};
 use crate::gateway::headers::Privacy;
 use crate::gateway::{Admission, Refusal};
 use crate::sdp::SessionDescription;
-use crate::shard::core::{Core, finished, message_buffer};
+use crate::shard::core::Core;
 use crate::shard::io::Flow;
-use crate::shard::transactions::User;
 use crate::sip::header::NameAddr;
 use crate::sip::message::{HeaderName, Method, Request};
 use crate::sip::uri::{Scheme, Uri};
@@ -25,7 +25,7 @@ use crate::telemetry::{EndCause, Event};
 const LEGS_MAX: u8 = 200;
 /// Seconds that a subscription to a transfer's outcome is said to last; it ends with the outcome. Longer
 /// than any target may ring with the default timers.
-const SUBSCRIPTION_SECONDS: &str = "300";
+const SUBSCRIPTION_SECONDS: u32 = 300;
 
 /// A transfer under way.
 pub(super) struct Transfer {
@@ -233,8 +233,7 @@ impl Call {
         Some(transfer)
     }
 
-    /// RFC 3515 §2.4.4, §2.4.5. The subscription outlives the transferor's part in the call (RFC 5057 §3.2),
-    /// and nobody looks after what comes of a NOTIFY.
+    /// RFC 3515 §2.4.4, §2.4.5. The subscription outlives the transferor's part in the call (RFC 5057 §3.2).
     fn notify(
         &mut self,
         core: &mut Core,
@@ -245,34 +244,29 @@ impl Call {
         let Some(subscription) = transfer.subscription else {
             return;
         };
-        let Some(ticket) = core.ticket() else { return };
+        let call = self.id;
         let Some(leg) = self.leg_mut(transfer.from) else {
             return;
         };
-        leg.dialog.local_cseq += 1;
-        let (cseq, flow) = (leg.dialog.local_cseq, leg.request_flow(core));
-        let mut out = message_buffer();
-        let place = (cseq, &flow, ticket.branch.as_str());
-        let is_sips = leg.is_sips;
-        let mut writer = leg.write_in_dialog(core, &mut out, Method::Notify, place);
-        core.write_capabilities(&mut writer, &flow, is_sips);
-        match subscription.id {
-            Some(id) => writer.field(HeaderName::Event, &["refer;id=", &id.to_string()]),
-            None => writer.field(HeaderName::Event, &["refer"]),
+        let event = match subscription.id {
+            Some(id) => format!("refer;id={id}"),
+            None => "refer".to_owned(),
         };
-        match notice {
-            Notice::Begun => writer.field(
-                HeaderName::SubscriptionState,
-                &["active;expires=", SUBSCRIPTION_SECONDS],
-            ),
-            Notice::Ended => writer.field(
-                HeaderName::SubscriptionState,
-                &["terminated;reason=noresource"],
-            ),
+        let state = match notice {
+            Notice::Begun => format!("active;expires={SUBSCRIPTION_SECONDS}"),
+            Notice::Ended => "terminated;reason=noresource".to_owned(),
         };
         let fragment = format!("SIP/2.0 {status} {reason}\r\n");
-        writer.body("message/sipfrag;version=2.0", fragment.as_bytes());
-        core.send_request(&ticket, Method::Notify, flow, finished(out), User::Nobody);
+        let request = Unattended {
+            method: Method::Notify,
+            fields: vec![
+                (HeaderName::Event, event.into()),
+                (HeaderName::SubscriptionState, state.into()),
+            ],
+            body: Some(("message/sipfrag;version=2.0", fragment)),
+        };
+        let waiting = leg.send_unattended(core, call, request);
+        self.await_challenge(waiting);
     }
 }
 

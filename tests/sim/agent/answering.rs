@@ -172,6 +172,18 @@ impl Agent {
         if self.calls[index].plan.deaf {
             return;
         }
+        let demands = self.calls[index].plan.demands.as_ref();
+        let has_own = matches!(
+            request.method,
+            Method::Invite | Method::Ack | Method::Cancel
+        );
+        if demands.is_some_and(|demand| demand.always)
+            && !has_own
+            && let Some((_, challenge)) = self.challenge(index, &request)
+        {
+            self.send(index, challenge, hands);
+            return;
+        }
         match request.method {
             Method::Invite => self.on_invite(index, request, hands),
             Method::Ack => self.on_ack(index, &request),

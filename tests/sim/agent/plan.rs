@@ -125,6 +125,8 @@ pub(crate) struct Demand {
     pub(crate) password: &'static str,
     /// A nonce is good for so many requests; then it is stale.
     pub(crate) uses: u32,
+    /// Asks for every request, not for INVITEs alone.
+    pub(crate) always: bool,
 }
 
 impl Plan {
