@@ -15,6 +15,7 @@ pub mod header;
 pub mod message;
 pub mod method;
 pub mod response;
+pub mod reuse;
 pub mod transaction;
 pub mod uri;
 pub mod writer;

@@ -10,13 +10,17 @@ use bytes::{Buf, Bytes};
 use mio::net::TcpStream;
 use socket2::TcpKeepalive;
 
-use crate::config::{TlsPeerId, Transport};
+use super::alias::Alias;
+use super::expected::Expected;
+use crate::config::{Host, Limits, Transport};
 use crate::instant::Instant;
 use crate::net::gauges::NetGauges;
 use crate::net::mailbox::Origin;
 use crate::net::tls::Session;
 use crate::shard::io::{ConnectionId, Flow};
 use crate::sip::framing::{Frame, Framer};
+use crate::sip::message::Message;
+use crate::sip::reuse::offered_alias;
 
 /// Bytes that wait in a connection's queue, each message with its overhead; more costs the peer its
 /// connection.
@@ -52,10 +56,12 @@ pub(super) struct Connection {
     pub(super) generation: u32,
     pub(super) listener: u8,
     pub(super) remote: SocketAddr,
-    /// Whether we opened it.
-    pub(super) is_ours: bool,
-    /// Whom TLS was opened to.
-    pub(super) tls_peer: Option<TlsPeerId>,
+    /// Whom we opened it to; `None` for a peer that came to us.
+    pub(super) expected: Option<Expected>,
+    /// Its first message was looked at.
+    pub(super) is_introduced: bool,
+    /// What it stands for beside itself.
+    pub(super) alias: Option<Alias>,
     pub(super) security: Security,
     /// It stands in the queue for handshake work.
     pub(super) is_queued: bool,
@@ -106,8 +112,42 @@ impl Connection {
             listener: self.listener,
             remote: self.remote,
             connection,
-            tls: self.tls_peer,
+            tls: match &self.expected {
+                Some(Expected::Peer(peer)) => Some(*peer),
+                Some(Expected::Anybody | Expected::Host(_)) | None => None,
+            },
         }
+    }
+
+    /// Looks at a message, where it is the first of a peer that came to us; returns what the peer wants its
+    /// connection to stand for. A peer that shows no certificate is believed that it listens at the address
+    /// that it comes from, and nothing else: behind a translator that might be another's.
+    pub(super) fn introduce(
+        &mut self,
+        flow: Flow,
+        first: &Bytes,
+        limits: &Limits,
+    ) -> Option<Alias> {
+        if self.is_introduced || self.expected.is_some() {
+            return None;
+        }
+        self.is_introduced = true;
+        let Ok(Message::Request(request)) = Message::parse(first.clone(), limits) else {
+            return None;
+        };
+        let (host, port) = offered_alias(&request, flow.transport)?;
+        let identity = match &self.security {
+            Security::Plain | Security::Awaited => None,
+            Security::Session(session) => session.peer_certificates(),
+        };
+        let ip = self.remote.ip();
+        let is_itself = host == Host::Address(ip) || host == Host::Address(ip.to_canonical());
+        (identity.is_some() || is_itself).then_some(Alias {
+            transport: flow.transport,
+            address: SocketAddr::new(ip, port),
+            connection: flow.connection?,
+            identity,
+        })
     }
 
     fn transport(&self) -> Transport {

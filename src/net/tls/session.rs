@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use rustls::client::UnbufferedClientConnection;
-use rustls::pki_types::{DnsName, ServerName};
+use rustls::pki_types::{CertificateDer, DnsName, ServerName};
 use rustls::server::UnbufferedServerConnection;
 use rustls::unbuffered::{
     ConnectionState, EncodeError, EncryptError, InsufficientSizeError, UnbufferedStatus,
@@ -88,6 +88,15 @@ impl Session {
     /// Whether the peer has said that it will send nothing more (RFC 8446 §6.1).
     pub(in crate::net) fn has_ended(&self) -> bool {
         self.has_ended
+    }
+
+    /// The certificates that a peer has shown which opened the connection, its own first. It has the key, and
+    /// those it was asked for have signed it.
+    pub(in crate::net) fn peer_certificates(&self) -> Option<Arc<[CertificateDer<'static>]>> {
+        match &self.role {
+            Role::Server(server) => server.peer_certificates().map(Arc::from),
+            Role::Client(_) => None,
+        }
     }
 
     /// Ciphertext that is to be written.
