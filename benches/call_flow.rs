@@ -211,8 +211,8 @@ fn snapshot() -> Snapshot {
         let address: std::net::SocketAddr = text.parse().expect("an address");
         Target {
             host: Host::Address(address.ip()),
-            port: address.port(),
-            transport: Transport::Udp,
+            port: Some(address.port()),
+            transport: Some(Transport::Udp),
             tls: None,
         }
     };

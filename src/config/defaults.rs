@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::{
-    AccessKey, Api, Carrier, CarrierRoute, CarrierTls, Config, Host, Limits, Log, Media,
+    AccessKey, Api, Carrier, CarrierRoute, CarrierTls, Config, Dns, Host, Limits, Log, Media,
     MediaAddress, Node, NumberPool, Secret, Sip, SipListener, SipTimers, SipTls, Store, Target,
     Transport,
 };
@@ -86,6 +86,7 @@ impl Config {
                     account: DEVELOPMENT_KEY_ACCOUNT.to_owned(),
                 }],
             },
+            dns: dns(),
             store: Store {
                 url: store_url(&data_dir()),
             },
@@ -99,6 +100,13 @@ impl AccessKey {
     /// Whether this is the example key that everyone knows, so that a start can warn of it.
     pub fn is_development_key(&self) -> bool {
         self.id == DEVELOPMENT_KEY_ID
+    }
+}
+
+pub(super) fn dns() -> Dns {
+    Dns {
+        servers: Vec::new(),
+        stale: Duration::from_secs(86_400),
     }
 }
 
@@ -118,8 +126,8 @@ fn example_carrier() -> Carrier {
         routes: vec![CarrierRoute {
             target: Target {
                 host: Host::Address(LOOPBACK),
-                port: 5080,
-                transport: Transport::Udp,
+                port: Some(5080),
+                transport: Some(Transport::Udp),
                 tls: None,
             },
             prefix: String::new(),

@@ -54,6 +54,8 @@ pub struct Config {
     pub number_pools: Vec<NumberPool>,
     /// `[api]`
     pub api: Api,
+    /// `[dns]`
+    pub dns: Dns,
     /// `[store]`
     pub store: Store,
     /// `[limits]`
@@ -69,6 +71,15 @@ pub struct Node {
     pub data_dir: PathBuf,
     /// Data plane threads; at least 1, at most 64.
     pub shards: u8,
+}
+
+/// `[dns]`: how host names of routes and peers are located.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Dns {
+    /// Name servers, each asked over UDP and TCP; empty for the system's.
+    pub servers: Vec<SocketAddr>,
+    /// How long an answer serves after its time to live while no name server answers.
+    pub stale: Duration,
 }
 
 /// `[sip]`
@@ -278,16 +289,16 @@ pub struct CarrierRoute {
     pub verify: bool,
 }
 
-/// Where a request is sent: a host, a port, a transport.
+/// Where a request is sent: a host, and what is said of how to reach it (RFC 3263 §4).
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub struct Target {
     /// Host name (lower case) or address.
     pub host: Host,
-    /// Port.
-    pub port: u16,
-    /// udp, tcp or tls.
-    pub transport: Transport,
-    /// Over TLS, whom to expect there; the control plane fills it in when it makes a snapshot.
+    /// Port; `None` where a host name's SRV records say it.
+    pub port: Option<u16>,
+    /// udp, tcp or tls; `None` where a host name's NAPTR or SRV records say it.
+    pub transport: Option<Transport>,
+    /// Where TLS may be spoken, whom to expect there; the control plane fills it in when it makes a snapshot.
     pub tls: Option<TlsPeerId>,
 }
 

@@ -57,6 +57,21 @@ pub(super) fn peer_address(text: &str) -> Result<SocketAddr, Problem> {
     })
 }
 
+/// As [`socket_address`], at port 53 where none is said.
+pub(super) fn name_server(text: &str) -> Result<SocketAddr, Problem> {
+    let address = text.parse().map(|address| SocketAddr::new(address, 53));
+    address
+        .or_else(|_| text.parse())
+        .ok()
+        .filter(|address| address.port() > 0)
+        .ok_or_else(|| {
+            wrong(
+                text,
+                "a name server's address, such as 192.0.2.53 or 127.0.0.1:5353",
+            )
+        })
+}
+
 pub(super) fn address(text: &str) -> Result<IpAddr, Problem> {
     text.parse().map_err(|_| wrong(text, ADDRESS))
 }

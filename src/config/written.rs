@@ -24,6 +24,7 @@ pub(super) struct File {
     #[serde(default)]
     pub(super) number_pool: Vec<Spanned<NumberPool>>,
     pub(super) api: Option<Spanned<Api>>,
+    pub(super) dns: Option<Spanned<Dns>>,
     pub(super) store: Option<Spanned<Store>>,
     pub(super) limits: Option<Spanned<Limits>>,
     pub(super) log: Option<Spanned<Log>>,
@@ -40,6 +41,13 @@ pub(super) type Number = Option<Spanned<i64>>;
 pub(super) struct Node {
     pub(super) data_dir: Text,
     pub(super) shards: Number,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields, expecting = "a section")]
+pub(super) struct Dns {
+    pub(super) servers: Option<Vec<Spanned<String>>>,
+    pub(super) stale_s: Number,
 }
 
 #[derive(Deserialize, Default)]

@@ -3,7 +3,6 @@
 //! All writes go through one lock, so that snapshots follow each other in the order of the commits. A
 //! snapshot is a changed copy of the last one that shares all that did not change.
 
-use std::net::IpAddr;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
@@ -17,13 +16,14 @@ use crate::shard::snapshot::{
     Credential, Origination, OriginationRoute, Snapshot, Termination, VoiceConnector,
 };
 use crate::sip::digest::{self, Algorithm};
+use crate::sip::locate::Destination;
 use crate::store::{
     NewVoiceConnector, NumberError, OpenError, OrderRecord, OriginationRecord, RouteProtocol,
     RouteRecord, Store, StoreError, TerminationRecord, VoiceConnectorRecord, WholeConnector,
 };
 
 use super::random_bytes;
-use super::resolver::{Addresses, Routes};
+use super::resolver::{Changes, Routes};
 
 /// The store, and the snapshot of it that the shards read.
 pub struct Control {
@@ -347,7 +347,7 @@ impl Control {
 pub struct RouteNames(pub Arc<Control>);
 
 impl Routes for RouteNames {
-    fn names(&self) -> Vec<String> {
+    fn destinations(&self) -> Vec<Destination> {
         let snapshot = self.0.snapshot();
         let originations = snapshot
             .connectors
@@ -361,24 +361,27 @@ impl Routes for RouteNames {
             .iter()
             .flat_map(|carrier| &carrier.routes)
             .map(|route| &route.target);
-        let name = |target: &Target| match &target.host {
-            Host::Name(name) => Some(name.clone()),
+        let destination = |target: &Target| match &target.host {
+            Host::Name(name) => Some(Destination {
+                name: name.as_str().into(),
+                port: target.port,
+                transport: target.transport,
+            }),
             Host::Address(_) => None,
         };
-        let mut names: Vec<String> = routes.chain(carriers).filter_map(name).collect();
-        names.sort_unstable();
-        names.dedup();
-        names
+        routes.chain(carriers).filter_map(destination).collect()
     }
 
-    async fn publish(&self, addresses: &Addresses) {
-        let resolved = |(name, found): (&String, &Vec<IpAddr>)| {
-            (Arc::from(name.as_str()), Arc::from(found.as_slice()))
-        };
-        let resolved = addresses.iter().map(resolved).collect();
+    async fn publish(&self, changes: Changes) {
         let writing = self.0.writing.lock().await;
-        self.0
-            .publish(&writing, |snapshot| snapshot.addresses = resolved);
+        self.0.publish(&writing, |snapshot| {
+            for (name, located) in changes {
+                match located {
+                    Some(located) => snapshot.located.insert(name, located),
+                    None => snapshot.located.remove(&name),
+                };
+            }
+        });
     }
 }
 
@@ -444,8 +447,8 @@ fn route_for_calls(route: &RouteRecord, encrypted: bool) -> OriginationRoute {
     OriginationRoute {
         target: Target {
             host: Host::from(route.host.as_str()),
-            port: route.port,
-            transport,
+            port: Some(route.port),
+            transport: Some(transport),
             tls: None,
         },
         priority: route.priority,

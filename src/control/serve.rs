@@ -11,6 +11,7 @@ use crossbeam_queue::ArrayQueue;
 use jiff::Timestamp;
 use serde_json::json;
 use tokio::net::TcpListener;
+use tokio::sync::mpsc;
 use tokio::time::MissedTickBehavior;
 
 use super::certificates::{Certificates, CertificatesError};
@@ -18,17 +19,20 @@ use super::limiter::SlidingWindow;
 use super::publish::{Control, RouteNames};
 use super::{random_bytes, resolver};
 use crate::api::{self, ApiState};
-use crate::config::Config;
+use crate::config::{Config, Transport};
 use crate::gateway::limiter::CallLimiter;
 use crate::instant::Instant;
 use crate::net::tls::Material;
 use crate::net::{self, Handle, Running, StartError};
 use crate::shard::{Settings, Shard};
+use crate::sip::locate::Destination;
 use crate::store::OpenError;
 use crate::telemetry::{self, Event};
 
 /// Events that may wait for the log.
 const EVENTS_MAX: usize = 65_536;
+/// Host names that may wait to be located for calls.
+const LOCATIONS_MAX: usize = 256;
 /// How often it is looked whether every shard lives.
 const SHARDS_LOOK: Duration = Duration::from_secs(1);
 /// How often the log looks for events.
@@ -45,6 +49,8 @@ pub enum ServeError {
     DataPlane(StartError),
     /// The API's listener.
     Api(std::net::SocketAddr, io::Error),
+    /// The name servers.
+    Dns(String),
     /// The system.
     System(io::Error),
     /// A shard's thread ended while the node served; the log says why.
@@ -63,6 +69,7 @@ impl fmt::Display for ServeError {
                     "api.bind {address}: {error}; choose another address, or end the program that holds it"
                 )
             }
+            Self::Dns(error) => write!(f, "dns.servers: {error}"),
             Self::System(error) => write!(f, "{error}"),
             Self::ShardLost => f.write_str("a shard has ended: its calls are lost, the node stops"),
         }
@@ -96,10 +103,21 @@ async fn run(config: Config) -> Result<(), ServeError> {
     let certificates = tokio::spawn(certificates.watch());
     let wake = running.handle();
     control.on_publish(move || wake.wake());
-    let facts = tokio::spawn(record(Arc::clone(&events), Arc::clone(&control)));
+    let (wanted, locations_wanted) = mpsc::channel(LOCATIONS_MAX);
+    let facts = Facts {
+        events,
+        control: Arc::clone(&control),
+        wanted,
+    };
+    let facts = Arc::new(facts);
+    let recording = tokio::spawn(record(Arc::clone(&facts)));
+    let dns = resolver::Dns::new(&config.dns).map_err(ServeError::Dns)?;
     let names = tokio::spawn(resolver::run(
         RouteNames(Arc::clone(&control)),
+        dns,
+        (spoken(&config), config.dns.stale),
         control.names_changed(),
+        locations_wanted,
     ));
 
     let bind = config.api.bind;
@@ -129,8 +147,8 @@ async fn run(config: Config) -> Result<(), ServeError> {
     names.abort();
     certificates.abort();
     running.shutdown();
-    facts.abort();
-    drain(&events, &control).await;
+    recording.abort();
+    facts.drain().await;
     control.store().close().await;
     served
 }
@@ -155,32 +173,65 @@ fn start_shards(
     net::start(config, material, control.published(), make, events).map_err(ServeError::DataPlane)
 }
 
+/// What the shards tell, and where it goes.
+struct Facts {
+    events: Arc<ArrayQueue<Event>>,
+    control: Arc<Control>,
+    /// Host names that calls came upon.
+    wanted: mpsc::Sender<Destination>,
+}
+
 /// Writes the log, and keeps what the API tells of, for as long as it is not aborted.
-async fn record(events: Arc<ArrayQueue<Event>>, control: Arc<Control>) {
+async fn record(facts: Arc<Facts>) {
     let mut look = tokio::time::interval(EVENTS_LOOK);
     look.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         look.tick().await;
-        drain(&events, &control).await;
+        facts.drain().await;
     }
 }
 
-/// Takes all events there are; of several OPTIONS of a connector the last one is kept.
-async fn drain(events: &ArrayQueue<Event>, control: &Control) {
-    let mut options = HashMap::new();
-    while let Some(event) = events.pop() {
-        telemetry::log(&event);
-        if let Event::OptionsReceived { connector, source } = event {
-            options.insert(connector, source.ip().to_canonical());
+impl Facts {
+    /// Takes all events there are; of several OPTIONS of a connector the last one is kept.
+    async fn drain(&self) {
+        let mut options = HashMap::new();
+        while let Some(event) = self.events.pop() {
+            telemetry::log(&event);
+            #[expect(clippy::wildcard_enum_match_arm, reason = "the others are for the log")]
+            match event {
+                Event::OptionsReceived { connector, source } => {
+                    options.insert(connector, source.ip().to_canonical());
+                }
+                Event::LocationWanted {
+                    name,
+                    port,
+                    transport,
+                } => {
+                    // With so many waiting, the call does without.
+                    let _full = self.wanted.try_send(Destination {
+                        name: name.into(),
+                        port,
+                        transport,
+                    });
+                }
+                _ => {}
+            }
+        }
+        for (connector, source) in options {
+            let now = Timestamp::now();
+            let store = self.control.store();
+            let recorded = store.record_options(connector, source, now);
+            if let Err(error) = recorded.await {
+                tracing::error!(?error, "termination health could not be recorded");
+            }
         }
     }
-    for (connector, source) in options {
-        let now = Timestamp::now();
-        let recorded = control.store().record_options(connector, source, now);
-        if let Err(error) = recorded.await {
-            tracing::error!(?error, "termination health could not be recorded");
-        }
-    }
+}
+
+/// The transports that there are listeners for.
+fn spoken(config: &Config) -> Vec<Transport> {
+    let listeners = config.sip.listeners.iter();
+    listeners.map(|listener| listener.transport).collect()
 }
 
 /// Returns when a shard's thread has ended: whoever supervises the process starts it again.

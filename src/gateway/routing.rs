@@ -1,12 +1,13 @@
 //! The order in which places are tried: by priority, and within one by weight without replacement.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::Arc;
 
-use crate::config::{Carrier, CarrierPolicy, Host, Target};
+use crate::config::{Carrier, CarrierPolicy, Host, Target, Transport};
 use crate::numbering::E164;
 use crate::shard::random::Random;
 use crate::shard::snapshot::{Origination, Snapshot};
+use crate::sip::locate::Place;
 
 /// Places tried for one call at most.
 pub const CANDIDATES_MAX: usize = 16;
@@ -16,6 +17,8 @@ pub const CANDIDATES_MAX: usize = 16;
 pub struct Candidate {
     /// As it was configured.
     pub target: Target,
+    /// How it is spoken with.
+    pub transport: Transport,
     /// One of the addresses of its host.
     pub address: SocketAddr,
     /// Where it is a carrier's: how that is dealt with.
@@ -81,67 +84,87 @@ fn in_order(
     ranked.sort_by_key(|route| route.rank);
     let mut candidates = Vec::with_capacity(ranked.len());
     for group in ranked.chunk_by_mut(|one, other| one.rank == other.rank) {
-        draw_by_weight(group, random);
+        draw_by_weight(group, random, |route| u32::from(route.weight));
         for route in group {
-            let addresses = addresses_of(route.target, snapshot);
-            candidates.extend(addresses.map(|address| Candidate {
+            let places = places_of(route.target, snapshot, random).unwrap_or_default();
+            let places = places.into_iter().map(|(transport, address)| Candidate {
                 target: route.target.clone(),
+                transport,
                 address,
                 policy: route.policy.cloned(),
                 udp_at_any_size: false,
-            }));
+            });
+            candidates.extend(places.take(CANDIDATES_MAX));
         }
         candidates.truncate(CANDIDATES_MAX);
     }
     candidates
 }
 
-/// Puts the group in a random order in which a route comes before another as its weight says.
-fn draw_by_weight(group: &mut [Ranked<'_>], random: &mut Random) {
+/// Puts the group in a random order in which one comes before another as its weight says (RFC 2782).
+fn draw_by_weight<T>(group: &mut [T], random: &mut Random, weight: impl Fn(&T) -> u32) {
+    // RFC 2782: a weight of 0 has a small chance among others, and an equal one among its like.
+    let share = |one: &T| (weight(one) << 8).max(1);
     for first in 0..group.len() {
         let rest = group.get_mut(first..).unwrap_or_default();
-        let total: u32 = rest.iter().map(|route| u32::from(route.weight)).sum();
+        let total: u32 = rest.iter().map(share).sum();
         let mut ticket = random.below(total);
-        let drawn = rest.iter().position(|route| {
-            let drawn = ticket < u32::from(route.weight);
-            ticket = ticket.saturating_sub(u32::from(route.weight));
+        let drawn = rest.iter().position(|one| {
+            let drawn = ticket < share(one);
+            ticket = ticket.saturating_sub(share(one));
             drawn
         });
         rest.swap(0, drawn.unwrap_or(0));
     }
 }
 
-fn addresses_of<'a>(
-    target: &'a Target,
-    snapshot: &'a Snapshot,
-) -> impl Iterator<Item = SocketAddr> + 'a {
-    let (literal, named): (Option<IpAddr>, &[IpAddr]) = match &target.host {
-        Host::Address(address) => (Some(*address), &[]),
-        Host::Name(name) => (
-            None,
-            snapshot
-                .addresses
-                .get(name.as_str())
-                .map_or(&[], |addresses| addresses),
-        ),
+/// The addresses of a target, in the order in which they are to be tried now; `None` where its name has not
+/// been located yet.
+pub fn places_of(
+    target: &Target,
+    snapshot: &Snapshot,
+    random: &mut Random,
+) -> Option<Vec<(Transport, SocketAddr)>> {
+    let name = match &target.host {
+        Host::Name(name) => name,
+        Host::Address(address) => {
+            let transport = target.transport.unwrap_or(Transport::Udp);
+            let port = target.port.unwrap_or(transport.default_port());
+            return Some(vec![(transport, SocketAddr::new(*address, port))]);
+        }
     };
-    literal
-        .into_iter()
-        .chain(named.iter().copied())
-        .map(|address| SocketAddr::new(address, target.port))
+    let places = snapshot.places(name, target.port, target.transport)?;
+    let mut places: Vec<&Place> = places.iter().collect();
+    places.sort_by_key(|place| place.rank);
+    for group in places.chunk_by_mut(|one, other| one.rank == other.rank) {
+        draw_by_weight(group, random, |place| u32::from(place.weight));
+    }
+    let mut addresses = Vec::with_capacity(places.len());
+    for place in places {
+        // A host's addresses share its calls.
+        let count = place.addresses.len();
+        let start = random.below(u32::try_from(count).unwrap_or(u32::MAX)) as usize;
+        let from_start = place.addresses.iter().cycle().skip(start).take(count);
+        addresses.extend(
+            from_start.map(|address| (place.transport, SocketAddr::new(*address, place.port))),
+        );
+    }
+    Some(addresses)
 }
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
-    use crate::config::{CarrierRoute, CarrierTls, Transport};
-    use crate::shard::snapshot::OriginationRoute;
+    use crate::config::{CarrierRoute, CarrierTls};
+    use crate::shard::snapshot::{Located, OriginationRoute};
 
     fn target(port: u16) -> Target {
         Target {
             host: Host::from("192.0.2.1"),
-            port,
-            transport: Transport::Udp,
+            port: Some(port),
+            transport: Some(Transport::Udp),
             tls: None,
         }
     }
@@ -238,18 +261,33 @@ mod tests {
         assert_eq!(ports(&candidates), [2, 3, 1]);
     }
 
-    #[test]
-    fn names_stand_for_their_addresses_and_unknown_names_for_none() {
+    fn place(rank: u16, weight: u16, port: u16, addresses: &[&str]) -> Place {
+        let addresses = addresses.iter().map(|address| address.parse().unwrap());
+        Place {
+            rank,
+            weight,
+            transport: Transport::Tcp,
+            port,
+            addresses: addresses.collect(),
+        }
+    }
+
+    /// The addresses that a route to `host` is tried at, where `pbx.example` has these places.
+    fn tried(host: &str, places: Vec<Place>, random: &mut Random) -> Vec<String> {
         let mut snapshot = Snapshot::default();
-        snapshot.addresses.insert(
-            "pbx.example".into(),
-            vec!["192.0.2.8".parse().unwrap(), "2001:db8::8".parse().unwrap()].into(),
-        );
-        let named = |host: &str| OriginationRoute {
+        let located = Located {
+            port: None,
+            transport: None,
+            places: places.into(),
+        };
+        snapshot
+            .located
+            .insert("pbx.example".into(), [located].into());
+        let route = OriginationRoute {
             target: Target {
                 host: Host::from(host),
-                port: 5060,
-                transport: Transport::Udp,
+                port: None,
+                transport: None,
                 tls: None,
             },
             priority: 1,
@@ -257,13 +295,54 @@ mod tests {
         };
         let origination = Origination {
             disabled: false,
-            routes: vec![named("pbx.example"), named("gone.example")],
+            routes: vec![route],
         };
-        let candidates = origination_candidates(&origination, &snapshot, &mut Random::new([0; 16]));
-        let addresses: Vec<String> = candidates
-            .iter()
-            .map(|candidate| candidate.address.to_string())
-            .collect();
-        assert_eq!(addresses, ["192.0.2.8:5060", "[2001:db8::8]:5060"]);
+        let candidates = origination_candidates(&origination, &snapshot, random);
+        let addresses = candidates.iter().map(|candidate| {
+            assert_eq!(candidate.transport, Transport::Tcp);
+            candidate.address.to_string()
+        });
+        addresses.collect()
+    }
+
+    #[test]
+    fn names_stand_for_all_their_addresses_and_unknown_names_for_none() {
+        let random = &mut Random::new([0; 16]);
+        let places = vec![
+            place(2, 0, 5062, &["192.0.2.9"]),
+            place(1, 0, 5060, &["192.0.2.8", "2001:db8::8"]),
+        ];
+        let mut firsts = BTreeSet::new();
+        for _ in 0..100 {
+            let mut tried = tried("pbx.example", places.clone(), random);
+            assert_eq!(tried.pop().unwrap(), "192.0.2.9:5062");
+            firsts.insert(tried[0].clone());
+            tried.sort_unstable();
+            assert_eq!(tried, ["192.0.2.8:5060", "[2001:db8::8]:5060"]);
+        }
+        assert_eq!(firsts.len(), 2, "a host's addresses share its calls");
+        assert_eq!(tried("gone.example", places, random), [""; 0]);
+    }
+
+    #[test]
+    fn srv_weights_share_out_the_first_place_anew_for_every_call() {
+        let mut random = Random::new([3; 16]);
+        let places = vec![
+            place(1, 0, 1, &["192.0.2.1"]),
+            place(1, 100, 2, &["192.0.2.1"]),
+            place(1, 300, 3, &["192.0.2.1"]),
+        ];
+        let mut firsts = [0; 4];
+        for _ in 0..4_000 {
+            let tried = tried("pbx.example", places.clone(), &mut random);
+            assert_eq!(tried.len(), 3);
+            let port = tried[0].rsplit(':').next().unwrap();
+            firsts[port.parse::<usize>().unwrap()] += 1;
+        }
+        assert!(firsts[1] < 10, "a weight of 0 is drawn rarely: {firsts:?}");
+        assert!(
+            (900..1_100).contains(&firsts[2]),
+            "1 of 4 expected: {firsts:?}"
+        );
     }
 }

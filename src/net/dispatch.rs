@@ -140,8 +140,8 @@ impl<C: Core> Dispatch<C> {
             .flatten()
     }
 
-    pub(super) fn set_snapshot(&mut self, snapshot: Arc<Snapshot>) {
-        self.guarded(|core| core.set_snapshot(snapshot));
+    pub(super) fn set_snapshot(&mut self, snapshot: Arc<Snapshot>, now: Instant) {
+        self.guarded(|core| core.set_snapshot(snapshot, now));
     }
 
     pub(super) fn media_ports_wanted(&self) -> bool {

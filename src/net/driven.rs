@@ -62,8 +62,8 @@ impl Core for Shard {
         Self::shutdown(self, now);
     }
 
-    fn set_snapshot(&mut self, snapshot: Arc<Snapshot>) {
-        Self::set_snapshot(self, snapshot);
+    fn set_snapshot(&mut self, snapshot: Arc<Snapshot>, now: Instant) {
+        Self::set_snapshot(self, snapshot, now);
     }
 
     fn gauges(&self) -> Gauges {

@@ -97,7 +97,7 @@ pub trait Core {
     fn shutdown(&mut self, now: Instant);
 
     /// Replaces the routing data.
-    fn set_snapshot(&mut self, snapshot: Arc<Snapshot>);
+    fn set_snapshot(&mut self, snapshot: Arc<Snapshot>, now: Instant);
 
     /// The core's figures now.
     fn gauges(&self) -> Gauges;

@@ -214,7 +214,7 @@ impl<C: Core> Worker<C> {
         if !is_known {
             let snapshot = Arc::clone(&published);
             self.snapshot = Some(Arc::clone(&snapshot));
-            self.dispatch.set_snapshot(snapshot);
+            self.dispatch.set_snapshot(snapshot, self.now);
             self.drain();
         }
     }

@@ -15,10 +15,11 @@ use super::resting::Resting;
 use super::snapshot::Snapshot;
 use super::transactions::{Surroundings, Transactions, User};
 use super::wheel::{TimerId, Wheel};
-use crate::config::{Config, Limits, SipListener, SipTimers, Transport};
+use crate::config::{Config, Host, Limits, SipListener, SipTimers, Target, Transport};
 use crate::gateway::Refusal;
 use crate::gateway::call::CallTimer;
 use crate::gateway::limiter::CallLimiter;
+use crate::gateway::routing::places_of;
 use crate::instant::Instant;
 use crate::media::Media;
 use crate::sip::dialog::Dialog;
@@ -95,6 +96,8 @@ pub(crate) struct Core {
     pub(crate) nonces: Nonces,
     pub(crate) limiter: Arc<dyn CallLimiter>,
     pub(crate) resting: Resting,
+    /// Calls that wait for host names to be located.
+    pub(crate) locating: Vec<CallId>,
     /// Host parts of Contact and Via for each listener.
     advertised: Vec<String>,
 }
@@ -130,6 +133,7 @@ impl Core {
             nonces,
             limiter,
             resting: Resting::default(),
+            locating: Vec::new(),
             advertised,
             settings,
         }
@@ -150,6 +154,20 @@ impl Core {
 
     pub(crate) fn event(&mut self, event: Event) {
         self.outputs.push_back(Output::Event(event));
+    }
+
+    /// Where a target is, in the order to be tried now; `None` where its name has not been located yet: that is
+    /// asked for then, and a later snapshot tells.
+    pub(crate) fn places(&mut self, target: &Target) -> Option<Vec<(Transport, SocketAddr)>> {
+        let places = places_of(target, &self.snapshot, &mut self.random);
+        if let (None, Host::Name(name)) = (&places, &target.host) {
+            self.event(Event::LocationWanted {
+                name: name.as_str().into(),
+                port: target.port,
+                transport: target.transport,
+            });
+        }
+        places
     }
 
     pub(crate) fn start_call_timer(

@@ -152,9 +152,13 @@ impl Shard {
     }
 
     /// Routing data for everything that begins from now on.
-    pub fn set_snapshot(&mut self, snapshot: Arc<Snapshot>) {
+    pub fn set_snapshot(&mut self, snapshot: Arc<Snapshot>, now: Instant) {
+        self.core.now = now;
         self.core.snapshot = snapshot;
         self.guard.renew();
+        for call in std::mem::take(&mut self.core.locating) {
+            self.with_call(call, Call::follow_redirection);
+        }
     }
 
     /// Whether a message from this address is to be handled; asked of the shard that received it, before
@@ -636,7 +640,7 @@ fn request_uri<'a>(request: &'a Request, flow: &Flow) -> Result<Uri<'a>, Refusal
 /// A `sips:` URI asks for TLS all the way (RFC 3261 §26.2.2): other places are none for it.
 fn only_secure_places(mut admission: Admission) -> Result<Admission, Refusal> {
     let candidates = &mut admission.candidates;
-    candidates.retain(|candidate| candidate.target.transport == Transport::Tls);
+    candidates.retain(|candidate| candidate.transport == Transport::Tls);
     match candidates.is_empty() {
         // RFC 5630 §4.1.3
         true => Err(Refusal::new(480, "SIPS Not Allowed: No Route Over TLS").remembered()),

@@ -12,6 +12,7 @@ use ipnetwork::IpNetwork;
 use crate::config::{Carrier, Target, TlsPeer, TlsPeerId, TlsPolicy, Transport};
 use crate::connector_id::VoiceConnectorId;
 use crate::numbering::E164;
+use crate::sip::locate::Place;
 
 /// The routing data of a node at one moment.
 #[derive(Clone, Default, Debug)]
@@ -24,9 +25,9 @@ pub struct Snapshot {
     pub numbers: imbl::HashMap<E164, VoiceConnectorId>,
     /// The carriers of the config file, in its order.
     pub carriers: Arc<[Carrier]>,
-    /// What the host names of routes and carriers resolve to. A name that is missing, or has no
-    /// address, cannot be reached now.
-    pub addresses: imbl::HashMap<Arc<str>, Arc<[IpAddr]>>,
+    /// Where the host names of routes, carriers and peers are (lower case). A name that is missing has not
+    /// been located yet.
+    pub located: imbl::HashMap<Arc<str>, Arc<[Located]>>,
     /// Names and addresses of this node itself (listeners, aliases), lower case, without port.
     pub own_hosts: imbl::HashSet<Arc<str>>,
     /// Whom TLS connections are opened to.
@@ -64,15 +65,30 @@ impl Snapshot {
                 .any(|connector| connector.allows_source(source))
     }
 
-    /// Says whom to expect at a target, where that is reached over TLS.
+    /// Says whom to expect at a target, where that may be reached over TLS: the host as it was configured,
+    /// whatever the DNS makes of it (RFC 3263 §4.1).
     pub fn secure(&mut self, target: &mut Target, policy: &TlsPolicy) {
         target.tls = match target.transport {
-            Transport::Udp | Transport::Tcp => None,
-            Transport::Tls => Some(self.tls_peers.intern(TlsPeer {
+            Some(Transport::Udp | Transport::Tcp) => None,
+            Some(Transport::Tls) | None => Some(self.tls_peers.intern(TlsPeer {
                 server_name: target.host.clone(),
                 policy: policy.clone(),
             })),
         };
+    }
+
+    /// The places of a host name, with what is said besides; `None` where that has not been located yet, empty
+    /// where it is nowhere.
+    pub fn places(
+        &self,
+        name: &str,
+        port: Option<u16>,
+        transport: Option<Transport>,
+    ) -> Option<&[Place]> {
+        let located = self.located.get(name)?.iter();
+        let mut located =
+            located.filter(|located| located.port == port && located.transport == transport);
+        located.next().map(|located| &*located.places)
     }
 
     /// Puts a connector in, or its new version in the place of the old one.
@@ -88,6 +104,17 @@ impl Snapshot {
             self.hosts.remove(&connector.outbound_host_name);
         }
     }
+}
+
+/// What the DNS says of a host name, of all [`crate::sip::locate::Destination`]s with that name one.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Located {
+    /// The port that the name was asked for with.
+    pub port: Option<u16>,
+    /// The transport that the name was asked for with.
+    pub transport: Option<Transport>,
+    /// Its places, in no order.
+    pub places: Arc<[Place]>,
 }
 
 /// Whom TLS connections are opened to. A place is never given to another peer, for calls keep it; there

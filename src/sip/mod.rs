@@ -12,6 +12,7 @@ pub mod dialog;
 pub mod digest;
 pub mod framing;
 pub mod header;
+pub mod locate;
 pub mod message;
 pub mod method;
 pub mod response;

@@ -48,6 +48,11 @@ pub fn log(event: &Event) {
             shard,
             began: false,
         } => info!(shard, "the shard has caught up"),
+        Event::LocationWanted {
+            name,
+            port,
+            transport,
+        } => debug!(%name, port, ?transport, "host name to be located"),
         Event::CallStarted(facts) => call(facts, "call started"),
         Event::CallAnswered(facts) => call(facts, "call answered"),
         Event::CallEnded {

@@ -5,6 +5,7 @@ mod log;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
+use crate::config::Transport;
 use crate::connector_id::VoiceConnectorId;
 
 /// Which way a call goes; the words are the API's.
@@ -80,6 +81,15 @@ pub enum Event {
         shard: u8,
         /// Whether it began.
         began: bool,
+    },
+    /// A call needs to know where a host name is that was not located yet (RFC 3263).
+    LocationWanted {
+        /// Lower case.
+        name: Box<str>,
+        /// The port that was said with it.
+        port: Option<u16>,
+        /// The transport that was said with it.
+        transport: Option<Transport>,
     },
     /// A call began.
     CallStarted(Box<CallFacts>),

@@ -203,7 +203,7 @@ prefix = "+44"
     assert_eq!(advertised, ["192.0.2.5", "::1"]);
     let route = &config.carriers[0].routes[0];
     assert_eq!(route.target.host.to_string(), "trunk.example");
-    assert_eq!((route.target.port, route.prefix.as_str()), (5060, "44"));
+    assert_eq!((route.target.port, route.prefix.as_str()), (None, "44"));
 }
 
 #[test]

@@ -138,7 +138,11 @@ fn tls_is_understood_and_what_is_left_out_has_its_default() {
     assert_eq!(tls.handshakes_per_turn, 9);
     assert_eq!(config.limits.connection_idle, Duration::from_secs(100));
     let carrier = &config.carriers[0];
-    assert_eq!(carrier.routes[0].target.port, 5061, "RFC 3261 §19.1.2");
+    let target = &carrier.routes[0].target;
+    assert_eq!(
+        (target.port, target.transport),
+        (None, Some(Transport::Tls))
+    );
     assert!(!carrier.routes[0].verify);
     assert_eq!(carrier.tls.ca, Some(PathBuf::from("ca2")));
     let client = carrier.tls.client.as_ref().unwrap();
@@ -199,4 +203,46 @@ fn a_carriers_credentials_are_whole_and_never_shown() {
         "6: key `carrier[0].redirect`",
         "refuse or follow",
     );
+}
+
+#[test]
+fn what_a_route_leaves_open_is_left_to_the_dns_where_it_has_a_say() {
+    let target = |route: &str| {
+        let text = format!("{SMALLEST}[[carrier]]\nname = \"x\"\n[[carrier.route]]\n{route}\n");
+        let target = load(&text).unwrap().carriers[0].routes[0].target.clone();
+        (target.port, target.transport)
+    };
+    let (udp, tls) = (Some(Transport::Udp), Some(Transport::Tls));
+    let cases = [
+        ("host = \"h.example\"", (None, None)),
+        ("host = \"h.example\"\ntransport = \"tls\"", (None, tls)),
+        ("host = \"h.example\"\nport = 5070", (Some(5070), udp)),
+        // RFC 3263 §4.1 and §4.2: an address has its defaults.
+        ("host = \"192.0.2.1\"", (Some(5060), udp)),
+        (
+            "host = \"192.0.2.1\"\ntransport = \"tls\"",
+            (Some(5061), tls),
+        ),
+    ];
+    for (route, expected) in cases {
+        assert_eq!(target(route), expected, "{route}");
+    }
+}
+
+#[test]
+fn name_servers_are_understood_and_wrong_ones_refused() {
+    let dns = |keys: &str| format!("{SMALLEST}[dns]\n{keys}\n");
+    let servers = "servers = [\"192.0.2.53\", \"[::1]:5353\"]\nstale_s = 0";
+    let config = load(&dns(servers)).unwrap();
+    let servers: Vec<String> = config.dns.servers.iter().map(ToString::to_string).collect();
+    assert_eq!(servers, ["192.0.2.53:53", "[::1]:5353"]);
+    assert_eq!(config.dns.stale, Duration::ZERO);
+    let default = load(SMALLEST).unwrap().dns;
+    assert_eq!(default.stale, Duration::from_secs(86_400));
+    assert_refused(
+        &dns("servers = [\"192.0.2.53\", \"ns.example\"]"),
+        "5: key `dns.servers[1]`",
+        "a name server's address",
+    );
+    assert_refused(&dns("stale_s = -1"), "5: key `dns.stale_s`", "out of range");
 }

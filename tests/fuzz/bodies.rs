@@ -503,8 +503,8 @@ fn target(address: &str) -> Target {
     let address: SocketAddr = address.parse().expect("an address");
     Target {
         host: Host::Address(address.ip()),
-        port: address.port(),
-        transport: Transport::Udp,
+        port: Some(address.port()),
+        transport: Some(Transport::Udp),
         tls: None,
     }
 }

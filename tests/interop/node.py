@@ -41,12 +41,15 @@ class NodeFailed(Exception):
 class Node:
     """One `trunkline serve`. Use it as a context manager: no process and no file is left behind."""
 
-    def __init__(self, shards=1, carrier_routes=(), t1_ms=100, ports=None, media_timeout_s=60, tls=False):
-        """`carrier_routes`: (host, port, transport, prefix) of each way to the PSTN. `tls`: a listener for it, with a
+    def __init__(self, shards=1, carrier_routes=(), t1_ms=100, ports=None, media_timeout_s=60, tls=False,
+                 name_servers=()):
+        """`carrier_routes`: (host, port, transport, prefix) of each way to the PSTN; `None` for what the DNS says.
+        `name_servers`: (address:port), instead of the system's. `tls`: a listener for it, with a
         certificate of an authority that peers on loopback have theirs from too."""
         self.binary = Path(os.environ.get("TRUNKLINE_BINARY", ROOT / "target/release/trunkline")).resolve()
         self.shards = shards
         self.carrier_routes = list(carrier_routes)
+        self.name_servers = list(name_servers)
         self.t1_ms = t1_ms
         self.media_timeout_s = media_timeout_s
         self.ports = ports or PortBlock()
@@ -155,14 +158,14 @@ class Node:
         if self.authority:
             lines += ["[carrier.tls]", f"ca = {quoted(self.authority.certificate)}"]
         for host, port, transport, prefix in self.carrier_routes:
-            lines += [
-                "[[carrier.route]]", f'host = "{host}"', f"port = {port}",
-                f'transport = "{transport}"', f'prefix = "{prefix}"',
-            ]
+            lines += ["[[carrier.route]]", f'host = "{host}"', f'prefix = "{prefix}"']
+            lines += [f"port = {port}"] if port else []
+            lines += [f'transport = "{transport}"'] if transport else []
         lines += [
             "[[number_pool]]", 'country = "US"', 'first = "+12065550100"', 'last = "+12065550999"',
             "[api]", f'bind = "{GATEWAY}:{self.api_port}"',
             "[[api.access_key]]", f'id = "{ACCESS_KEY}"', f'secret = "{SECRET_KEY}"', f'account = "{ACCOUNT}"',
+            "[dns]", f"servers = {json.dumps(self.name_servers)}",
             "[store]", f"url = {quoted('sqlite://' + str(self.directory / 'data/trunkline.db'))}",
             "[log]", 'format = "json"',
         ]

@@ -166,7 +166,8 @@ fn a_redirection_is_followed_where_the_operator_says_so() {
         let (a, b) = {
             world.agents[CARRIER_SPARE].plan = Plan::answers();
             let a = world.call(PBX, &through(PLAIN, OUTSIDE), Plan::idle());
-            world.run(3_000);
+            // Nobody tells where nowhere.example is: it is waited for, within bounds.
+            world.run(8_000);
             (a, world.last_call(CARRIER_SPARE))
         };
         assert_eq!(world.at_call(a).status(), Some(200));

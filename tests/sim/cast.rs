@@ -11,7 +11,8 @@ use trunkline::sip::digest::{Algorithm, ha1};
 
 use crate::agent::Agent;
 use crate::agent::plan::Plan;
-use crate::world::{GATEWAY_TLS, GATEWAY_V4, GATEWAY_V6, Gateway, World, seed};
+use crate::gateway::{GATEWAY_TLS, GATEWAY_V4, GATEWAY_V6, Gateway};
+use crate::world::{World, seed};
 
 /// The agents, by their place in [`World::agents`].
 pub(crate) const PBX: usize = 0;
@@ -103,8 +104,8 @@ fn target(agent: usize) -> Target {
     } = agents[agent];
     Target {
         host: Host::Address(address.ip()),
-        port: address.port(),
-        transport,
+        port: Some(address.port()),
+        transport: Some(transport),
         tls: None,
     }
 }

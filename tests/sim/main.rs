@@ -1,6 +1,7 @@
 //! Whole gateways in virtual time: fake PBXs and carriers, a fake network, no clock and no socket.
 //!
 //! - [`world`]: clock, event queue, network, the gateway's shards, and what is checked of every message
+//! - [`gateway`]: its settings, where it listens
 //! - [`agent`]: a PBX or a carrier, with logic of its own
 //! - [`cast`]: the connectors, carriers and agents that the scenarios are played by
 //! - the other modules: scenarios, by what they are about
@@ -23,10 +24,12 @@ mod cast;
 #[path = "../corpus/mod.rs"]
 mod corpus;
 mod failover;
+mod gateway;
 mod hanging_up;
 mod headers;
 mod hostile;
 mod info;
+mod locating;
 mod loss;
 mod media;
 mod network;

@@ -15,8 +15,9 @@ use crate::cast::{
     PBX, PBX_NAT, PBX_TCP, PBX_V6, PLAIN, SECRET, TCP, USERNAME, V6, agents, inbound, snapshot,
     through,
 };
+use crate::gateway::Gateway;
 use crate::network::{Network, Rng};
-use crate::world::{CallRef, Gateway, World, seed};
+use crate::world::{CallRef, World, seed};
 
 const CALLS: usize = 1_000;
 /// Agents hang up at the latest after this long; who has to was forgotten by the gateway.

@@ -225,7 +225,7 @@ fn a_sips_call_is_taken_over_tls_and_goes_over_tls_or_not_at_all() {
         |snapshot| {
             let mut carriers = snapshot.carriers.to_vec();
             let mut route = carriers[0].routes[0].clone();
-            route.target.transport = Transport::Tls;
+            route.target.transport = Some(Transport::Tls);
             snapshot.secure(
                 &mut route.target,
                 &trunkline::config::SipTls::default().customers(),

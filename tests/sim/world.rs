@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
-use trunkline::config::{Limits, SipListener, SipTimers, Transport};
+use trunkline::config::Transport;
 use trunkline::connector_id::VoiceConnectorId;
 use trunkline::gateway::limiter::CallLimiter;
 use trunkline::instant::Instant;
@@ -23,35 +23,8 @@ use trunkline::telemetry::Event;
 use crate::agent::call::{Call, State};
 use crate::agent::plan::{Act, Plan};
 use crate::agent::{Agent, Effect, Hands, Wake};
+use crate::gateway::{Gateway, listeners};
 use crate::network::{Network, Rng};
-
-/// What the scenarios may set before the gateway starts.
-#[derive(Clone, Debug)]
-pub(crate) struct Gateway {
-    pub(crate) shards: u8,
-    pub(crate) timers: SipTimers,
-    pub(crate) limits: Limits,
-    pub(crate) media_timeout: Duration,
-    pub(crate) udp_mtu: usize,
-    /// Media port pairs of each shard in each family.
-    pub(crate) media_ports: u32,
-    /// Media addresses, one a family.
-    pub(crate) media_addresses: Vec<&'static str>,
-}
-
-impl Gateway {
-    pub(crate) fn new(shards: u8) -> Self {
-        Self {
-            shards,
-            timers: SipTimers::default(),
-            limits: Limits::default(),
-            media_timeout: Duration::from_secs(3_600),
-            udp_mtu: 0,
-            media_ports: 40,
-            media_addresses: vec!["198.51.100.2", "2001:db8:1::2"],
-        }
-    }
-}
 
 /// One call, as the agent's number and the call's.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -115,27 +88,6 @@ struct Traced {
 
 /// Lines of the ladder that a failure prints.
 const TRACE_LINES: usize = 80;
-
-pub(crate) const GATEWAY_V4: &str = "198.51.100.1:5060";
-pub(crate) const GATEWAY_TLS: &str = "198.51.100.1:5061";
-pub(crate) const GATEWAY_V6: &str = "[2001:db8:1::1]:5060";
-
-/// The listeners of every world: UDP and TCP on both families, and TLS.
-pub(crate) fn listeners() -> Vec<SipListener> {
-    let places = [
-        (Transport::Udp, GATEWAY_V4),
-        (Transport::Tcp, GATEWAY_V4),
-        (Transport::Udp, GATEWAY_V6),
-        (Transport::Tcp, GATEWAY_V6),
-        (Transport::Tls, GATEWAY_TLS),
-    ];
-    let listener = |(transport, address): (Transport, &str)| SipListener {
-        transport,
-        bind: address.parse().unwrap(),
-        advertise: address.parse().unwrap(),
-    };
-    places.into_iter().map(listener).collect()
-}
 
 /// The seed of this run.
 pub(crate) fn seed() -> u64 {
@@ -306,6 +258,15 @@ impl World {
         CallRef {
             agent,
             call: call - 1,
+        }
+    }
+
+    /// Gives every shard this snapshot.
+    pub(crate) fn publish(&mut self, snapshot: Snapshot) {
+        let snapshot = Arc::new(snapshot);
+        for shard in 0..self.shards.len() {
+            self.shards[shard].set_snapshot(snapshot.clone(), self.now);
+            self.drain(shard);
         }
     }
 

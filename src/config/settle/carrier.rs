@@ -8,7 +8,7 @@ use toml::Spanned;
 use super::{Placed, Section, Settler};
 use crate::config::problem::Problem;
 use crate::config::{
-    Carrier, CarrierCredentials, CarrierPolicy, CarrierRoute, CarrierTls, CertificateFiles,
+    Carrier, CarrierCredentials, CarrierPolicy, CarrierRoute, CarrierTls, CertificateFiles, Host,
     NumberPool, Secret, Target, Transport, value, written,
 };
 
@@ -84,18 +84,13 @@ impl Settler<'_> {
 
     fn route(&mut self, section: &Section, route: written::CarrierRoute) -> Option<CarrierRoute> {
         let host = self.required(section, "host", route.host, value::HOST, value::host);
-        let transport = self.optional(
-            section,
-            "transport",
-            route.transport,
-            Transport::Udp,
-            value::transport,
-        );
-        let default_port = transport
-            .as_ref()
-            .map_or(Transport::Udp, |transport| transport.value)
-            .default_port();
-        let port = self.number(section, "port", route.port, 1..=65_535, default_port);
+        let transport = self.optional(section, "transport", route.transport, None, |text| {
+            value::transport(text).map(Some)
+        });
+        let is_said = route.port.is_some();
+        let port = self
+            .number(section, "port", route.port, 1..=65_535, 0)
+            .map(|port| is_said.then_some(port));
         let prefix = self.optional(
             section,
             "prefix",
@@ -106,12 +101,7 @@ impl Settler<'_> {
         let priority = self.number(section, "priority", route.priority, 1..=100, 1);
         let weight = self.number(section, "weight", route.weight, 1..=100, 1);
         Some(CarrierRoute {
-            target: Target {
-                host: host?.value,
-                port: port?,
-                transport: transport?.value,
-                tls: None,
-            },
+            target: target(host?.value, port?, transport?.value),
             prefix: prefix?.value,
             priority: priority?,
             weight: weight?,
@@ -243,5 +233,24 @@ impl Settler<'_> {
             key: first.key,
             line: first.line,
         })
+    }
+}
+
+/// RFC 3263 §4: an address has a transport and a port by default, a name with a port a transport; a name by
+/// itself is left to the DNS.
+fn target(host: Host, port: Option<u16>, transport: Option<Transport>) -> Target {
+    let is_name = matches!(host, Host::Name(_));
+    let transport = match is_name && port.is_none() {
+        true => transport,
+        false => Some(transport.unwrap_or(Transport::Udp)),
+    };
+    let default_port = transport
+        .filter(|_| !is_name)
+        .map(|transport| transport.default_port());
+    Target {
+        host,
+        port: port.or(default_port),
+        transport,
+        tls: None,
     }
 }

@@ -89,6 +89,7 @@ impl Settler<'_> {
         let pools = self.number_pools(file.number_pool);
         let api = self.api(file.api);
         let data_dir = node.as_ref().map(|node| node.data_dir.as_path());
+        let dns = self.dns(file.dns);
         let store = self.store(file.store, data_dir);
         let limits = self.limits(file.limits);
         let log = self.log(file.log);
@@ -110,6 +111,7 @@ impl Settler<'_> {
             carriers: carriers.into_iter().map(PlacedCarrier::settings).collect(),
             number_pools: pools.into_iter().map(|pool| pool.value).collect(),
             api: api?.settings(),
+            dns: dns?,
             store: store?,
             limits: limits?,
             log: log?,

@@ -1,4 +1,4 @@
-//! The sections of one key or two: `[node]`, `[api]`, `[store]`, `[limits]`, `[log]`.
+//! The sections of one key or two: `[node]`, `[dns]`, `[api]`, `[store]`, `[limits]`, `[log]`.
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -8,7 +8,8 @@ use toml::Spanned;
 
 use super::{Placed, Settler};
 use crate::config::{
-    AccessKey, Api, Limits, Log, LogFormat, LogLevel, Node, Secret, Store, defaults, value, written,
+    AccessKey, Api, Dns, Limits, Log, LogFormat, LogLevel, Node, Secret, Store, defaults, value,
+    written,
 };
 
 /// `[api]`, with the places that conflicts are told with.
@@ -48,6 +49,18 @@ impl Settler<'_> {
         Some(Node {
             data_dir: data_dir?.value,
             shards: shards?,
+        })
+    }
+
+    pub(super) fn dns(&mut self, written: Option<Spanned<written::Dns>>) -> Option<Dns> {
+        let (section, dns) = self.open("dns", written);
+        let servers = self.values(&section, "servers", dns.servers, value::name_server);
+        let default = defaults::dns();
+        let stale = default.stale.as_secs();
+        let stale = self.number(&section, "stale_s", dns.stale_s, 0..=2_592_000, stale)?;
+        Some(Dns {
+            servers: servers.into_iter().map(|server| server.value).collect(),
+            stale: Duration::from_secs(stale),
         })
     }
 

@@ -14,6 +14,7 @@
 //! - `reliable`: provisional responses with 100rel, early dialogs of forks
 //! - `session_timer`: RFC 4028 on each leg
 //! - `offer_answer`: whose turn it is to describe the session on a leg
+//! - `next_hop`: where a request within a dialog goes
 //! - `teardown`: BYE, CANCEL, the end
 //! - `carrier_auth`, `redirect`: what a carrier's 401, 407 and 3xx ask for
 //! - `anchor`: what the call does with its media
@@ -24,6 +25,7 @@ mod established;
 mod exchange;
 mod glare;
 mod info;
+mod next_hop;
 mod offer_answer;
 mod redirect;
 mod reinvite;
@@ -33,7 +35,7 @@ mod setup;
 mod teardown;
 mod update;
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -54,7 +56,6 @@ use crate::shard::wheel::TimerId;
 use crate::sip::dialog::Dialog;
 use crate::sip::message::{Fields, HeaderName, Method, Request, Response};
 use crate::sip::response::behind_nat;
-use crate::sip::uri::Uri;
 use crate::sip::writer::{Writer, reason_phrase};
 use crate::telemetry::{CallFacts, Direction};
 
@@ -75,6 +76,8 @@ pub struct Call {
     tried: Vec<SocketAddr>,
     /// Redirections that were followed.
     redirections: usize,
+    /// A redirection whose contacts are being located.
+    redirection: Option<redirect::Redirection>,
     /// What leg A is answered when no place takes the call.
     best_failure: Option<Refusal>,
     exchange: Option<Exchange>,
@@ -228,51 +231,6 @@ impl Leg {
         }
         .tag()
     }
-
-    /// Where a request within the dialog goes: the next hop where it is an address we may believe,
-    /// otherwise where the peer was reached last.
-    fn request_flow(&self, core: &Core) -> Flow {
-        use crate::config::Host;
-        if self.behind_nat {
-            return self.flow;
-        }
-        let address = self.dialog.next_hop().and_then(|uri: Uri<'_>| {
-            let port = uri.port.unwrap_or(self.flow.transport.default_port());
-            let ip = match uri.host_value() {
-                Host::Address(ip) => Some(ip),
-                Host::Name(name) => core
-                    .snapshot
-                    .addresses
-                    .get(name.as_str())
-                    .and_then(|known| known.first().copied()),
-            };
-            ip.map(|ip| SocketAddr::new(ip, port))
-        });
-        let reached = self.flow.remote;
-        // A private address that a public peer names is of its own network.
-        let is_believed = |address: &SocketAddr| {
-            address.is_ipv4() == reached.is_ipv4()
-                && (!is_private(address.ip()) || is_private(reached.ip()))
-        };
-        match address.filter(is_believed) {
-            Some(remote) => Flow {
-                remote,
-                ..self.flow
-            },
-            None => self.flow,
-        }
-    }
-}
-
-fn is_private(address: IpAddr) -> bool {
-    match address {
-        IpAddr::V4(address) => {
-            address.is_private() || address.is_loopback() || address.is_link_local()
-        }
-        IpAddr::V6(address) => {
-            address.is_unique_local() || address.is_loopback() || address.is_unicast_link_local()
-        }
-    }
 }
 
 /// Leg B as it was tried at one place.
@@ -376,6 +334,8 @@ pub enum CallTimer {
     Session(Side),
     /// Send the provisional response that waits for its PRACK again, or give up (RFC 3262 §3).
     Provisional,
+    /// The contacts of a redirection have been waited for long enough.
+    Locate,
     /// A request that met another one goes out again (RFC 3261 §14.1).
     Glare,
     /// See whether media still flows.
@@ -517,6 +477,7 @@ impl Call {
             CallTimer::Reinvite => self.on_reinvite_timer(core),
             CallTimer::Session(side) => self.on_session_timer(core, side),
             CallTimer::Provisional => self.on_provisional_timer(core),
+            CallTimer::Locate => self.on_locate_timer(core),
             CallTimer::Glare => self.on_glare_timer(core),
             CallTimer::Media => self.on_media_timer(core),
         }

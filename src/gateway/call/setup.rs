@@ -10,7 +10,7 @@ use super::teardown::reasons_in;
 use super::{
     Attempt, Call, CallTimer, Exchange, LEG_A, Leg, Outcome, Progress, Side, State, session_timer,
 };
-use crate::config::Transport;
+use crate::config::{Target, Transport};
 use crate::gateway::headers::{self, Passage, Privacy};
 use crate::gateway::routing::Candidate;
 use crate::gateway::{Admission, Refusal};
@@ -92,6 +92,7 @@ impl Call {
             candidates: candidates.into_iter(),
             tried: Vec::with_capacity(1),
             redirections: 0,
+            redirection: None,
             best_failure: None,
             exchange: Some(Exchange {
                 from: Side::A,
@@ -133,11 +134,13 @@ impl Call {
             // Early media reaches the caller before any answer does.
             self.apply_description(core, Side::A, &offer);
         }
+        // Whether the caller's next hop is known is of no matter yet: it will be when it is wanted.
+        self.a.next_hops(core);
         self.try_next_place(core);
     }
 
     /// Sends the INVITE to the next place that it can be sent to, or ends the call.
-    fn try_next_place(&mut self, core: &mut Core) {
+    pub(super) fn try_next_place(&mut self, core: &mut Core) {
         core.cancel_timer(&mut self.ring_timer);
         core.cancel_timer(&mut self.route_timer);
         while let Some(candidate) = self.candidates.next() {
@@ -152,7 +155,7 @@ impl Call {
     }
 
     fn try_place(&mut self, core: &mut Core, candidate: &Candidate) -> Result<(), Refusal> {
-        let transport = candidate.target.transport;
+        let transport = candidate.transport;
         let listener = core
             .listener_for(transport, candidate.address)
             .ok_or_else(|| {
@@ -166,7 +169,7 @@ impl Call {
             listener,
             remote: candidate.address,
             connection: None,
-            tls: candidate.target.tls,
+            tls: candidate.target.tls.filter(|_| transport == Transport::Tls),
         };
         self.media
             .allocate(core, Side::B, candidate.address.is_ipv6())?;
@@ -225,15 +228,7 @@ impl Call {
             false => format!("{}<sip:{caller}@{host}>;tag={tag}", self.display_name()),
         };
         let target = &candidate.target;
-        let parameter = match flow.transport {
-            Transport::Udp => String::new(),
-            Transport::Tcp | Transport::Tls => format!(";transport={}", flow.transport),
-        };
-        let (host, port) = (&target.host, target.port);
-        let request_uri = match self.a.is_sips {
-            true => format!("sips:{called}@{host}:{port}"),
-            false => format!("sip:{called}@{host}:{port}{parameter}"),
-        };
+        let request_uri = request_uri(called, target, self.a.is_sips);
         let remote = format!("<sip:{called}@{}>", target.host);
         let call_id = format!(
             "{:016x}{:016x}",
@@ -372,9 +367,11 @@ impl Call {
         if is_sent_again {
             return;
         }
-        if (300..400).contains(&response.status) && self.follow_redirection(core, response) {
+        if (300..400).contains(&response.status) && self.hear_redirection(response) {
             self.end_attempt(leg);
-            self.try_next_place(core);
+            core.cancel_timer(&mut self.ring_timer);
+            core.cancel_timer(&mut self.route_timer);
+            self.follow_redirection(core);
             return;
         }
         let retry_after = response.retry_after();
@@ -534,7 +531,7 @@ impl Call {
     }
 
     /// RFC 3261 §16.7 step 6: a 6xx before all, else the lowest class; in a class the first that came.
-    fn note_failure(&mut self, failure: Refusal) {
+    pub(super) fn note_failure(&mut self, failure: Refusal) {
         let rank = |failure: &Refusal| match failure.status {
             600.. => 0,
             status => status / 100,
@@ -572,18 +569,38 @@ fn is_sips(request: &Request) -> bool {
     Uri::parse(request.uri()).is_ok_and(|uri| uri.scheme == Scheme::Sips)
 }
 
+/// The URI of a number at a place: what the place's configuration leaves to the DNS, the URI does too.
+fn request_uri(called: &str, target: &Target, is_sips: bool) -> String {
+    let Target {
+        host,
+        port,
+        transport,
+        ..
+    } = target;
+    let port = port.map(|port| format!(":{port}")).unwrap_or_default();
+    let parameter = match transport {
+        Some(Transport::Tcp | Transport::Tls) if is_sips => "",
+        Some(Transport::Tcp) => ";transport=tcp",
+        Some(Transport::Tls) => ";transport=tls",
+        Some(Transport::Udp) | None => "",
+    };
+    let scheme = if is_sips { "sips" } else { "sip" };
+    format!("{scheme}:{called}@{host}{port}{parameter}")
+}
+
 /// The same place over TCP, for a request that is too large for UDP (RFC 3261 §18.1.1: within 200 bytes of the
 /// path's MTU), where we can speak TCP with it.
 fn over_a_stream(core: &Core, candidate: &Candidate, bytes: usize) -> Option<Candidate> {
     let mtu = core.settings.udp_mtu;
     let is_too_large = mtu > 0 && bytes + 200 > mtu;
-    let is_udp = candidate.target.transport == Transport::Udp && !candidate.udp_at_any_size;
+    let is_udp = candidate.transport == Transport::Udp && !candidate.udp_at_any_size;
     if !is_too_large || !is_udp {
         return None;
     }
     core.listener_for(Transport::Tcp, candidate.address)?;
     let mut stream = candidate.clone();
-    stream.target.transport = Transport::Tcp;
+    stream.transport = Transport::Tcp;
+    stream.target.transport = Some(Transport::Tcp);
     Some(stream)
 }
 

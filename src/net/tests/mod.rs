@@ -198,7 +198,7 @@ impl Core for Scripted {
 
     fn shutdown(&mut self, _now: Instant) {}
 
-    fn set_snapshot(&mut self, snapshot: Arc<Snapshot>) {
+    fn set_snapshot(&mut self, snapshot: Arc<Snapshot>, _now: Instant) {
         self.seen.send(Seen::Snapshot(self.shard, snapshot)).ok();
     }
 

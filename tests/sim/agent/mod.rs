@@ -47,8 +47,8 @@ pub(crate) struct Agent {
     pub(crate) mark: String,
     /// What it says of itself.
     pub(crate) address: SocketAddr,
-    /// What its Contact says instead of its address.
-    pub(crate) contact: Option<SocketAddr>,
+    /// What its Contact says instead of its address and port.
+    pub(crate) contact: Option<String>,
     /// Where its packets come from: another address behind a translator.
     pub(crate) source: SocketAddr,
     pub(crate) transport: Transport,
@@ -291,7 +291,8 @@ impl Agent {
             Transport::Tcp => ";transport=tcp",
             Transport::Tls => ";transport=tls",
         };
-        let address = self.contact.unwrap_or(self.address);
+        let address = self.address.to_string();
+        let address = self.contact.as_ref().unwrap_or(&address);
         format!("<sip:{}@{address}{parameter}>", self.mark)
     }
 
