@@ -4,6 +4,7 @@ use bytes::Bytes;
 
 use super::anchor::{Anchor, description_in};
 use super::exchange::Unanswerable;
+use super::next_hop;
 use super::offer_answer::{Event as OfferEvent, State as Negotiation};
 use super::reliable::{Arrival, Provisionals};
 use super::teardown::reasons_in;
@@ -14,7 +15,7 @@ use crate::config::{Target, Transport};
 use crate::gateway::headers::{self, Passage, Privacy};
 use crate::gateway::routing::Candidate;
 use crate::gateway::{Admission, Refusal};
-use crate::shard::core::{Core, finished, message_buffer, response_flow};
+use crate::shard::core::{Core, alias_parameter, finished, message_buffer, response_flow};
 use crate::shard::identifiers::{CallId, Minted};
 use crate::shard::io::Flow;
 use crate::shard::transactions::User;
@@ -61,6 +62,7 @@ impl Call {
             media.release(core);
             return Err(Refusal::unavailable("Too Many Transactions", 5));
         };
+        let callback = next_hop::caller_over_tls(&core.snapshot, &flow, &admission);
         let facts = CallFacts {
             call_id: request.call_id().to_owned(),
             direction: admission.direction,
@@ -70,6 +72,7 @@ impl Call {
         };
         let mut a = Leg::new(LEG_A, secret, dialog, flow, core.random.next_u64());
         a.hear_request(&request, flow);
+        a.callback = callback;
         if offer.is_some() {
             a.negotiation.note(OfferEvent::ReceiveOffer);
         }
@@ -293,6 +296,7 @@ impl Call {
                 ";branch=",
                 branch,
                 ";rport",
+                alias_parameter(flow),
             ],
         );
         let hops = exchange.request.max_forwards().ok().flatten().unwrap_or(70);
