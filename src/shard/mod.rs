@@ -13,6 +13,7 @@ mod owner;
 pub mod random;
 mod resting;
 pub mod snapshot;
+mod tls_peers;
 pub(crate) mod transactions;
 pub mod wheel;
 
