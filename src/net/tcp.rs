@@ -84,6 +84,8 @@ pub(super) struct Connections {
     /// Connections with handshake work to do, and their generation.
     handshaking: VecDeque<(usize, u32)>,
     slots: Slab<Connection>,
+    /// How many of them are over TLS.
+    secured: usize,
     next_generation: u32,
     /// The connections that we opened.
     by_remote: HashMap<(u8, SocketAddr, Expected), usize>,
@@ -122,6 +124,7 @@ impl Connections {
             material,
             handshaking: VecDeque::new(),
             slots: Slab::new(),
+            secured: 0,
             next_generation: 0,
             by_remote: HashMap::new(),
             aliases: Aliases::new(config.limits.connections_max * usize::from(config.node.shards)),
@@ -276,7 +279,7 @@ impl Connections {
             connection.security = Security::Session(Box::new(session));
         }
         if let Security::Session(session) = &mut connection.security {
-            session.start().map_err(End::Insecure)?;
+            session.start()?;
         }
         Ok(())
     }
@@ -311,6 +314,8 @@ impl Connections {
 
     fn count(&self, counts: &mut NetGauges) {
         counts.connections = self.slots.len() as u64;
+        counts.connections_tls = self.secured as u64;
+        counts.connections_tcp = counts.connections - counts.connections_tls;
     }
 
     /// When [`expire`](Self::expire) is due.
@@ -432,6 +437,7 @@ impl Connections {
             self.by_remote.insert(key, slot);
         }
         let deadline = now + self.patience(state);
+        self.secured += usize::from(security.is_tls());
         self.slots.insert(Connection {
             stream,
             state,
@@ -603,6 +609,7 @@ impl Connections {
         let Some(mut connection) = self.slots.try_remove(slot) else {
             return;
         };
+        self.secured -= usize::from(connection.security.is_tls());
         connection.take_leave(&end);
         if connection.state == State::Handshaking {
             counts.tls_handshakes_failed += 1;
@@ -618,6 +625,11 @@ impl Connections {
             }
             End::Insecure(error) => {
                 tracing::debug!(remote = %connection.remote, %error, "TLS failed");
+            }
+            End::Panicked => {
+                counts.panics += 1;
+                // The panic hook has written the place.
+                tracing::error!(remote = %connection.remote, "panic in TLS, the connection is closed");
             }
             End::Unframed => counts.framing_errors += 1,
             End::Slow => {

@@ -16,7 +16,7 @@ use crate::config::{Host, Limits, Transport};
 use crate::instant::Instant;
 use crate::net::gauges::NetGauges;
 use crate::net::mailbox::Origin;
-use crate::net::tls::Session;
+use crate::net::tls::{Failure, Session};
 use crate::shard::io::{ConnectionId, Flow};
 use crate::sip::framing::{Frame, Framer};
 use crate::sip::message::Message;
@@ -83,6 +83,15 @@ pub(super) enum Security {
     Session(Box<Session>),
 }
 
+impl Security {
+    pub(super) fn is_tls(&self) -> bool {
+        match self {
+            Self::Plain => false,
+            Self::Awaited | Self::Session(_) => true,
+        }
+    }
+}
+
 /// Why a connection ends.
 pub(super) enum End {
     /// The peer closed, or the network did.
@@ -93,10 +102,21 @@ pub(super) enum End {
     Hesitant,
     /// TLS failed.
     Insecure(rustls::Error),
+    /// TLS panicked.
+    Panicked,
     /// The peer's bytes cannot be framed.
     Unframed,
     /// The peer does not read.
     Slow,
+}
+
+impl From<Failure> for End {
+    fn from(failure: Failure) -> Self {
+        match failure {
+            Failure::Tls(error) => Self::Insecure(error),
+            Failure::Panicked => Self::Panicked,
+        }
+    }
 }
 
 impl Connection {
@@ -151,9 +171,9 @@ impl Connection {
     }
 
     fn transport(&self) -> Transport {
-        match &self.security {
-            Security::Plain => Transport::Tcp,
-            Security::Awaited | Security::Session(_) => Transport::Tls,
+        match self.security.is_tls() {
+            false => Transport::Tcp,
+            true => Transport::Tls,
         }
     }
 
@@ -182,7 +202,7 @@ impl Connection {
             Security::Awaited => {}
             Security::Session(session) => session
                 .receive(received, |plaintext| framer.push(plaintext))
-                .map_err(End::Insecure)?,
+                .map_err(End::from)?,
         }
         Ok(Some(bytes))
     }
@@ -249,7 +269,7 @@ impl Connection {
             }
             if let Security::Session(session) = &mut self.security {
                 // The message stays in front, empty, until the socket has taken its ciphertext.
-                session.send(&message.bytes).map_err(End::Insecure)?;
+                session.send(&message.bytes).map_err(End::from)?;
                 self.queued_bytes = self.queued_bytes.saturating_sub(message.bytes.len());
                 message.bytes.clear();
                 continue;
@@ -289,7 +309,7 @@ impl Connection {
         if let Security::Session(session) = &mut self.security {
             match end {
                 End::Idle | End::Unframed => session.close(),
-                End::Lost | End::Slow | End::Hesitant | End::Insecure(_) => {}
+                End::Lost | End::Slow | End::Hesitant | End::Insecure(_) | End::Panicked => {}
             }
         }
         match end {
@@ -297,7 +317,7 @@ impl Connection {
                 // The connection goes anyway.
                 self.write_ciphertext().ok();
             }
-            End::Lost | End::Slow => {}
+            End::Lost | End::Slow | End::Panicked => {}
         }
     }
 }

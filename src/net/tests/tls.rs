@@ -4,6 +4,8 @@ use rcgen::{CertificateParams, KeyPair};
 use rustls::pki_types::ServerName;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::server::{ClientHello, ResolvesServerCert};
+use rustls::sign::CertifiedKey;
 use rustls::{
     ClientConfig, ClientConnection, RootCertStore, ServerConfig, ServerConnection, StreamOwned,
     SupportedProtocolVersion,
@@ -473,4 +475,76 @@ fn a_peer_that_had_come_to_us_is_called_back_by_the_name_that_it_goes_by() {
         let received = serve(&peer, &pbx);
         assert_eq!(received.is_ok(), is_reached, "{uri} {route}: {received:?}");
     }
+}
+
+/// Shows its certificate to whoever asks, but for a name at which it panics.
+#[derive(Debug)]
+struct Panics(Arc<CertifiedKey>);
+
+impl ResolvesServerCert for Panics {
+    fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        assert_ne!(hello.server_name(), Some("panic.example"));
+        Some(Arc::clone(&self.0))
+    }
+}
+
+#[test]
+fn a_panic_within_tls_costs_one_connection_and_nobody_else_notices() {
+    let folder = Folder::new();
+    let files = folder.issue("node", &["sip.example", "panic.example"]);
+    let bench = node(vec![files.clone()], &[]);
+    let certificate = CertificateDer::from_pem_file(&files.certificate).unwrap();
+    let key = PrivateKeyDer::from_pem_file(&files.key).unwrap();
+    let key = CertifiedKey::from_der(vec![certificate], key, &provider()).unwrap();
+    let server = ServerConfig::builder_with_provider(provider())
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth()
+        .with_cert_resolver(Arc::new(Panics(Arc::new(key))));
+    bench.material.store(Arc::new(Material::serving(server)));
+    let version = &rustls::version::TLS13;
+    let mut before = connect(&bench, &files, "sip.example", version);
+    echo(&mut before, &order("ECHO", 0));
+    let mut odd = connect(&bench, &files, "panic.example", version);
+    let answered = odd.write_all(&order("ECHO", 0)).and_then(|()| odd.flush());
+    assert!(answered.is_err());
+    let mut after = connect(&bench, &files, "sip.example", version);
+    for client in [&mut after, &mut before] {
+        echo(client, &order("ECHO", 0));
+    }
+    assert_eq!(bench.sum(|net| net.panics), 1);
+    assert_eq!(bench.sum(|net| net.tls_handshakes_failed), 1);
+    assert_eq!(bench.sum(|net| net.tls_handshakes), 2);
+}
+
+#[test]
+fn connections_are_counted_by_transport() {
+    let folder = Folder::new();
+    let files = folder.issue("node", &["sip.example"]);
+    let bench = node(vec![files.clone()], &[]);
+    let mut clients = Vec::new();
+    for _ in 0..2 {
+        let mut client = connect(&bench, &files, "sip.example", &rustls::version::TLS13);
+        echo(&mut client, &order("ECHO", 0));
+        clients.push(client);
+    }
+    let mut plain = bench.tcp_client();
+    echo_tcp(&mut plain, &order("ECHO", 0));
+    // What this turn has published is seen once another message has passed.
+    echo_udp(&bench.udp_client(), &order("ECHO", 0));
+    let counted = |bench: &Bench| {
+        let of = |figure: fn(&NetGauges) -> u64| bench.sum(figure);
+        [
+            of(|net| net.connections),
+            of(|net| net.connections_tcp),
+            of(|net| net.connections_tls),
+        ]
+    };
+    assert_eq!(counted(&bench), [3, 1, 2]);
+    let mut last = clients.pop().unwrap();
+    last.conn.send_close_notify();
+    last.flush().unwrap();
+    assert_eq!(last.read(&mut [0; 16]).unwrap(), 0);
+    echo_udp(&bench.udp_client(), &order("ECHO", 0));
+    assert_eq!(counted(&bench), [2, 1, 1]);
 }

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -113,6 +114,15 @@ impl Material {
         self.server.clone()
     }
 
+    /// For a test, which brings its own.
+    #[cfg(test)]
+    pub(in crate::net) fn serving(server: ServerConfig) -> Self {
+        Self {
+            server: Some(Arc::new(server)),
+            clients: HashMap::new(),
+        }
+    }
+
     /// What connections are opened with under this policy.
     pub(in crate::net) fn client(&self, policy: &TlsPolicy) -> Option<Arc<ClientConfig>> {
         self.clients
@@ -136,9 +146,15 @@ impl Material {
             .get(policy)
             .and_then(|client| client.verifier.as_ref());
         match (verifier, chain) {
-            (Some(verifier), [own, above @ ..]) => verifier
-                .verify_server_cert(own, above, name, &[], UnixTime::now())
-                .is_ok(),
+            (Some(verifier), [own, above @ ..]) => {
+                let verify = || {
+                    verifier
+                        .verify_server_cert(own, above, name, &[], UnixTime::now())
+                        .is_ok()
+                };
+                // The chain is the peer's: what makes the library panic proves nothing.
+                catch_unwind(AssertUnwindSafe(verify)).unwrap_or(false)
+            }
             (Some(_), []) | (None, _) => false,
         }
     }
