@@ -310,6 +310,7 @@ impl Core {
             ";branch=",
             branch,
             ";rport",
+            alias_parameter(flow),
         ];
         dialog.write_request(out, method.as_str(), cseq, &via)
     }
@@ -454,6 +455,15 @@ pub(crate) fn unsupported_options(request: &Fields) -> impl Iterator<Item = &str
         .values(HeaderName::Require)
         .filter(move |option| !is_served(option))
         .chain(request.values(HeaderName::ProxyRequire))
+}
+
+/// The Via parameter by which a peer may send us requests over a connection that we open (RFC 5923 §9.1).
+/// One that the peer has opened is not ours to give away.
+pub(crate) fn alias_parameter(flow: &Flow) -> &'static str {
+    match (flow.transport, flow.connection) {
+        (Transport::Tcp | Transport::Tls, None) => ";alias",
+        (Transport::Tcp | Transport::Tls, Some(_)) | (Transport::Udp, _) => "",
+    }
 }
 
 /// Where responses to a request go.

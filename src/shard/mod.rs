@@ -14,6 +14,7 @@ pub mod random;
 mod registrations;
 mod resting;
 pub mod snapshot;
+mod tls_peers;
 pub(crate) mod transactions;
 pub mod wheel;
 

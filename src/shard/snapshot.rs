@@ -9,7 +9,8 @@ use std::sync::Arc;
 
 use ipnetwork::IpNetwork;
 
-use crate::config::{Carrier, Target, TlsPeer, TlsPeerId, TlsPolicy, Transport};
+pub use super::tls_peers::TlsPeers;
+use crate::config::{Carrier, Target, TlsPeer, TlsPolicy, Transport};
 use crate::connector_id::VoiceConnectorId;
 use crate::numbering::E164;
 use crate::sip::locate::Place;
@@ -91,17 +92,30 @@ impl Snapshot {
         located.next().map(|located| &*located.places)
     }
 
-    /// Puts a connector in, or its new version in the place of the old one.
+    /// Puts a connector in, or its new version in the place of the old one; its routes must have been secured.
     pub fn put_connector(&mut self, connector: VoiceConnector) {
         self.hosts
             .insert(connector.outbound_host_name.clone(), connector.id);
-        self.connectors.insert(connector.id, Arc::new(connector));
+        let replaced = self.connectors.insert(connector.id, Arc::new(connector));
+        self.release_peers(replaced.as_deref());
     }
 
     /// Takes a connector out; its numbers must have been taken out before.
     pub fn remove_connector(&mut self, id: VoiceConnectorId) {
         if let Some(connector) = self.connectors.remove(&id) {
             self.hosts.remove(&connector.outbound_host_name);
+            self.release_peers(Some(&connector));
+        }
+    }
+
+    /// What [`Self::secure`] has said for this connector's routes is not needed any more.
+    fn release_peers(&mut self, connector: Option<&VoiceConnector>) {
+        let origination = connector.and_then(|connector| connector.origination.as_ref());
+        let routes = origination
+            .iter()
+            .flat_map(|origination| &origination.routes);
+        for peer in routes.filter_map(|route| route.target.tls) {
+            self.tls_peers.release(peer);
         }
     }
 }
@@ -115,35 +129,6 @@ pub struct Located {
     pub transport: Option<Transport>,
     /// Its places, in no order.
     pub places: Arc<[Place]>,
-}
-
-/// Whom TLS connections are opened to. A place is never given to another peer, for calls keep it; there
-/// are as many as routes have had hosts since the start.
-#[derive(Clone, Default, Debug)]
-pub struct TlsPeers {
-    peers: imbl::Vector<Arc<TlsPeer>>,
-    ids: imbl::HashMap<Arc<TlsPeer>, TlsPeerId>,
-}
-
-impl TlsPeers {
-    /// The peer's place, a new one where it has none.
-    pub fn intern(&mut self, peer: TlsPeer) -> TlsPeerId {
-        if let Some(id) = self.ids.get(&peer) {
-            return *id;
-        }
-        let id = TlsPeerId(u32::try_from(self.peers.len()).unwrap_or(u32::MAX));
-        let peer = Arc::new(peer);
-        self.peers.push_back(Arc::clone(&peer));
-        self.ids.insert(peer, id);
-        id
-    }
-
-    /// The peer at this place.
-    pub fn get(&self, id: TlsPeerId) -> Option<&TlsPeer> {
-        self.peers
-            .get(usize::try_from(id.0).ok()?)
-            .map(|peer| &**peer)
-    }
 }
 
 /// A voice connector as calls see it.

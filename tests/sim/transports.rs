@@ -261,3 +261,74 @@ fn a_sips_call_is_taken_over_tls_and_goes_over_tls_or_not_at_all() {
         },
     );
 }
+
+/// Whether the topmost Via of the last request of a kind asks for the connection to be reused.
+fn has_alias(world: &World, at: crate::world::CallRef, method: Method) -> bool {
+    let via = world.at_call(at).request(method).via().unwrap();
+    via.params.get("alias").is_some()
+}
+
+#[test]
+fn connections_that_the_gateway_opens_are_offered_for_requests_the_other_way() {
+    for (caller, number, called, to, is_offered) in [
+        (CARRIER, "+4930901820", PBX_TLS, inbound(OWN_TLS), true),
+        (CARRIER, "+4930901820", PBX_TCP, inbound(OWN_TCP), true),
+        (
+            PBX_TLS,
+            OWN_TLS,
+            CARRIER,
+            through(ENCRYPTED, OUTSIDE),
+            false,
+        ),
+    ] {
+        play(|world| {
+            let plan = Plan {
+                from: number,
+                ..Plan::idle()
+            };
+            let a = world.call(caller, &to, plan);
+            world.run(3_000);
+            let b = world.last_call(called);
+            assert_eq!(has_alias(world, b, Method::Invite), is_offered, "{to}");
+            assert_eq!(has_alias(world, b, Method::Ack), is_offered, "{to}");
+            world.act(b, Act::Bye);
+            world.run(1_000);
+            // The caller's connection is the caller's, and over UDP there is none.
+            assert!(!has_alias(world, a, Method::Bye), "{to}");
+        });
+    }
+}
+
+#[test]
+fn a_caller_over_tls_is_called_back_as_whom_its_route_names() {
+    let to = through(ENCRYPTED, OUTSIDE);
+    let call = |world: &mut World| {
+        let plan = Plan {
+            from: OWN_TLS,
+            ..Plan::idle()
+        };
+        world.call(PBX_TLS, &to, plan);
+        world.run(3_000);
+        let b = world.last_call(CARRIER);
+        world.act(b, Act::Bye);
+        world.run(1_000);
+        let flow = world.agents[PBX_TLS].reached.unwrap();
+        // Not the port that the connection came from: nobody listens there.
+        assert_eq!(flow.remote, world.agents[PBX_TLS].address);
+        flow.tls
+    };
+    play(|world| assert!(call(world).is_some()));
+    // No route leads to it: there is nothing but the name that it gives itself.
+    let without_routes = |snapshot: &mut trunkline::shard::snapshot::Snapshot| {
+        let own: trunkline::numbering::E164 = OWN_TLS.parse().unwrap();
+        let id = snapshot.numbers[&own];
+        let mut connector = (*snapshot.connectors[&id]).clone();
+        connector.origination = None;
+        snapshot.put_connector(connector);
+    };
+    play_with(
+        |_| {},
+        without_routes,
+        |world| assert_eq!(call(world), None),
+    );
+}

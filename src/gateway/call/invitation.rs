@@ -10,7 +10,7 @@ use crate::gateway::headers::{self, Passage, Privacy, Towards};
 use crate::gateway::routing::Candidate;
 use crate::media::Endpoint;
 use crate::sdp::SessionDescription;
-use crate::shard::core::{Core, finished, message_buffer};
+use crate::shard::core::{Core, alias_parameter, finished, message_buffer};
 use crate::shard::identifiers::Minted;
 use crate::shard::io::Flow;
 use crate::sip::dialog::Dialog;
@@ -180,6 +180,7 @@ impl Call {
                 ";branch=",
                 branch,
                 ";rport",
+                alias_parameter(flow),
             ],
         );
         let hops = invitation.request.max_forwards().ok().flatten();

@@ -3,16 +3,23 @@
 use std::net::{IpAddr, SocketAddr};
 
 use super::Leg;
-use crate::config::Target;
+use crate::config::{Host, Target, TlsPeerId, Transport};
+use crate::gateway::Admission;
 use crate::shard::core::Core;
 use crate::shard::io::Flow;
+use crate::shard::snapshot::Snapshot;
+use crate::telemetry::Direction;
 
 impl Leg {
     /// Where a request within the dialog goes: the next hop where that is an address we may believe, otherwise
     /// where the peer was reached last.
     pub(super) fn request_flow(&self, core: &mut Core) -> Flow {
+        let flow = Flow {
+            tls: self.flow.tls.or(self.callback),
+            ..self.flow
+        };
         if self.behind_nat {
-            return self.flow;
+            return flow;
         }
         let reached = self.flow.remote;
         // A private address that a public peer names is of its own network.
@@ -21,11 +28,8 @@ impl Leg {
                 && (!is_private(address.ip()) || is_private(reached.ip()))
         };
         match self.next_hops(core).into_iter().find(is_believed) {
-            Some(remote) => Flow {
-                remote,
-                ..self.flow
-            },
-            None => self.flow,
+            Some(remote) => Flow { remote, ..flow },
+            None => flow,
         }
     }
 
@@ -43,6 +47,45 @@ impl Leg {
         };
         let places = core.places(&target).unwrap_or_default();
         places.into_iter().map(|(_, address)| address).collect()
+    }
+}
+
+/// Whom to expect over TLS at a caller that has to be connected to, as its connection is closed: whom the route
+/// names that leads to where it came from, and of a carrier the first route that there is. `None` leaves it to
+/// the name that the caller gives itself.
+pub(super) fn caller_over_tls(
+    snapshot: &Snapshot,
+    flow: &Flow,
+    admission: &Admission,
+) -> Option<TlsPeerId> {
+    if flow.transport != Transport::Tls {
+        return None;
+    }
+    let source = flow.remote.ip().to_canonical();
+    let leads_there = |target: &&Target| match &target.host {
+        Host::Address(address) => *address == source,
+        Host::Name(name) => {
+            let places = snapshot.places(name, target.port, target.transport);
+            let mut places = places.unwrap_or_default().iter();
+            places.any(|place| place.addresses.contains(&source))
+        }
+    };
+    match admission.direction {
+        Direction::Origination => {
+            let routes = &snapshot.carrier_by_source(source)?.routes;
+            let secured = || {
+                let targets = routes.iter().map(|route| &route.target);
+                targets.filter(|target| target.tls.is_some())
+            };
+            let first = || secured().next();
+            secured().find(leads_there).or_else(first)?.tls
+        }
+        Direction::Termination => {
+            let routes = &admission.connector.origination.as_ref()?.routes;
+            let targets = routes.iter().map(|route| &route.target);
+            let mut secured = targets.filter(|target| target.tls.is_some());
+            secured.find(leads_there)?.tls
+        }
     }
 }
 

@@ -5,6 +5,7 @@ use bytes::Bytes;
 use super::anchor::{Anchor, description_in};
 use super::exchange::Unanswerable;
 use super::invitation::{flow_to, over_a_stream};
+use super::next_hop;
 use super::offer_answer::{Event as OfferEvent, State as Negotiation};
 use super::reliable::{Arrival, Provisionals};
 use super::teardown::reasons_in;
@@ -59,6 +60,7 @@ impl Call {
             media.release(core);
             return Err(Refusal::unavailable("Too Many Transactions", 5));
         };
+        let callback = next_hop::caller_over_tls(&core.snapshot, &flow, &admission);
         let facts = CallFacts {
             call_id: request.call_id().to_owned(),
             direction: admission.direction,
@@ -73,6 +75,7 @@ impl Call {
         let session_id = core.random.next_u64();
         let mut a = Leg::new((LEG_A, secret), party, dialog, flow, session_id);
         a.hear_request(&request, flow);
+        a.callback = callback;
         if offer.is_some() {
             a.negotiation.note(OfferEvent::ReceiveOffer);
         }
