@@ -103,6 +103,8 @@ pub(crate) struct Core {
     pub(crate) nonces: Nonces,
     pub(crate) limiter: Arc<dyn CallLimiter>,
     pub(crate) resting: Resting,
+    /// Places over UDP that no stream has led to.
+    pub(crate) without_stream: Resting,
     /// Calls that wait for host names to be located.
     pub(crate) locating: Vec<CallId>,
     /// Host parts of Contact and Via for each listener.
@@ -140,6 +142,7 @@ impl Core {
             nonces,
             limiter,
             resting: Resting::default(),
+            without_stream: Resting::default(),
             locating: Vec::new(),
             advertised,
             settings,
@@ -444,12 +447,17 @@ impl Core {
 }
 
 /// The option tags that a request demands and that are not served (RFC 3261 §8.2.2.3): a gateway is no
-/// proxy, so nothing that is demanded of one is.
+/// proxy, so nothing that is demanded of one is. Without an offer the first reliable response would have to
+/// bring one (RFC 3262 §5), and leg B is not asked for that.
 pub(crate) fn unsupported_options(request: &Fields) -> impl Iterator<Item = &str> {
-    let is_served = |option: &&str| {
-        OPTION_TAGS
-            .iter()
-            .any(|served| served.eq_ignore_ascii_case(option))
+    let is_invite = request
+        .cseq()
+        .is_ok_and(|cseq| cseq.method == Method::Invite);
+    let has_no_offer = is_invite && request.body().is_empty();
+    let is_served = move |option: &&str| {
+        let mut tags = OPTION_TAGS.iter();
+        let is_known = tags.any(|served| served.eq_ignore_ascii_case(option));
+        is_known && !(has_no_offer && option.eq_ignore_ascii_case(OPTION_100REL))
     };
     request
         .values(HeaderName::Require)

@@ -223,7 +223,7 @@ fn a_sips_call_is_taken_over_tls_and_goes_over_tls_or_not_at_all() {
     play_with(
         |_| {},
         |snapshot| {
-            let mut carriers = snapshot.carriers.to_vec();
+            let mut carriers = snapshot.carriers().to_vec();
             let mut route = carriers[0].routes[0].clone();
             route.target.transport = Some(Transport::Tls);
             snapshot.secure(
@@ -231,7 +231,7 @@ fn a_sips_call_is_taken_over_tls_and_goes_over_tls_or_not_at_all() {
                 &trunkline::config::SipTls::default().customers(),
             );
             carriers[0].routes = vec![route];
-            snapshot.carriers = carriers.into();
+            snapshot.set_carriers(carriers);
         },
         |world| {
             world.agents[CARRIER].transport = Transport::Tls;

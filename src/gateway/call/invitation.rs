@@ -22,6 +22,9 @@ use crate::telemetry::Direction;
 /// Bytes of a display name that is passed on; a longer one stays behind.
 const DISPLAY_NAME_BYTES_MAX: usize = 128;
 
+/// Seconds for which no stream is tried to a place that took none.
+const WITHOUT_STREAM_S: u64 = 300;
+
 /// Whom an INVITE of ours is for, and what it says.
 pub(super) struct Invitation<'a> {
     /// The peer's request that asks for it; some of its fields go along.
@@ -226,7 +229,7 @@ impl Call {
         };
         match body {
             Some(body) => {
-                leg.negotiation.note(Event::SendOffer);
+                leg.note(Event::SendOffer);
                 writer.body("application/sdp", &body);
             }
             None => writer.end(),
@@ -235,8 +238,14 @@ impl Call {
     }
 }
 
-/// How a request reaches a place.
-pub(super) fn flow_to(core: &Core, candidate: &Candidate) -> Result<Flow, Refusal> {
+/// How a request reaches a place. One that is sent to over UDP in spite of its size is known for a while to take
+/// no stream.
+pub(super) fn flow_to(core: &mut Core, candidate: &Candidate) -> Result<Flow, Refusal> {
+    if candidate.udp_at_any_size {
+        let now = core.now;
+        core.without_stream
+            .rest(candidate.address, WITHOUT_STREAM_S, now);
+    }
     let transport = candidate.transport;
     let listener = core
         .listener_for(transport, candidate.address)
@@ -281,6 +290,9 @@ pub(super) fn over_a_stream(core: &Core, candidate: &Candidate, bytes: usize) ->
     let is_too_large = mtu > 0 && bytes + 200 > mtu;
     let is_udp = candidate.transport == Transport::Udp && !candidate.udp_at_any_size;
     if !is_too_large || !is_udp {
+        return None;
+    }
+    if core.without_stream.rests(candidate.address, core.now) {
         return None;
     }
     core.listener_for(Transport::Tcp, candidate.address)?;

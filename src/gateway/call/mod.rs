@@ -243,6 +243,15 @@ impl Leg {
         }
     }
 
+    /// Something happened with an offer on this leg; an answer settles what both ends agree on.
+    fn note(&mut self, event: offer_answer::Event) {
+        use offer_answer::Event::{ReceiveAnswer, SendAnswer};
+        let is_taken = self.negotiation.note(event);
+        if is_taken && matches!(event, SendAnswer | ReceiveAnswer) {
+            self.local.agree();
+        }
+    }
+
     /// Takes what a request of the peer says of how it is reached and what it can do.
     fn hear_request(&mut self, request: &Request, flow: Flow) {
         self.dialog.refresh_target(request);
@@ -605,7 +614,7 @@ impl Call {
 
     fn note(&mut self, side: Side, event: offer_answer::Event) {
         if let Some(leg) = self.leg_mut(side) {
-            leg.negotiation.note(event);
+            leg.note(event);
         }
     }
 

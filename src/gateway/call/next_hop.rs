@@ -27,14 +27,40 @@ impl Leg {
             address.is_ipv4() == reached.is_ipv4()
                 && (!is_private(address.ip()) || is_private(reached.ip()))
         };
-        match self.next_hops(core).into_iter().find(is_believed) {
-            Some(remote) => Flow { remote, ..flow },
+        let transport = self.next_transport();
+        let hops = self.next_hops(core);
+        match hops.into_iter().find(is_believed) {
+            Some(remote) if transport == flow.transport => Flow { remote, ..flow },
+            Some(remote) => match core.listener_for(transport, remote) {
+                Some(listener) => Flow {
+                    transport,
+                    listener,
+                    remote,
+                    connection: None,
+                    tls: None,
+                },
+                None => flow,
+            },
             None => flow,
         }
     }
 
-    /// The next hop's addresses over the leg's transport. Where its name has not been located yet that is asked
-    /// for, and there are none for now.
+    /// The transport that the next hop's URI names, where the leg is not one over TLS; without a name the one
+    /// that the peer was reached by last.
+    fn next_transport(&self) -> Transport {
+        let reached = self.flow.transport;
+        let uri = self.dialog.next_hop();
+        let named = uri.as_ref().and_then(|uri| uri.transport());
+        match (reached, named) {
+            (Transport::Tls, _) | (_, None) => reached,
+            (_, Some(named)) if named.eq_ignore_ascii_case("udp") => Transport::Udp,
+            (_, Some(named)) if named.eq_ignore_ascii_case("tcp") => Transport::Tcp,
+            (_, Some(_)) => reached,
+        }
+    }
+
+    /// The next hop's addresses. Where its name has not been located yet that is asked for, and there are none
+    /// for now.
     pub(super) fn next_hops(&self, core: &mut Core) -> Vec<SocketAddr> {
         let Some(uri) = self.dialog.next_hop() else {
             return Vec::new();
@@ -42,7 +68,7 @@ impl Leg {
         let target = Target {
             host: uri.host_value(),
             port: uri.port,
-            transport: Some(self.flow.transport),
+            transport: Some(self.next_transport()),
             tls: None,
         };
         let places = core.places(&target).unwrap_or_default();

@@ -77,7 +77,7 @@ impl Call {
         a.hear_request(&request, flow);
         a.callback = callback;
         if offer.is_some() {
-            a.negotiation.note(OfferEvent::ReceiveOffer);
+            a.note(OfferEvent::ReceiveOffer);
         }
         a.policy = admission.policy;
         a.is_sips = is_sips(&request);
@@ -327,9 +327,9 @@ impl Call {
             Ok(()) => {
                 self.state = State::Established;
                 self.agree_with_server(core, Side::B, response);
-                self.answered = Some(core.now);
-                self.watch_media(core);
-                core.event(Event::CallAnswered(Box::new(self.facts.clone())));
+                if !self.is_success_held() {
+                    self.begin_talk(core);
+                }
             }
             Err(Unanswerable) => {
                 self.send_bye(core, Side::B);
@@ -339,6 +339,13 @@ impl Call {
                 );
             }
         }
+    }
+
+    /// Both sides know that the call is answered.
+    pub(super) fn begin_talk(&mut self, core: &mut Core) {
+        self.answered = Some(core.now);
+        self.watch_media(core);
+        core.event(Event::CallAnswered(Box::new(self.facts.clone())));
     }
 
     /// RFC 4028 §7.3: the same INVITE with the Session-Expires that the peer takes.
@@ -366,7 +373,7 @@ impl Call {
         let mut attempt = self.attempts.remove(place);
         let flow = attempt.leg.flow;
         attempt.leg.dialog.local_cseq += 1;
-        attempt.leg.negotiation.note(OfferEvent::Reject);
+        attempt.leg.note(OfferEvent::Reject);
         let invite = self.invitation(Some(leg)).map(|invitation| {
             self.write_invite(core, &mut attempt.leg, &flow, &ticket.branch, &invitation)
         });
