@@ -309,12 +309,14 @@ fn a_caller_over_tls_is_called_back_as_whom_its_route_names() {
         };
         world.call(PBX_TLS, &to, plan);
         world.run(3_000);
+        let answered = world.agents[PBX_TLS].reached.unwrap();
         let b = world.last_call(CARRIER);
         world.act(b, Act::Bye);
         world.run(1_000);
         let flow = world.agents[PBX_TLS].reached.unwrap();
         // Not the port that the connection came from: nobody listens there.
         assert_eq!(flow.remote, world.agents[PBX_TLS].address);
+        assert_eq!(answered.tls, flow.tls);
         flow.tls
     };
     play(|world| assert!(call(world).is_some()));
