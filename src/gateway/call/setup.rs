@@ -245,6 +245,7 @@ impl Call {
         let mut leg = Leg::new(number, secret, dialog, flow, core.random.next_u64());
         leg.policy = candidate.policy.clone();
         leg.is_sips = self.a.is_sips;
+        leg.callback = flow.tls;
         leg
     }
 
