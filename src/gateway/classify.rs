@@ -32,10 +32,9 @@ pub fn classify<'a>(
     if let Some(carrier) = snapshot.carrier_by_source(address) {
         return Ok(Classified::Origination(carrier));
     }
-    if uri.scheme == Scheme::Tel || snapshot.own_hosts.contains(host.as_str()) {
-        if let Some(connector) = snapshot.only_connector_by_source(address) {
-            return Ok(Classified::Termination(connector.clone()));
-        }
+    let is_ours = uri.scheme == Scheme::Tel || snapshot.own_hosts.contains(host.as_str());
+    if is_ours && let Some(connector) = snapshot.only_connector_by_source(address) {
+        return Ok(Classified::Termination(connector.clone()));
     }
     Err(Refusal::new(404, "No Voice Connector At This Host"))
 }

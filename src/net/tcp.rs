@@ -587,9 +587,10 @@ impl Connections {
             let flow = connection.flow(self.shard, slot);
             let before = self.arrived.len();
             let pings = connection.unframe(flow, deadline, &mut self.arrived, counts)?;
-            let first = self.arrived.get(before).map(|(_, message)| message);
-            let offer = first.and_then(|first| connection.introduce(flow, first, &self.limits));
-            self.offered.extend(offer);
+            for (_, message) in self.arrived.get(before..).unwrap_or_default() {
+                let offer = connection.introduce(flow, message, &self.limits);
+                self.offered.extend(offer);
+            }
             if connection.has_ended() {
                 return Err(End::Idle);
             }

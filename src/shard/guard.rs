@@ -262,7 +262,7 @@ fn full(per_second: u32) -> u64 {
 impl Source {
     fn pass_time(&mut self, now: Instant) {
         let seconds = now.since(self.forgiven).as_secs();
-        self.forgiven = self.forgiven + Duration::from_secs(seconds);
+        self.forgiven += Duration::from_secs(seconds);
         self.points = self
             .points
             .saturating_sub(u32::try_from(seconds).unwrap_or(u32::MAX));

@@ -1,9 +1,20 @@
 //! What a message says of the connections that it may go over (RFC 5923, RFC 3261 §18).
 
+use memchr::memchr2_iter;
+
 use super::header::{HeaderName, NameAddr};
 use super::message::{Message, Request};
 use super::uri::Uri;
 use crate::config::{Host, Transport};
+
+/// Whether [`offered_alias`] could find something: cheaper than to parse every message for it.
+pub fn may_offer_alias(message: &[u8]) -> bool {
+    let mut starts = memchr2_iter(b'a', b'A', message);
+    starts.any(|start| {
+        let word = message.get(start..start + 5);
+        word.is_some_and(|word| word.eq_ignore_ascii_case(b"alias"))
+    })
+}
 
 /// What a peer wants its connection to stand for: the sent-by of a topmost Via with `alias`
 /// (RFC 5923 §9.1).
@@ -69,6 +80,16 @@ mod tests {
         assert_eq!(alias("SIP/2.0/TLS pbx.example:5071;aliased"), None);
         let below = alias("SIP/2.0/TLS a.example, SIP/2.0/TLS b.example;alias");
         assert_eq!(below, None);
+    }
+
+    #[test]
+    fn a_message_without_the_word_offers_nothing() {
+        for text in ["Via: x;alias", "aalias", "ALIAS=1", "AliaS"] {
+            assert!(may_offer_alias(text.as_bytes()), "{text}");
+        }
+        for text in ["", "alia", "al ias", "Via: x;rport"] {
+            assert!(!may_offer_alias(text.as_bytes()), "{text}");
+        }
     }
 
     #[test]

@@ -309,12 +309,14 @@ fn a_caller_over_tls_is_called_back_as_whom_its_route_names() {
         };
         world.call(PBX_TLS, &to, plan);
         world.run(3_000);
+        let answered = world.agents[PBX_TLS].reached.unwrap();
         let b = world.last_call(CARRIER);
         world.act(b, Act::Bye);
         world.run(1_000);
         let flow = world.agents[PBX_TLS].reached.unwrap();
         // Not the port that the connection came from: nobody listens there.
         assert_eq!(flow.remote, world.agents[PBX_TLS].address);
+        assert_eq!(answered.tls, flow.tls);
         flow.tls
     };
     play(|world| assert!(call(world).is_some()));
@@ -331,4 +333,22 @@ fn a_caller_over_tls_is_called_back_as_whom_its_route_names() {
         without_routes,
         |world| assert_eq!(call(world), None),
     );
+}
+
+#[test]
+fn a_called_side_that_came_back_over_a_connection_of_its_own_is_still_whom_its_route_names() {
+    play(|world| {
+        let a = world.call(CARRIER, &inbound(OWN_TLS), Plan::idle());
+        world.run(3_000);
+        let invited = world.agents[PBX_TLS].reached.unwrap();
+        assert!(invited.tls.is_some() && invited.connection.is_none());
+        let b = world.last_call(PBX_TLS);
+        world.act(b, Act::Reinvite(Session::Moved));
+        world.run(1_000);
+        world.act(a, Act::Bye);
+        world.run(1_000);
+        let ended = world.agents[PBX_TLS].reached.unwrap();
+        assert!(ended.connection.is_some());
+        assert_eq!(ended.tls, invited.tls);
+    });
 }

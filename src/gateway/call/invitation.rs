@@ -158,6 +158,7 @@ impl Call {
         let mut leg = Leg::new((number, secret), invitation.party, dialog, flow, session_id);
         leg.policy = candidate.policy.clone();
         leg.is_sips = invitation.is_sips;
+        leg.callback = flow.tls;
         leg
     }
 

@@ -168,7 +168,8 @@ struct Leg {
     dialog: Dialog,
     /// How the peer was reached last; its address serves where the dialog's next hop cannot be used.
     flow: Flow,
-    /// Whom to expect where it has to be connected to, and had come to us.
+    /// Whom to expect over TLS where it has to be connected to, and its last request came over a connection of
+    /// its own.
     callback: Option<TlsPeerId>,
     /// The peer sits behind a translator: its Contact is of no use.
     behind_nat: bool,

@@ -52,7 +52,11 @@ impl Call {
             .map_err(|_| Refusal::new(400, "Missing Contact"))?;
         let mut media = Anchor::default();
         media.allocate(core, Side::A, flow.remote.is_ipv6())?;
-        let back = response_flow(&request, &flow);
+        let callback = next_hop::caller_over_tls(&core.snapshot, &flow, &admission);
+        let back = Flow {
+            tls: callback,
+            ..response_flow(&request, &flow)
+        };
         let Some(server) = core
             .transactions
             .start_server(&request, back, User::Leg(id, LEG_A))
@@ -60,7 +64,6 @@ impl Call {
             media.release(core);
             return Err(Refusal::unavailable("Too Many Transactions", 5));
         };
-        let callback = next_hop::caller_over_tls(&core.snapshot, &flow, &admission);
         let facts = CallFacts {
             call_id: request.call_id().to_owned(),
             direction: admission.direction,

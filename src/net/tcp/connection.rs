@@ -20,7 +20,7 @@ use crate::net::tls::{Failure, Session};
 use crate::shard::io::{ConnectionId, Flow};
 use crate::sip::framing::{Frame, Framer};
 use crate::sip::message::Message;
-use crate::sip::reuse::offered_alias;
+use crate::sip::reuse::{may_offer_alias, offered_alias};
 
 /// Bytes that wait in a connection's queue, each message with its overhead; more costs the peer its
 /// connection.
@@ -58,7 +58,7 @@ pub(super) struct Connection {
     pub(super) remote: SocketAddr,
     /// Whom we opened it to; `None` for a peer that came to us.
     pub(super) expected: Option<Expected>,
-    /// Its first message was looked at.
+    /// The peer has asked for an alias, whatever came of it.
     pub(super) is_introduced: bool,
     /// What it stands for beside itself.
     pub(super) alias: Option<Alias>,
@@ -139,23 +139,23 @@ impl Connection {
         }
     }
 
-    /// Looks at a message, where it is the first of a peer that came to us; returns what the peer wants its
-    /// connection to stand for. A peer that shows no certificate is believed that it listens at the address
-    /// that it comes from, and nothing else: behind a translator that might be another's.
+    /// Looks at a message of a peer that came to us; returns what the peer wants its connection to stand for,
+    /// once. A peer that shows no certificate is believed that it listens at the address that it comes from,
+    /// and nothing else: behind a translator that might be another's.
     pub(super) fn introduce(
         &mut self,
         flow: Flow,
-        first: &Bytes,
+        message: &Bytes,
         limits: &Limits,
     ) -> Option<Alias> {
-        if self.is_introduced || self.expected.is_some() {
+        if self.is_introduced || self.expected.is_some() || !may_offer_alias(message) {
             return None;
         }
-        self.is_introduced = true;
-        let Ok(Message::Request(request)) = Message::parse(first.clone(), limits) else {
+        let Ok(Message::Request(request)) = Message::parse(message.clone(), limits) else {
             return None;
         };
         let (host, port) = offered_alias(&request, flow.transport)?;
+        self.is_introduced = true;
         let identity = match &self.security {
             Security::Plain | Security::Awaited => None,
             Security::Session(session) => session.peer_certificates(),

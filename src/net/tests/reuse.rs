@@ -1,9 +1,15 @@
 //! Connections that peers opened, used for what is sent to them (RFC 5923), at one shard and at two.
 
+use std::collections::BTreeSet;
+
 use ipnetwork::IpNetwork;
 
+use super::media::media_config;
 use super::*;
-use crate::shard::snapshot::{Termination, VoiceConnector};
+use crate::config::{Carrier, CarrierTls, Host, Target};
+use crate::gateway::limiter::CallLimiter;
+use crate::shard::snapshot::{Origination, OriginationRoute, Termination, VoiceConnector};
+use crate::shard::{Settings, Shard};
 
 /// A whole request that is an order, its topmost Via with these.
 pub(super) fn request(order: &str, owner: u8, transport: Transport, sent_by: &str) -> Vec<u8> {
@@ -170,5 +176,126 @@ fn what_was_meant_for_a_closed_connection_goes_on_the_one_that_took_its_place() 
             let message = relay(&bench, owner, peer.flow(old.connection));
             assert_eq!(receive_tcp(&mut second, message.len()), message);
         }
+    }
+}
+
+struct NoLimit;
+
+impl CallLimiter for NoLimit {
+    fn admit(&self, _connector: VoiceConnectorId, _per_second: u32, _now: Instant) -> bool {
+        true
+    }
+}
+
+/// Routing data with a carrier and a customer on loopback, whose calls go to this address over TCP.
+fn with_route_to(address: SocketAddr) -> Snapshot {
+    let mut snapshot = with_customer();
+    let id = VoiceConnectorId::from_random([0; 22]);
+    let mut connector = (*snapshot.connectors[&id]).clone();
+    connector.origination = Some(Origination {
+        disabled: false,
+        routes: vec![OriginationRoute {
+            target: Target {
+                host: Host::Address(address.ip()),
+                port: Some(address.port()),
+                transport: Some(Transport::Tcp),
+                tls: None,
+            },
+            priority: 1,
+            weight: 1,
+        }],
+    });
+    snapshot.put_connector(connector);
+    snapshot.numbers.insert("+12065550100".parse().unwrap(), id);
+    snapshot.own_hosts.insert("127.0.0.1".into());
+    snapshot.set_carriers([Carrier {
+        name: "example".to_owned(),
+        sources: vec![IpNetwork::from(address.ip())],
+        routes: Vec::new(),
+        tls: CarrierTls::default(),
+        policy: Arc::default(),
+    }]);
+    snapshot
+}
+
+/// The next whole message of a stream.
+fn message(stream: &mut TcpStream) -> String {
+    let mut text = String::new();
+    let mut byte = [0];
+    while !text.ends_with("\r\n\r\n") {
+        stream.read_exact(&mut byte).unwrap();
+        text.push(char::from(byte[0]));
+    }
+    let length = text.split("Content-Length: ").nth(1).unwrap();
+    let length = length.split("\r\n").next().unwrap().parse().unwrap();
+    stream.read_exact(&mut vec![0; length]).unwrap();
+    text
+}
+
+#[test]
+fn calls_reach_a_customer_over_the_connection_that_it_keeps() {
+    for shards in [1, 2] {
+        let (config, _taken) = media_config(shards);
+        // It takes connections and reads nothing from them.
+        let peer = Peer::new();
+        let snapshot = Arc::new(ArcSwap::from_pointee(with_route_to(peer.address)));
+        let make_core = |shard| {
+            let settings = Settings::new(&config, shard, [3; 16], [4; 16]);
+            Shard::new(
+                settings,
+                snapshot.load_full(),
+                Arc::new(NoLimit),
+                Instant::ORIGIN,
+            )
+        };
+        let events = Arc::new(ArrayQueue::new(64));
+        let snapshots = Arc::clone(&snapshot);
+        let running = start(&config, Arc::default(), snapshots, make_core, events).unwrap();
+        let mut customer = TcpStream::connect(running.local_addrs[TCP]).unwrap();
+        customer.set_read_timeout(Some(PATIENCE)).unwrap();
+        let options = |number: u8| {
+            format!(
+                "OPTIONS sip:a.example SIP/2.0\r\nVia: SIP/2.0/TCP {};branch=z9hG4bK{number};alias\r\n\
+                 From: <sip:a@b>;tag=1\r\nTo: <sip:a.example>\r\nCall-ID: {number}\r\n\
+                 CSeq: 1 OPTIONS\r\nMax-Forwards: 70\r\nContent-Length: 0\r\n\r\n",
+                peer.address
+            )
+        };
+        // Enough for every shard to have one, and so to have heard of the alias.
+        for number in 0..8 {
+            customer.write_all(options(number).as_bytes()).unwrap();
+            assert!(message(&mut customer).starts_with("SIP/2.0 200 "));
+        }
+        let carrier = udp_client(running.local_addrs[UDP]);
+        let from = carrier.local_addr().unwrap();
+        let sdp = "v=0\r\no=- 1 1 IN IP4 127.0.0.1\r\ns=-\r\nc=IN IP4 127.0.0.1\r\nt=0 0\r\n\
+                   m=audio 6000 RTP/AVP 0\r\n";
+        let invite = |number: u8| {
+            format!(
+                "INVITE sip:+12065550100@127.0.0.1 SIP/2.0\r\nVia: SIP/2.0/UDP {from};branch=z9hG4bKc{number}\r\n\
+                 From: <sip:+12025550123@{from}>;tag=1\r\nTo: <sip:+12065550100@127.0.0.1>\r\n\
+                 Call-ID: call{number}\r\nCSeq: 1 INVITE\r\nContact: <sip:{from}>\r\nMax-Forwards: 70\r\n\
+                 Content-Type: application/sdp\r\nContent-Length: {}\r\n\r\n{sdp}",
+                sdp.len()
+            )
+        };
+        let shard = make_core(0);
+        let owners = |requests: [String; 8]| {
+            let owner = |request: &String| shard.owner(request.as_bytes());
+            requests.iter().map(owner).collect::<BTreeSet<u8>>()
+        };
+        let all: BTreeSet<u8> = (0..shards).collect();
+        let numbers = [0, 1, 2, 3, 4, 5, 6, 7];
+        assert_eq!(owners(numbers.map(options)), all);
+        assert_eq!(owners(numbers.map(invite)), all);
+        for number in numbers {
+            carrier.send(invite(number).as_bytes()).unwrap();
+            let heard = message(&mut customer);
+            assert!(
+                heard.starts_with("INVITE sip:+12065550100@127.0.0.1"),
+                "{heard}"
+            );
+        }
+        running.shutdown();
     }
 }
