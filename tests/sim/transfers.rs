@@ -346,6 +346,40 @@ fn a_transferor_that_hangs_up_leaves_the_other_two() {
 }
 
 #[test]
+fn what_a_transferor_leaves_unanswered_holds_nothing_up() {
+    for request in [
+        Act::Reinvite(Session::Moved),
+        Act::Update(Session::Moved),
+        Act::Reinvite(Session::Late),
+    ] {
+        each_side(|world, scene| {
+            let Scene { one, other, .. } = scene;
+            let plan = &mut world.agents[one.agent].calls[one.call].plan;
+            plan.to_reinvite = ToReinvite::Ignore;
+            refer(world, scene);
+            world.run(100);
+            world.act(other, request.clone());
+            world.with_agent(other.agent, |agent, hands| {
+                agent.send_info(other.call, "Signal=1\r\n", hands)
+            });
+            world.run(100);
+            world.act(one, Act::Bye);
+            world.agents[one.agent].calls[one.call].plan.deaf = true;
+            world.run(3_000);
+            let call = world.at_call(other);
+            let answers = [&call.reinvite_answers[..], &call.update_answers].concat();
+            assert!(answers == [487] || answers == [491], "{answers:?}");
+            assert_eq!(notices(world.at_call(one)), told("200 OK"));
+            let target = world.last_call(scene.target);
+            talk(world, other, target);
+            world.run(60_000);
+            assert_eq!(world.at_call(other).state, State::Talking);
+            world.act(target, Act::Bye);
+        });
+    }
+}
+
+#[test]
 fn where_the_transferor_has_left_and_the_target_fails_the_call_is_over() {
     each_side(|world, scene| {
         let Scene { one, other, .. } = scene;
@@ -427,6 +461,25 @@ fn a_party_that_takes_no_new_session_stays_in_its_call() {
             world.act(one, Act::Bye);
         });
     }
+}
+
+#[test]
+fn a_target_does_not_wait_for_ever_for_who_does_not_make_up_its_mind() {
+    each_side(|world, scene| {
+        let Scene { one, other, .. } = scene;
+        let plan = &mut world.agents[other.agent].calls[other.call].plan;
+        plan.to_reinvite = ToReinvite::Ring;
+        refer(world, scene);
+        world.run(30_000);
+        let target = world.last_call(scene.target);
+        assert_eq!(world.at_call(target).state, State::Talking);
+        world.run(10_000);
+        assert_eq!(world.at_call(target).hung_up, Some(By::Them));
+        let outcome = told("500 The Other Side Takes No Offer");
+        assert_eq!(notices(world.at_call(one)), outcome);
+        talk(world, one, other);
+        world.act(one, Act::Bye);
+    });
 }
 
 #[test]
