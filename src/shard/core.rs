@@ -37,6 +37,9 @@ const ALLOW: &str = "INVITE, ACK, CANCEL, BYE, OPTIONS, UPDATE, PRACK, INFO";
 /// The extensions that are served, as option tags (RFC 3261 §19.2).
 pub(crate) const OPTION_TAGS: [&str; 2] = [OPTION_100REL, OPTION_TIMER];
 
+/// RFC 4488 §6: without the subscription that a REFER makes, where that is not wanted.
+const OPTION_NOREFERSUB: &str = "norefersub";
+
 /// How long a challenge may be answered.
 const NONCE_LIFETIME: Duration = Duration::from_secs(300);
 /// Used nonces that are remembered; beyond that the oldest expire early.
@@ -445,10 +448,13 @@ impl Core {
 /// The option tags that a request demands and that are not served (RFC 3261 §8.2.2.3): a gateway is no
 /// proxy, so nothing that is demanded of one is.
 pub(crate) fn unsupported_options(request: &Fields) -> impl Iterator<Item = &str> {
-    let is_served = |option: &&str| {
-        OPTION_TAGS
-            .iter()
-            .any(|served| served.eq_ignore_ascii_case(option))
+    let is_refer = request
+        .cseq()
+        .is_ok_and(|cseq| cseq.method == Method::Refer);
+    let is_served = move |option: &&str| {
+        let mut served = OPTION_TAGS.into_iter();
+        served.any(|served| served.eq_ignore_ascii_case(option))
+            || (is_refer && option.eq_ignore_ascii_case(OPTION_NOREFERSUB))
     };
     request
         .values(HeaderName::Require)

@@ -1,13 +1,16 @@
 //! REFER as a transfer by the gateway (RFC 3515, RFC 5589).
 
+use trunkline::sip::digest::Challenge;
 use trunkline::sip::message::{HeaderName, Message, Method};
 use trunkline::telemetry::{EndCause, Event};
 
+use crate::agent::acting::answer_for;
 use crate::agent::call::{By, Call, State};
 use crate::agent::plan::{Act, Plan, Session, ToReinvite, When};
 use crate::cast::{
-    CARRIER, CARRIER_SPARE, CARRIER_TCP_V6, OUTSIDE, OUTSIDE_TCP_V6, OWN, OWN_SECRET, OWN_TCP, PBX,
-    PBX_SPARE, PBX_TCP, PLAIN, SECRET, inbound, play, play_with, through, ways,
+    CARRIER, CARRIER_SPARE, CARRIER_TCP_V6, OUTSIDE, OUTSIDE_TCP_V6, OWN, OWN_SECRET, OWN_TCP,
+    PASSWORD, PBX, PBX_SPARE, PBX_TCP, PLAIN, SECRET, USERNAME, inbound, play, play_with, through,
+    ways,
 };
 use crate::network::Network;
 use crate::world::{CallRef, World};
@@ -291,8 +294,22 @@ fn who_has_to_say_who_calls_has_to_say_who_transfers() {
         let challenge = world
             .at_call(b)
             .last_response_header(HeaderName::ProxyAuthenticate);
-        assert!(challenge.is_some());
+        let challenge = Challenge::parse(&challenge.unwrap()).unwrap().into_owned();
         talk(world, a, b);
+        for (password, nc, status) in [("wrong", 1, 403), (PASSWORD, 2, 202)] {
+            let account = (USERNAME, password);
+            let value = answer_for("REFER", &challenge, account, "sip:198.51.100.1", nc);
+            let fields = [
+                ("Refer-To", format!("<{}>", through(SECRET, OUTSIDE))),
+                ("Proxy-Authorization", value),
+            ];
+            refer_with(world, b, &fields);
+            world.run(1_000);
+            assert_eq!(answers(world.at_call(b)).last(), Some(&status));
+        }
+        world.run(2_000);
+        let target = world.last_call(CARRIER);
+        talk(world, a, target);
         world.act(a, Act::Bye);
     });
 }
@@ -527,7 +544,11 @@ fn who_wants_no_notices_gets_none() {
     each_side(|world, scene| {
         let Scene { one, other, .. } = scene;
         let to = format!("<sip:{}@gateway.example>", scene.number);
-        let fields = [("Refer-To", to), ("Refer-Sub", "false".to_owned())];
+        let fields = [
+            ("Refer-To", to),
+            ("Refer-Sub", "false".to_owned()),
+            ("Require", "norefersub".to_owned()),
+        ];
         refer_with(world, one, &fields);
         world.run(3_000);
         assert_eq!(answers(world.at_call(one)), [202]);
