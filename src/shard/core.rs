@@ -37,6 +37,9 @@ const ALLOW: &str = "INVITE, ACK, CANCEL, BYE, OPTIONS, UPDATE, PRACK, INFO";
 /// The extensions that are served, as option tags (RFC 3261 §19.2).
 pub(crate) const OPTION_TAGS: [&str; 2] = [OPTION_100REL, OPTION_TIMER];
 
+/// RFC 4488 §6: without the subscription that a REFER makes, where that is not wanted.
+const OPTION_NOREFERSUB: &str = "norefersub";
+
 /// How long a challenge may be answered.
 const NONCE_LIFETIME: Duration = Duration::from_secs(300);
 /// Used nonces that are remembered; beyond that the oldest expire early.
@@ -450,14 +453,13 @@ impl Core {
 /// proxy, so nothing that is demanded of one is. Without an offer the first reliable response would have to
 /// bring one (RFC 3262 §5), and leg B is not asked for that.
 pub(crate) fn unsupported_options(request: &Fields) -> impl Iterator<Item = &str> {
-    let is_invite = request
-        .cseq()
-        .is_ok_and(|cseq| cseq.method == Method::Invite);
-    let has_no_offer = is_invite && request.body().is_empty();
+    let method = request.cseq().map(|cseq| cseq.method).ok();
+    let has_no_offer = method == Some(Method::Invite) && request.body().is_empty();
     let is_served = move |option: &&str| {
-        let mut tags = OPTION_TAGS.iter();
-        let is_known = tags.any(|served| served.eq_ignore_ascii_case(option));
-        is_known && !(has_no_offer && option.eq_ignore_ascii_case(OPTION_100REL))
+        let is = |served: &str| served.eq_ignore_ascii_case(option);
+        let is_known = OPTION_TAGS.into_iter().any(is)
+            || (method == Some(Method::Refer) && is(OPTION_NOREFERSUB));
+        is_known && !(has_no_offer && is(OPTION_100REL))
     };
     request
         .values(HeaderName::Require)

@@ -1,14 +1,16 @@
 """Calls of baresip, a softphone as PBX that really sends audio, through a Trunkline node to and from SIPp.
 
-Over every transport, as caller and as called side. That audio arrives is measured: what baresip hears is recorded,
+Over every transport, as caller, as called side, and as a caller that transfers its call. That audio arrives is measured: what baresip hears is recorded,
 and has to be the tone that was played: its own, sent back by the called side, or the caller's.
 
     .venv/current/bin/python tests/interop/baresip.py
 """
 
+import json
 import math
 import shutil
 import signal
+import socket
 import struct
 import subprocess
 import sys
@@ -16,7 +18,7 @@ import time
 import wave
 from pathlib import Path
 
-from calls import accounted, expect
+from calls import STREAM_PACKETS, accounted, expect
 from matrix import Table
 from node import CARRIER, GATEWAY, PBX, Connector, Node
 from sipp import Sipp
@@ -28,16 +30,17 @@ RATE_HZ = 8_000
 # What tone.ulaw has.
 SIPP_HZ = 400
 TALK_S = 4
-CALLER, CALLED = "+14015550101", "+12025550123"
+CALLER, CALLED, TARGET = "+14015550101", "+12025550123", "+13035550123"
 READY_S = 20
 
 
 class Baresip:
     """One baresip. Use it as a context manager."""
 
-    def __init__(self, node, connector, transport, dial=None):
-        """`dial`: whom to call, for TALK_S seconds; `None` to be called."""
+    def __init__(self, node, connector, transport, dial=None, talk_s=TALK_S):
+        """`dial`: whom to call, for `talk_s` seconds (`None`: until it is ended); `None` to be called."""
         self.port = node.ports.take(2)
+        self._control = node.ports.take()
         self.directory = Path(node.directory) / f"baresip-{self.port}"
         self.directory.mkdir()
         tone(self.directory / "tone.wav", OWN_HZ)
@@ -46,6 +49,7 @@ class Baresip:
         lines = [
             f"sip_listen {PBX}:{self.port}", f"module_path {modules}", "module g711.so", "module aufile.so",
             "module sndfile.so", "module_app account.so", "module_app menu.so",
+            "module_app ctrl_tcp.so", f"ctrl_tcp_listen {PBX}:{self._control}",
             f"audio_source aufile,{self.directory}/tone.wav", f"net_interface {PBX}", f"snd_path {self.directory}",
         ]
         if node.authority:
@@ -61,7 +65,9 @@ class Baresip:
         )
         self._command = ["baresip", "-f", self.directory]
         if dial:
-            self._command += ["-t", TALK_S, "-e", f"/dial sip:{dial}@{connector.host};transport={transport}"]
+            self._command += ["-e", f"/dial sip:{dial}@{connector.host};transport={transport}"]
+        if dial and talk_s:
+            self._command += ["-t", talk_s]
         self._log = self.directory / "log"
         self.process = None
 
@@ -82,6 +88,20 @@ class Baresip:
         self.end()
         if kind is not None:
             self.show()
+
+    def tell(self, command, parameters):
+        """Gives it a command."""
+        text = json.dumps({"command": command, "params": parameters})
+        with socket.create_connection((PBX, self._control), timeout=READY_S) as control:
+            control.sendall(f"{len(text)}:{text},".encode())
+            control.recv(4_096)
+
+    def wait_for(self, words):
+        """Returns when it has said so."""
+        deadline = time.monotonic() + READY_S
+        while words not in self.said():
+            expect(time.monotonic() < deadline, f"baresip does not say: {words}")
+            time.sleep(0.05)
 
     def end(self):
         """Ends it, as far as it has not ended by itself."""
@@ -175,12 +195,28 @@ def is_called(node, connector, transport):
         is_tone(phone.heard(), SIPP_HZ, 1.5)
 
 
+def transfers(node, connector, transport, remaining, target):
+    """baresip calls, and transfers the call: those whom it leaves hear each other."""
+    stays = Sipp("uas_transferred", CARRIER, node.ports, node.directory, port=remaining, count=1)
+    third = Sipp("uas", CARRIER, node.ports, node.directory, port=target, echo=True, screen=True)
+    offset = node.log_size()
+    with third, stays, Baresip(node, connector, transport, dial=CALLED, talk_s=None) as phone:
+        phone.wait_for("Call established")
+        time.sleep(1)
+        phone.tell("transfer", f"sip:{TARGET}@{connector.host}")
+        phone.wait_for("Call with")
+        stays.wait()
+        third.end_counting()
+        accounted(node, offset, 1, audio=True)
+        expect(third.echoed() == STREAM_PACKETS, f"{third.echoed()} of {STREAM_PACKETS} packets reached the target")
+
+
 def main():
     table = Table("baresip")
     for shards in (1, 2):
         node = Node(shards=shards, t1_ms=50, tls=True)
-        agent = node.ports.take()
-        node.carrier_routes = [(CARRIER, agent, "udp", "")]
+        agent, other_agent = node.ports.take(), node.ports.take()
+        node.carrier_routes = [(CARRIER, agent, "udp", ""), (CARRIER, other_agent, "udp", "1303")]
         with node:
             sources = [f"{PBX}/32", f"{GATEWAY}/32"]
             plain = Connector(node, "plain", "+12065550100").terminate(sources)
@@ -194,6 +230,10 @@ def main():
                 table.check(
                     "is called, and hears the tone", transport, "origination", shards,
                     lambda: is_called(node, connector, transport),
+                )
+                table.check(
+                    "transfers its call", transport, "termination", shards,
+                    lambda: transfers(node, connector, transport, agent, other_agent),
                 )
             table.check("nothing is left", "all", "both", shards, node.wait_idle)
             if table.failed:

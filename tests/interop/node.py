@@ -137,7 +137,7 @@ class Node:
         first, last = self.ports.media()
         lines = [
             "[node]", f"data_dir = {quoted(self.directory / 'data')}", f"shards = {self.shards}",
-            "[sip]", 'domain = "voiceconnector.localhost"',
+            "[sip]", 'domain = "voiceconnector.localhost"', 'refer = "transfer"',
         ]
         for bind in listeners:
             for transport in ("udp", "tcp"):

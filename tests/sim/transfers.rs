@@ -1,13 +1,16 @@
 //! REFER as a transfer by the gateway (RFC 3515, RFC 5589).
 
+use trunkline::sip::digest::Challenge;
 use trunkline::sip::message::{HeaderName, Message, Method};
 use trunkline::telemetry::{EndCause, Event};
 
+use crate::agent::acting::answer_for;
 use crate::agent::call::{By, Call, State};
 use crate::agent::plan::{Act, Plan, Session, ToReinvite, When};
 use crate::cast::{
-    CARRIER, CARRIER_SPARE, CARRIER_TCP_V6, OUTSIDE, OUTSIDE_TCP_V6, OWN, OWN_SECRET, OWN_TCP, PBX,
-    PBX_SPARE, PBX_TCP, PLAIN, SECRET, inbound, play, play_with, through, ways,
+    CARRIER, CARRIER_SPARE, CARRIER_TCP_V6, OUTSIDE, OUTSIDE_TCP_V6, OWN, OWN_SECRET, OWN_TCP,
+    PASSWORD, PBX, PBX_SPARE, PBX_TCP, PLAIN, SECRET, USERNAME, inbound, play, play_with, through,
+    ways,
 };
 use crate::network::Network;
 use crate::world::{CallRef, World};
@@ -291,8 +294,22 @@ fn who_has_to_say_who_calls_has_to_say_who_transfers() {
         let challenge = world
             .at_call(b)
             .last_response_header(HeaderName::ProxyAuthenticate);
-        assert!(challenge.is_some());
+        let challenge = Challenge::parse(&challenge.unwrap()).unwrap().into_owned();
         talk(world, a, b);
+        for (password, nc, status) in [("wrong", 1, 403), (PASSWORD, 2, 202)] {
+            let account = (USERNAME, password);
+            let value = answer_for("REFER", &challenge, account, "sip:198.51.100.1", nc);
+            let fields = [
+                ("Refer-To", format!("<{}>", through(SECRET, OUTSIDE))),
+                ("Proxy-Authorization", value),
+            ];
+            refer_with(world, b, &fields);
+            world.run(1_000);
+            assert_eq!(answers(world.at_call(b)).last(), Some(&status));
+        }
+        world.run(2_000);
+        let target = world.last_call(CARRIER);
+        talk(world, a, target);
         world.act(a, Act::Bye);
     });
 }
@@ -341,6 +358,40 @@ fn a_transferor_that_hangs_up_leaves_the_other_two() {
             world.act(target, Act::Bye);
             world.run(1_000);
             assert_eq!(world.at_call(other).hung_up, Some(By::Them));
+        });
+    }
+}
+
+#[test]
+fn what_a_transferor_leaves_unanswered_holds_nothing_up() {
+    for request in [
+        Act::Reinvite(Session::Moved),
+        Act::Update(Session::Moved),
+        Act::Reinvite(Session::Late),
+    ] {
+        each_side(|world, scene| {
+            let Scene { one, other, .. } = scene;
+            let plan = &mut world.agents[one.agent].calls[one.call].plan;
+            plan.to_reinvite = ToReinvite::Ignore;
+            refer(world, scene);
+            world.run(100);
+            world.act(other, request.clone());
+            world.with_agent(other.agent, |agent, hands| {
+                agent.send_info(other.call, "Signal=1\r\n", hands)
+            });
+            world.run(100);
+            world.act(one, Act::Bye);
+            world.agents[one.agent].calls[one.call].plan.deaf = true;
+            world.run(3_000);
+            let call = world.at_call(other);
+            let answers = [&call.reinvite_answers[..], &call.update_answers].concat();
+            assert!(answers == [487] || answers == [491], "{answers:?}");
+            assert_eq!(notices(world.at_call(one)), told("200 OK"));
+            let target = world.last_call(scene.target);
+            talk(world, other, target);
+            world.run(60_000);
+            assert_eq!(world.at_call(other).state, State::Talking);
+            world.act(target, Act::Bye);
         });
     }
 }
@@ -430,6 +481,25 @@ fn a_party_that_takes_no_new_session_stays_in_its_call() {
 }
 
 #[test]
+fn a_target_does_not_wait_for_ever_for_who_does_not_make_up_its_mind() {
+    each_side(|world, scene| {
+        let Scene { one, other, .. } = scene;
+        let plan = &mut world.agents[other.agent].calls[other.call].plan;
+        plan.to_reinvite = ToReinvite::Ring;
+        refer(world, scene);
+        world.run(30_000);
+        let target = world.last_call(scene.target);
+        assert_eq!(world.at_call(target).state, State::Talking);
+        world.run(10_000);
+        assert_eq!(world.at_call(target).hung_up, Some(By::Them));
+        let outcome = told("500 The Other Side Takes No Offer");
+        assert_eq!(notices(world.at_call(one)), outcome);
+        talk(world, one, other);
+        world.act(one, Act::Bye);
+    });
+}
+
+#[test]
 fn a_party_with_an_offer_of_its_own_is_joined_after_it() {
     each_side(|world, scene| {
         let Scene { one, other, .. } = scene;
@@ -474,7 +544,11 @@ fn who_wants_no_notices_gets_none() {
     each_side(|world, scene| {
         let Scene { one, other, .. } = scene;
         let to = format!("<sip:{}@gateway.example>", scene.number);
-        let fields = [("Refer-To", to), ("Refer-Sub", "false".to_owned())];
+        let fields = [
+            ("Refer-To", to),
+            ("Refer-Sub", "false".to_owned()),
+            ("Require", "norefersub".to_owned()),
+        ];
         refer_with(world, one, &fields);
         world.run(3_000);
         assert_eq!(answers(world.at_call(one)), [202]);

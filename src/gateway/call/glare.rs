@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::reinvite::Purpose;
-use super::{Call, CallTimer, Side};
+use super::{Call, CallTimer, LEG_A, Side};
 use crate::gateway::Refusal;
 use crate::shard::core::Core;
 use crate::shard::wheel::TimerId;
@@ -35,9 +35,10 @@ impl Call {
         }
         self.glares += 1;
         // Who made the Call-ID waits longer, so that the two do not meet again.
-        let millis = match side {
-            Side::A => STEP_MILLIS * core.random.below(201),
-            Side::B => 2_100 + STEP_MILLIS * core.random.below(191),
+        let is_theirs = self.leg(side).is_some_and(|leg| leg.number == LEG_A);
+        let millis = match is_theirs {
+            true => STEP_MILLIS * core.random.below(201),
+            false => 2_100 + STEP_MILLIS * core.random.below(191),
         };
         let wait = Duration::from_millis(u64::from(millis));
         let timer = Some(core.start_call_timer(wait, self.id, CallTimer::Glare));

@@ -93,7 +93,7 @@ pub struct Call {
     sent_update: Option<update::SentUpdate>,
     refresh: Option<session_timer::Refresh>,
     glare: Option<glare::Glare>,
-    transfer: Option<transfer::Transfer>,
+    transfer: Option<Box<transfer::Transfer>>,
     /// The highest number that a leg was given.
     legs: u8,
     infos: Vec<info::Info>,

@@ -165,6 +165,16 @@ impl Call {
         }
     }
 
+    /// Nobody is left on this side who could answer a re-INVITE.
+    pub(super) fn forget_reinvite(&mut self, core: &mut Core, side: Side) {
+        let of_side = |reinvite: &mut Reinvite| reinvite.side == side;
+        if let Some(mut reinvite) = self.reinvite.take_if(of_side) {
+            core.cancel_timer(&mut reinvite.timer);
+            core.transactions
+                .forget(reinvite.transaction, &mut core.wheel);
+        }
+    }
+
     fn cancel_reinvite(&mut self, core: &mut Core) {
         let Some(reinvite) = &mut self.reinvite else {
             return;

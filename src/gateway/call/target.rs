@@ -49,7 +49,7 @@ pub(super) struct Target {
 struct Answered {
     success: Response,
     session: SessionDescription,
-    /// Until when it may wait for the remaining party's leg to be free, and when to look again.
+    /// Until when it may wait for the remaining party, and when to look again.
     until: Instant,
     timer: Option<TimerId>,
 }
@@ -340,15 +340,20 @@ impl Call {
             return;
         };
         core.cancel_timer(&mut answered.timer);
+        let left = answered.until.since(core.now);
+        if left.is_zero() {
+            let refusal = Refusal::new(500, "The Other Side Takes No Offer");
+            self.fail_transfer(core, &refusal);
+            return;
+        }
+        let look_again = match is_busy {
+            true => left.min(core.settings.timers.t1),
+            false => left,
+        };
+        answered.timer = Some(core.start_call_timer(look_again, call, CallTimer::Join));
         if !is_busy {
             let session = answered.session.clone();
             self.send_reinvite(core, stays, Some(&session), Purpose::Transfer);
-        } else if core.now < answered.until {
-            let t1 = core.settings.timers.t1;
-            answered.timer = Some(core.start_call_timer(t1, call, CallTimer::Join));
-        } else {
-            let refusal = Refusal::new(500, "The Other Side Takes No Offer");
-            self.fail_transfer(core, &refusal);
         }
     }
 

@@ -70,7 +70,7 @@ impl Call {
             leg.has_referred = true;
         }
         self.notify(core, &transfer, Notice::Begun, (100, reason_phrase(100)));
-        self.transfer = Some(transfer);
+        self.transfer = Some(Box::new(transfer));
         self.try_next_target(core);
     }
 
@@ -176,6 +176,9 @@ impl Call {
         self.end_glare(core, &pending);
         self.refuse_update(core, &pending);
         self.end_infos(core, &busy());
+        // What it has not answered by now would only hold the target up.
+        self.forget_reinvite(core, side);
+        self.forget_update(side);
         true
     }
 
@@ -221,7 +224,7 @@ impl Call {
         transfer.has_left.then_some(transfer.from)
     }
 
-    fn drop_transfer(&mut self, core: &mut Core, refusal: &Refusal) -> Option<Transfer> {
+    fn drop_transfer(&mut self, core: &mut Core, refusal: &Refusal) -> Option<Box<Transfer>> {
         let mut transfer = self.transfer.take()?;
         self.drop_target(core, &mut transfer.target);
         let outcome = (refusal.status, refusal.reason.as_str());

@@ -182,6 +182,11 @@ impl Call {
         Some(ticket.id)
     }
 
+    /// Nobody waits for what comes of an UPDATE on this side any more.
+    pub(super) fn forget_update(&mut self, side: Side) {
+        self.sent_update.take_if(|sent| sent.side == side);
+    }
+
     /// The other leg answered our UPDATE, or did not.
     pub(super) fn on_update_outcome(&mut self, core: &mut Core, outcome: Outcome<'_>) {
         let Some(sent) = self.sent_update else { return };
