@@ -43,6 +43,7 @@ mod session_timers;
 mod shutting_down;
 mod torture;
 mod transfers;
+mod transfers_refused;
 mod transports;
 mod updates;
 mod world;

@@ -1,34 +1,31 @@
 //! REFER as a transfer by the gateway (RFC 3515, RFC 5589).
 
-use trunkline::sip::digest::Challenge;
 use trunkline::sip::message::{HeaderName, Message, Method};
 use trunkline::telemetry::{EndCause, Event};
 
-use crate::agent::acting::answer_for;
 use crate::agent::call::{By, Call, State};
 use crate::agent::plan::{Act, Plan, Session, ToReinvite, When};
 use crate::cast::{
-    CARRIER, CARRIER_SPARE, CARRIER_TCP_V6, OUTSIDE, OUTSIDE_TCP_V6, OWN, OWN_SECRET, OWN_TCP,
-    PASSWORD, PBX, PBX_SPARE, PBX_TCP, PLAIN, SECRET, USERNAME, inbound, play, play_with, through,
-    ways,
+    CARRIER, CARRIER_SPARE, CARRIER_TCP_V6, OUTSIDE, OUTSIDE_TCP_V6, OWN, OWN_TCP, PBX, PBX_SPARE,
+    PBX_TCP, PLAIN, inbound, play_with, through, ways,
 };
 use crate::network::Network;
 use crate::world::{CallRef, World};
 
 /// A call that one side is about to transfer.
 #[derive(Clone, Copy)]
-struct Scene {
+pub(crate) struct Scene {
     /// Who transfers.
-    one: CallRef,
+    pub(crate) one: CallRef,
     /// Who remains.
-    other: CallRef,
+    pub(crate) other: CallRef,
     /// Whom to.
-    target: usize,
-    number: &'static str,
+    pub(crate) target: usize,
+    pub(crate) number: &'static str,
 }
 
 /// Plays for calls both ways, and in each for both sides as the transferor.
-fn each_side(scenario: impl Fn(&mut World, Scene)) {
+pub(crate) fn each_side(scenario: impl Fn(&mut World, Scene)) {
     for (caller, called, to) in ways() {
         for by_caller in [true, false] {
             with_transfers(|world| {
@@ -50,27 +47,27 @@ fn each_side(scenario: impl Fn(&mut World, Scene)) {
     }
 }
 
-fn with_transfers(scenario: impl Fn(&mut World)) {
+pub(crate) fn with_transfers(scenario: impl Fn(&mut World)) {
     play_with(|gateway| gateway.transfers = true, |_| {}, scenario);
 }
 
-fn refer_with(world: &mut World, from: CallRef, fields: &[(&str, String)]) {
+pub(crate) fn refer_with(world: &mut World, from: CallRef, fields: &[(&str, String)]) {
     world.with_agent(from.agent, |agent, hands| {
         agent.send_refer(from.call, fields, hands)
     });
 }
 
-fn refer_to(world: &mut World, from: CallRef, to: &str) {
+pub(crate) fn refer_to(world: &mut World, from: CallRef, to: &str) {
     refer_with(world, from, &[("Refer-To", to.to_owned())]);
 }
 
-fn refer(world: &mut World, scene: Scene) {
+pub(crate) fn refer(world: &mut World, scene: Scene) {
     let to = format!("<sip:{}@198.51.100.1;user=phone>", scene.number);
     refer_to(world, scene.one, &to);
 }
 
 /// The responses to REFERs.
-fn answers(call: &Call) -> Vec<u16> {
+pub(crate) fn answers(call: &Call) -> Vec<u16> {
     let heard = call.heard.iter().filter_map(|message| match message {
         Message::Response(response) if response.cseq().unwrap().method == Method::Refer => {
             Some(response.status)
@@ -82,7 +79,7 @@ fn answers(call: &Call) -> Vec<u16> {
 
 /// Event, Subscription-State up to its parameters, and body of the NOTIFYs that came, each once and in their
 /// order.
-fn notices(call: &Call) -> Vec<(String, String, String)> {
+pub(crate) fn notices(call: &Call) -> Vec<(String, String, String)> {
     let heard = call.heard.iter().filter_map(|message| match message {
         Message::Request(request) if request.method == Method::Notify => Some(request),
         Message::Request(_) | Message::Response(_) => None,
@@ -104,7 +101,7 @@ fn notices(call: &Call) -> Vec<(String, String, String)> {
     notices.into_iter().map(|(_, notice)| notice).collect()
 }
 
-fn told(outcome: &str) -> Vec<(String, String, String)> {
+pub(crate) fn told(outcome: &str) -> Vec<(String, String, String)> {
     let notice = |state: &str, line: &str| {
         (
             "refer".to_owned(),
@@ -119,7 +116,7 @@ fn told(outcome: &str) -> Vec<(String, String, String)> {
 }
 
 /// Audio goes from either to the other.
-fn talk(world: &mut World, one: CallRef, other: CallRef) {
+pub(crate) fn talk(world: &mut World, one: CallRef, other: CallRef) {
     for (from, to) in [(one, other), (other, one)] {
         let before = world.at_call(to).packets;
         assert!(world.send_rtp(from).is_some());
@@ -246,97 +243,6 @@ fn a_target_that_cannot_be_had_leaves_the_call_whole() {
             world.act(other, Act::Bye);
         });
     }
-}
-
-#[test]
-fn nobody_is_reached_by_a_transfer_who_could_not_be_called() {
-    with_transfers(|world| {
-        // A carrier may reach numbers in service, a customer numbers outside, both with what it takes.
-        for (number, allowed) in [("+4930901821", false), (OWN_SECRET, true)] {
-            let (_, b) = world.establish(PBX, CARRIER, &through(PLAIN, OUTSIDE));
-            refer_to(world, b, &format!("sip:{number}@198.51.100.1"));
-            world.run(3_000);
-            let expected = if allowed { 202 } else { 403 };
-            assert_eq!(answers(world.at_call(b)), [expected], "{number}");
-            world.act(b, Act::Bye);
-            world.run(2_000);
-            if allowed {
-                let target = world.last_call(PBX);
-                world.act(target, Act::Bye);
-                world.run(2_000);
-            }
-        }
-        for to in [
-            "sip:200@203.0.113.101",
-            "sip:4930901820@198.51.100.1",
-            "tel:4930901820;phone-context=example.com",
-            "sips:+4930901820@198.51.100.1",
-        ] {
-            let (a, b) = world.establish(CARRIER, PBX, &inbound(OWN));
-            refer_to(world, b, to);
-            world.run(1_000);
-            assert_eq!(answers(world.at_call(b)), [403], "{to}");
-            assert!(notices(world.at_call(b)).is_empty());
-            talk(world, a, b);
-            world.act(a, Act::Bye);
-            world.run(1_000);
-        }
-    });
-}
-
-#[test]
-fn who_has_to_say_who_calls_has_to_say_who_transfers() {
-    with_transfers(|world| {
-        let (a, b) = world.establish(CARRIER, PBX, &inbound(OWN_SECRET));
-        refer_to(world, b, &format!("<{}>", through(SECRET, OUTSIDE)));
-        world.run(1_000);
-        assert_eq!(answers(world.at_call(b)), [407]);
-        let challenge = world
-            .at_call(b)
-            .last_response_header(HeaderName::ProxyAuthenticate);
-        let challenge = Challenge::parse(&challenge.unwrap()).unwrap().into_owned();
-        talk(world, a, b);
-        for (password, nc, status) in [("wrong", 1, 403), (PASSWORD, 2, 202)] {
-            let account = (USERNAME, password);
-            let value = answer_for("REFER", &challenge, account, "sip:198.51.100.1", nc);
-            let fields = [
-                ("Refer-To", format!("<{}>", through(SECRET, OUTSIDE))),
-                ("Proxy-Authorization", value),
-            ];
-            refer_with(world, b, &fields);
-            world.run(1_000);
-            assert_eq!(answers(world.at_call(b)).last(), Some(&status));
-        }
-        world.run(2_000);
-        let target = world.last_call(CARRIER);
-        talk(world, a, target);
-        world.act(a, Act::Bye);
-    });
-}
-
-#[test]
-fn a_customers_rate_of_calls_counts_transfers() {
-    let slow = |snapshot: &mut trunkline::shard::snapshot::Snapshot| {
-        let id = crate::cast::connector_id(PLAIN);
-        let mut connector = (*snapshot.connectors[&id]).clone();
-        connector.termination.as_mut().unwrap().cps_limit = 1;
-        snapshot.put_connector(connector);
-    };
-    play_with(
-        |gateway| gateway.transfers = true,
-        slow,
-        |world| {
-            let (a, b) = world.establish(CARRIER, PBX, &inbound(OWN));
-            let one = world.call(PBX, &through(PLAIN, OUTSIDE), Plan::idle());
-            world.run(100);
-            refer_to(world, b, &format!("sip:{OUTSIDE}@198.51.100.1"));
-            world.run(100);
-            assert_eq!(answers(world.at_call(b)), [503]);
-            world.run(3_000);
-            world.act(a, Act::Bye);
-            world.act(one, Act::Bye);
-        },
-    );
 }
 
 #[test]
@@ -516,30 +422,6 @@ fn a_party_with_an_offer_of_its_own_is_joined_after_it() {
 }
 
 #[test]
-fn one_transfer_at_a_time() {
-    each_side(|world, scene| {
-        let Scene { one, other, .. } = scene;
-        refer(world, scene);
-        world.run(200);
-        refer(world, scene);
-        world.run(200);
-        assert_eq!(answers(world.at_call(one)), [202, 491]);
-        refer(
-            world,
-            Scene {
-                one: other,
-                ..scene
-            },
-        );
-        world.run(200);
-        assert_eq!(answers(world.at_call(other)), [491]);
-        world.run(3_000);
-        assert_eq!(notices(world.at_call(one)), told("200 OK"));
-        world.act(other, Act::Bye);
-    });
-}
-
-#[test]
 fn who_wants_no_notices_gets_none() {
     each_side(|world, scene| {
         let Scene { one, other, .. } = scene;
@@ -556,63 +438,6 @@ fn who_wants_no_notices_gets_none() {
         let target = world.last_call(scene.target);
         talk(world, other, target);
         world.act(other, Act::Bye);
-    });
-}
-
-#[test]
-fn what_is_no_call_to_a_number_is_refused() {
-    let fields = |values: &[&str]| -> Vec<(&str, String)> {
-        let field = |value: &&str| ("Refer-To", (*value).to_owned());
-        values.iter().map(field).collect()
-    };
-    let number = format!("<sip:{OUTSIDE}@198.51.100.1>");
-    for (values, status) in [
-        (&[][..], 400),
-        (&[&*number, &*number], 400),
-        (&["<sip:+49@[>"], 400),
-        (&["\"unclosed <sip:a@b>"], 400),
-        (&["<http://example.com>"], 403),
-        (&[&format!("<sip:{OUTSIDE}@198.51.100.1;method=BYE>")], 403),
-        (
-            &[&format!(
-                "<sip:{OUTSIDE}@198.51.100.1?Subject=x&replaces=1%40a%3Bto-tag%3Db>"
-            )],
-            501,
-        ),
-    ] {
-        with_transfers(|world| {
-            let (a, b) = world.establish(PBX, CARRIER, &through(PLAIN, OUTSIDE));
-            refer_with(world, a, &fields(values));
-            world.run(1_000);
-            assert_eq!(answers(world.at_call(a)), [status], "{values:?}");
-            assert!(notices(world.at_call(a)).is_empty());
-            talk(world, a, b);
-            world.act(a, Act::Bye);
-        });
-    }
-}
-
-#[test]
-fn without_the_operators_word_there_is_no_transfer() {
-    play(|world| {
-        let (a, b) = world.establish(PBX, CARRIER, &through(PLAIN, OUTSIDE));
-        let says_so = |call: &Call| {
-            let allow = call.last_response_header(HeaderName::Allow).unwrap();
-            allow.contains("REFER")
-        };
-        assert!(!says_so(world.at_call(a)));
-        refer_to(world, a, &format!("<sip:{OUTSIDE}@198.51.100.1>"));
-        world.run(1_000);
-        assert_eq!(answers(world.at_call(a)), [405]);
-        assert!(!says_so(world.at_call(a)));
-        talk(world, a, b);
-        world.act(a, Act::Bye);
-    });
-    with_transfers(|world| {
-        let (a, _) = world.establish(PBX, CARRIER, &through(PLAIN, OUTSIDE));
-        let allow = world.at_call(a).last_response_header(HeaderName::Allow);
-        assert!(allow.unwrap().contains("REFER"));
-        world.act(a, Act::Bye);
     });
 }
 
