@@ -93,9 +93,14 @@ async fn run(config: Config) -> Result<(), ServeError> {
     let material = certificates.material();
     let carriers = config.carriers.clone();
     let customers = config.sip.tls.customers();
-    let control = Control::open(&config.store.url, &config.sip.domain, carriers, customers)
-        .await
-        .map_err(ServeError::Store)?;
+    let control = Control::open(
+        config.store.url.reveal(),
+        &config.sip.domain,
+        carriers,
+        customers,
+    )
+    .await
+    .map_err(ServeError::Store)?;
     control.set_own_hosts(&config).await;
 
     let events = Arc::new(ArrayQueue::new(EVENTS_MAX));
@@ -252,7 +257,7 @@ fn announce(config: &Config, running: &Running, api: std::net::SocketAddr) {
         tracing::info!(address = %address.bind, first, last, "media");
     }
     tracing::info!(
-        store = config.store.url,
+        store = %config.store.url,
         shards = config.node.shards,
         "store"
     );
