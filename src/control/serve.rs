@@ -116,6 +116,10 @@ async fn run(config: Config) -> Result<(), ServeError> {
     };
     let facts = Arc::new(facts);
     let recording = tokio::spawn(record(Arc::clone(&facts)));
+    let following = tokio::spawn({
+        let control = Arc::clone(&control);
+        async move { control.follow().await }
+    });
     let dns = resolver::Dns::new(&config.dns).map_err(ServeError::Dns)?;
     let names = tokio::spawn(resolver::run(
         RouteNames(Arc::clone(&control)),
@@ -150,6 +154,7 @@ async fn run(config: Config) -> Result<(), ServeError> {
 
     tracing::info!("stopping");
     names.abort();
+    following.abort();
     certificates.abort();
     running.shutdown();
     recording.abort();

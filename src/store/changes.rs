@@ -1,7 +1,8 @@
-//! What other nodes on the same PostgreSQL write, heard through LISTEN and NOTIFY.
+//! What the nodes on one PostgreSQL write, heard through LISTEN and NOTIFY.
 //!
 //! A notification is sent by the transaction that it tells of, so it comes once that is committed, and names what
-//! changed but not how: whoever hears it reads the row. Missed ones do not come again: when a connection was lost,
+//! changed but not how: whoever hears it reads the row. A node hears itself too, which costs a reading and makes up for
+//! a write whose answer was lost on the way from the database. Missed ones do not come again: when a connection was lost,
 //! everything has to be read once the next one listens.
 
 use std::fmt;
@@ -16,25 +17,30 @@ use crate::connector_id::VoiceConnectorId;
 use crate::numbering::E164;
 
 const CHANNEL: &str = "trunkline";
+/// As many numbers as one notification has room for in its 8,000 bytes.
+pub(super) const NUMBERS_MAX: usize = 400;
 /// How long a connection may be silent before it is asked whether it lives.
 const SILENCE_MAX: Duration = Duration::from_secs(10);
 /// How long it may take to answer.
 const ANSWER_MAX: Duration = Duration::from_secs(5);
 
 /// What a write changed.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Change {
     /// This connector: itself, its configurations or its credentials.
     VoiceConnector(VoiceConnectorId),
-    /// This number's association.
-    PhoneNumber(E164),
+    /// These numbers' associations.
+    PhoneNumbers(Vec<E164>),
 }
 
 impl fmt::Display for Change {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::VoiceConnector(id) => write!(f, "voice_connector {id}"),
-            Self::PhoneNumber(number) => write!(f, "phone_number {number}"),
+            Self::PhoneNumbers(numbers) => {
+                f.write_str("phone_numbers")?;
+                numbers.iter().try_for_each(|number| write!(f, " {number}"))
+            }
         }
     }
 }
@@ -45,7 +51,12 @@ impl FromStr for Change {
     fn from_str(text: &str) -> Result<Self, ()> {
         match text.split_once(' ') {
             Some(("voice_connector", id)) => id.parse().map(Self::VoiceConnector).map_err(|_| ()),
-            Some(("phone_number", number)) => number.parse().map(Self::PhoneNumber).map_err(|_| ()),
+            Some(("phone_numbers", numbers)) => {
+                let numbers = numbers
+                    .split(' ')
+                    .map(|number| number.parse().map_err(|_| ()));
+                numbers.collect::<Result<_, _>>().map(Self::PhoneNumbers)
+            }
             Some(_) | None => Err(()),
         }
     }
@@ -53,43 +64,33 @@ impl FromStr for Change {
 
 pub(super) async fn notify(
     transaction: &mut Transaction<'static, Any>,
-    node: uuid::Uuid,
-    change: Change,
+    change: &Change,
 ) -> Result<(), sqlx::Error> {
     sqlx::query("SELECT pg_notify($1, $2)")
         .bind(CHANNEL)
-        .bind(format!("{node} {change}"))
+        .bind(change.to_string())
         .execute(&mut **transaction)
         .await?;
     Ok(())
 }
 
 /// What there is to hear.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub enum News {
-    /// Another node changed this.
+    /// This was changed.
     Changed(Change),
-    /// Another version's node said something that this one does not know: anything may have changed.
+    /// A node of another version said something that this one does not know: anything may have changed.
     Unknown,
 }
 
-/// Other nodes' writes, from the moment of [`Store::changes`] on.
-pub struct Changes {
+/// All nodes' writes, from the moment of [`Store::changes`] on.
+pub struct ChangeFeed {
     listener: PgListener,
-    node: uuid::Uuid,
 }
 
 impl Store {
-    /// Whether other nodes may write to this store.
-    pub fn is_shared(&self) -> bool {
-        match self.database {
-            Database::Sqlite => false,
-            Database::Postgres(_) => true,
-        }
-    }
-
-    /// Begins to listen for other nodes' writes, on a connection of its own; `None` where there are no other nodes.
-    pub async fn changes(&self) -> Result<Option<Changes>, sqlx::Error> {
+    /// Begins to listen for writes, on a connection of its own; `None` where there are no other nodes.
+    pub async fn changes(&self) -> Result<Option<ChangeFeed>, sqlx::Error> {
         let options = match &self.database {
             Database::Sqlite => return Ok(None),
             Database::Postgres(options) => options.as_ref().clone(),
@@ -105,15 +106,12 @@ impl Store {
         // A connection that is lost is an end here: what was missed has to be read after the next one listens.
         listener.eager_reconnect(false);
         listener.listen(CHANNEL).await?;
-        Ok(Some(Changes {
-            listener,
-            node: self.node,
-        }))
+        Ok(Some(ChangeFeed { listener }))
     }
 }
 
-impl Changes {
-    /// The next write of another node; `None` when the connection is lost and this is of no more use.
+impl ChangeFeed {
+    /// The next write; `None` when the connection is lost and this is of no more use.
     pub async fn next(&mut self) -> Result<Option<News>, sqlx::Error> {
         loop {
             let heard = tokio::time::timeout(SILENCE_MAX, self.listener.try_recv()).await;
@@ -125,16 +123,8 @@ impl Changes {
                 }
                 continue;
             };
-            let Some(notification) = heard? else {
-                return Ok(None);
-            };
-            let told = notification.payload().split_once(' ');
-            let sender = told.and_then(|(sender, _)| sender.parse::<uuid::Uuid>().ok());
-            if sender == Some(self.node) {
-                continue;
-            }
-            let change = told.and_then(|(_, change)| change.parse().ok());
-            return Ok(Some(change.map_or(News::Unknown, News::Changed)));
+            let change = |text: &str| text.parse().map_or(News::Unknown, News::Changed);
+            return Ok(heard?.map(|notification| change(notification.payload())));
         }
     }
 }
@@ -146,14 +136,18 @@ mod tests {
     #[test]
     fn a_change_is_read_as_it_is_written() {
         let id = VoiceConnectorId::from_random([7; VoiceConnectorId::LENGTH]);
-        let number: E164 = "+12065550100".parse().unwrap_or_else(|_| unreachable!());
-        for change in [Change::VoiceConnector(id), Change::PhoneNumber(number)] {
+        let numbers = (0..NUMBERS_MAX as u64)
+            .filter_map(|last| E164::from_digits(120_655_501_000_000 + last));
+        let numbers = Change::PhoneNumbers(numbers.collect());
+        assert!(numbers.to_string().len() < 8_000);
+        for change in [Change::VoiceConnector(id), numbers] {
             assert_eq!(change.to_string().parse(), Ok(change));
         }
         for nonsense in [
             "",
             "voice_connector",
             "voice_connector x",
+            "phone_numbers ",
             "calls +12065550100",
         ] {
             assert_eq!(nonsense.parse::<Change>(), Err(()), "{nonsense}");

@@ -4,7 +4,7 @@
 //! in both, a truth value is 0 or 1 in a BIGINT. Each write is one transaction, durable before the call returns.
 //! Two writers of the same rows (nodes on one PostgreSQL) wait for each other: a write locks the connector that it is
 //! about first ([`connectors`]), then numbers in ascending order ([`numbers`]). Nothing here knows of snapshots:
-//! [`crate::control::publish`] orders writes and publishing, and hears through [`Changes`] of other nodes' writes.
+//! [`crate::control::publish`] orders writes and publishing, and hears of other nodes' writes through [`ChangeFeed`].
 
 pub mod records;
 
@@ -13,7 +13,7 @@ mod connectors;
 mod numbers;
 mod open;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use std::fmt;
 
@@ -21,7 +21,7 @@ use jiff::Timestamp;
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{Any, AnyPool, Transaction};
 
-pub use changes::{Change, Changes, News};
+pub use changes::{Change, ChangeFeed, News};
 pub use connectors::{CREDENTIALS_MAX, WholeConnector};
 pub use open::OpenError;
 pub use records::*;
@@ -31,8 +31,6 @@ pub use records::*;
 pub struct Store {
     pool: AnyPool,
     database: Database,
-    /// What this node's notifications begin with, by which it knows them.
-    node: uuid::Uuid,
 }
 
 /// Which database it is, for the few things that they do differently.
@@ -74,7 +72,7 @@ impl Store {
             Database::Sqlite => {}
             Database::Postgres(_) => {
                 for change in changes {
-                    changes::notify(&mut transaction, self.node, change).await?;
+                    changes::notify(&mut transaction, &change).await?;
                 }
             }
         }

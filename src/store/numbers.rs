@@ -4,6 +4,7 @@ use jiff::Timestamp;
 use sqlx::Row;
 use sqlx::any::AnyRow;
 
+use super::changes::NUMBERS_MAX;
 use super::records::{
     NumberError, NumberFilter, NumberProblem, OrderRecord, OrderedNumber, Page, PhoneNumberRecord,
     StoreError,
@@ -242,9 +243,13 @@ impl Store {
                 .bind(number.digits() as i64)
                 .execute(&mut *transaction)
                 .await?;
-            changed.push(Change::PhoneNumber(number));
+            changed.push(number);
         }
-        self.commit(transaction, changed).await?;
+        let changes: Vec<Change> = changed
+            .chunks(NUMBERS_MAX)
+            .map(|numbers| Change::PhoneNumbers(numbers.to_vec()))
+            .collect();
+        self.commit(transaction, changes).await?;
         Ok(as_asked(errors))
     }
 }

@@ -167,11 +167,7 @@ impl Store {
             })
             .connect(&url)
             .await?;
-        let store = Self {
-            pool,
-            database,
-            node: uuid::Uuid::new_v4(),
-        };
+        let store = Self { pool, database };
         store.migrate().await?;
         Ok(store)
     }

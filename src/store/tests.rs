@@ -1,9 +1,9 @@
 //! What is answered is kept, in a store that is opened again.
 
-use sqlx::postgres::PgConnection;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
 use sqlx::{Connection, Executor, Row};
 
+use self::place::Place;
 use super::*;
 use crate::connector_id::VoiceConnectorId;
 use crate::numbering::E164;
@@ -30,6 +30,7 @@ macro_rules! on_both {
     };
 }
 
+pub(crate) mod place;
 mod writers;
 
 on_both! {
@@ -43,49 +44,6 @@ on_both! {
     nodes_that_start_at_once_make_one_schema
 }
 
-/// Where a test's rows are: a file, or a schema, of its own.
-enum Place {
-    Sqlite(tempfile::TempDir),
-    Postgres { server: String, schema: String },
-}
-
-impl Place {
-    fn sqlite() -> Self {
-        Self::Sqlite(tempfile::tempdir().unwrap())
-    }
-
-    /// `None`, told, where there is no server to test with.
-    async fn postgres() -> Option<Self> {
-        let Ok(server) = std::env::var("TRUNKLINE_POSTGRES") else {
-            let in_ci = std::env::var_os("CI").is_some_and(|value| value == "true");
-            assert!(
-                !in_ci,
-                "TRUNKLINE_POSTGRES is not set, and CI leaves nothing out"
-            );
-            eprintln!("left out: TRUNKLINE_POSTGRES is not set, see tests/postgres");
-            return None;
-        };
-        let schema = format!("test_{}", uuid::Uuid::new_v4().simple());
-        let mut connection = PgConnection::connect(&server).await.unwrap();
-        let create = sqlx::AssertSqlSafe(format!("CREATE SCHEMA {schema}"));
-        connection.execute(sqlx::raw_sql(create)).await.unwrap();
-        connection.close().await.unwrap();
-        Some(Self::Postgres { server, schema })
-    }
-
-    fn url(&self) -> String {
-        match self {
-            Self::Sqlite(folder) => {
-                let folder = folder.path().display();
-                format!("sqlite://{folder}/deep/er/../store 1.db")
-            }
-            Self::Postgres { server, schema } => {
-                format!("{server}?options[search_path]={schema}")
-            }
-        }
-    }
-}
-
 struct Fixture {
     place: Place,
     store: Store,
@@ -93,7 +51,7 @@ struct Fixture {
 
 impl Fixture {
     async fn at(place: Place) -> Self {
-        let store = Store::open(&place.url()).await.unwrap();
+        let store = Store::open(&place.url("one")).await.unwrap();
         Self { place, store }
     }
 
@@ -104,7 +62,7 @@ impl Fixture {
 
     /// The store as another node opens it.
     async fn other_node(&self) -> Store {
-        Store::open(&self.place.url()).await.unwrap()
+        Store::open(&self.place.url("other")).await.unwrap()
     }
 
     async fn connector(&self, letter: u8) -> VoiceConnectorRecord {
@@ -412,7 +370,7 @@ async fn a_schema_of_the_future_is_refused(fixture: Fixture) {
         .await
         .unwrap();
     fixture.store.close().await;
-    let refused = Store::open(&fixture.place.url()).await;
+    let refused = Store::open(&fixture.place.url("other")).await;
     assert!(
         matches!(
             refused,
@@ -439,7 +397,7 @@ async fn nodes_that_start_at_once_make_one_schema(fixture: Fixture) {
         fixture.store.pool.execute(unversioned).await.unwrap();
     }
     let opened = (0..4).map(|_| {
-        let url = fixture.place.url();
+        let url = fixture.place.url("other");
         tokio::spawn(async move { Store::open(&url).await })
     });
     for store in opened.collect::<Vec<_>>() {
