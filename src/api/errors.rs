@@ -89,6 +89,8 @@ pub enum BadRequest {
     },
     /// A `NextToken` that no answer gave.
     InvalidToken,
+    /// A text with a NUL, which the store does not keep.
+    NulInText,
 }
 
 /// What a member should have been.
@@ -267,6 +269,7 @@ impl fmt::Display for BadRequest {
             Self::InvalidToken => {
                 f.write_str("NextToken: expected the NextToken of an earlier answer")
             }
+            Self::NulInText => f.write_str("a text has a NUL character (U+0000); send it without"),
         }
     }
 }
@@ -338,6 +341,7 @@ impl From<StoreError> for ApiError {
                 BadRequest::TooManyCredentials { most }.into()
             }
             StoreError::InvalidToken => BadRequest::InvalidToken.into(),
+            StoreError::NulInText => BadRequest::NulInText.into(),
             StoreError::Database(error) => {
                 tracing::error!(%error, "the database failed");
                 Self::ServiceFailure

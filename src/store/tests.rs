@@ -480,3 +480,21 @@ async fn an_url_that_cannot_be_opened_is_refused_without_its_password() {
         assert!(!shown.contains("hush"), "{shown}");
     }
 }
+
+#[tokio::test]
+async fn a_text_that_postgresql_does_not_keep_is_no_fault_of_the_database() {
+    let Some(place) = Place::postgres().await else {
+        return;
+    };
+    let fixture = Fixture::at(place).await;
+    let id = fixture.connector(1).await.id;
+    let store = &fixture.store;
+    let put = store.update_voice_connector(ACCOUNT, id, "a\0b", false, now());
+    assert!(matches!(put.await, Err(StoreError::NulInText)));
+    let page = store.voice_connectors(ACCOUNT, Some("1-\0"), 1);
+    assert!(matches!(page.await, Err(StoreError::NulInText)));
+    assert!(matches!(
+        store.order(ACCOUNT, "\0").await,
+        Err(StoreError::NulInText)
+    ));
+}
