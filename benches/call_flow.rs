@@ -236,7 +236,7 @@ fn snapshot() -> Snapshot {
     snapshot
         .numbers
         .insert("+12065550100".parse().expect("a number"), id);
-    snapshot.carriers = Arc::new([Carrier {
+    snapshot.set_carriers([Carrier {
         name: "bench".to_owned(),
         sources: vec!["192.0.2.10/32".parse().expect("a network")],
         routes: vec![CarrierRoute {

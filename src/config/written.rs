@@ -285,10 +285,9 @@ fn shape(text: &str, table: &DeTable<'_>, error: &toml::de::Error) -> ConfigErro
             .unwrap_or((message, "another value"));
         Problem::WrongType {
             // The value of a secret must not be shown, whatever it is.
-            found: if key.ends_with("secret") {
-                "not shown"
-            } else {
-                found
+            found: match key.ends_with("secret") || key.ends_with("password") {
+                true => "not shown",
+                false => found,
             }
             .to_owned(),
             expected: expected.to_owned(),

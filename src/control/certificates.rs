@@ -1,5 +1,8 @@
 //! The node's certificates: made where none is configured, read again where they change.
 
+#[cfg(test)]
+mod tests;
+
 use std::io::{self, Write};
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
@@ -80,6 +83,10 @@ impl Certificates {
 
     /// Reads the files again on SIGHUP and when one has changed, for as long as it is not aborted.
     pub async fn watch(self) {
+        self.watch_every(FILES_LOOK).await;
+    }
+
+    async fn watch_every(self, period: Duration) {
         let mut hangup = match signal(SignalKind::hangup()) {
             Ok(hangup) => hangup,
             Err(error) => {
@@ -89,7 +96,7 @@ impl Certificates {
         };
         let files = material_files(&self.tls, &self.policies);
         let mut known = times(&files);
-        let mut look = tokio::time::interval(FILES_LOOK);
+        let mut look = tokio::time::interval(period);
         loop {
             let is_asked = asked(&mut hangup, &mut look).await;
             let now = times(&files);

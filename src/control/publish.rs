@@ -54,7 +54,7 @@ impl Control {
                 snapshot.secure(&mut route.target, &carrier.tls.policy(route.verify));
             }
         }
-        snapshot.carriers = carriers.into();
+        snapshot.set_carriers(carriers);
         for connector in store.whole_connectors().await? {
             put_connector(&mut snapshot, for_calls(connector), &customers);
         }
@@ -357,7 +357,7 @@ impl Routes for RouteNames {
             .flat_map(|origination| &origination.routes)
             .map(|route| &route.target);
         let carriers = snapshot
-            .carriers
+            .carriers()
             .iter()
             .flat_map(|carrier| &carrier.routes)
             .map(|route| &route.target);
@@ -376,10 +376,7 @@ impl Routes for RouteNames {
         let writing = self.0.writing.lock().await;
         self.0.publish(&writing, |snapshot| {
             for (name, located) in changes {
-                match located {
-                    Some(located) => snapshot.located.insert(name, located),
-                    None => snapshot.located.remove(&name),
-                };
+                snapshot.set_located(name, located);
             }
         });
     }

@@ -23,7 +23,7 @@ use crate::config::{Config, Transport};
 use crate::gateway::limiter::CallLimiter;
 use crate::instant::Instant;
 use crate::net::tls::Material;
-use crate::net::{self, Handle, Running, StartError};
+use crate::net::{self, Running, SharedGauges, StartError};
 use crate::shard::{Settings, Shard};
 use crate::sip::locate::Destination;
 use crate::store::OpenError;
@@ -134,7 +134,7 @@ async fn run(config: Config) -> Result<(), ServeError> {
         number_pools: config.number_pools.clone(),
         access_keys: config.api.access_keys.clone(),
         now: Timestamp::now,
-        status: Box::new(move || status(&figures)),
+        status: Box::new(move || status(&figures.gauges)),
     });
     let served = tokio::select! {
         served = api::server::serve(listener, state, signals.received()) => {
@@ -262,8 +262,8 @@ fn announce(config: &Config, running: &Running, api: std::net::SocketAddr) {
 }
 
 /// Figures of every shard, for operators and tests.
-fn status(running: &Handle) -> serde_json::Value {
-    let shards = running.gauges.iter().map(|gauges| {
+fn status(gauges: &[Arc<SharedGauges>]) -> serde_json::Value {
+    let shards = gauges.iter().map(|gauges| {
         let (core, net) = (gauges.core(), gauges.net());
         json!({
             "calls": core.calls,
@@ -284,6 +284,8 @@ fn status(running: &Handle) -> serde_json::Value {
             "messages_stray": core.messages_stray,
             "panics": core.call_panics + net.panics,
             "connections": net.connections,
+            "connections_tcp": net.connections_tcp,
+            "connections_tls": net.connections_tls,
             "tls_handshakes": net.tls_handshakes,
             "tls_handshakes_failed": net.tls_handshakes_failed,
             "handed_over": net.handed_over,
@@ -317,6 +319,38 @@ impl StopSignals {
         tokio::select! {
             _ = self.interrupt.recv() => {}
             _ = self.terminate.recv() => {}
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::net::{Gauges, NetGauges};
+
+    #[test]
+    fn the_status_tells_connections_by_transport_and_handshakes_that_failed() {
+        let gauges = [3, 5].map(|connections_tls| {
+            let shared = SharedGauges::default();
+            let net = NetGauges {
+                connections: connections_tls + 1,
+                connections_tcp: 1,
+                connections_tls,
+                tls_handshakes: 9,
+                tls_handshakes_failed: 2,
+                ..NetGauges::default()
+            };
+            shared.publish(&Gauges::default(), &net);
+            Arc::new(shared)
+        });
+        let status = status(&gauges);
+        for (shard, tls) in [3, 5].into_iter().enumerate() {
+            let shard = &status["shards"][shard];
+            assert_eq!(shard["connections"], tls + 1);
+            assert_eq!(shard["connections_tcp"], 1);
+            assert_eq!(shard["connections_tls"], tls);
+            assert_eq!(shard["tls_handshakes"], 9);
+            assert_eq!(shard["tls_handshakes_failed"], 2);
         }
     }
 }

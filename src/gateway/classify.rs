@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::Refusal;
 use crate::config::Carrier;
 use crate::shard::snapshot::{Snapshot, VoiceConnector};
-use crate::sip::uri::Uri;
+use crate::sip::uri::{Scheme, Uri};
 
 /// What a request outside a dialog is about.
 #[derive(Clone, Debug)]
@@ -18,7 +18,7 @@ pub enum Classified<'a> {
 }
 
 /// The order: the host is a connector's outbound host name; the source is a carrier's; the host is one
-/// of ours and exactly one connector allows the source. Otherwise 404.
+/// of ours, or there is none as in a `tel:` URI, and exactly one connector allows the source. Otherwise 404.
 pub fn classify<'a>(
     uri: &Uri<'_>,
     source: SocketAddr,
@@ -32,14 +32,9 @@ pub fn classify<'a>(
     if let Some(carrier) = snapshot.carrier_by_source(address) {
         return Ok(Classified::Origination(carrier));
     }
-    if snapshot.own_hosts.contains(host.as_str()) {
-        let mut allowing = snapshot
-            .connectors
-            .values()
-            .filter(|connector| connector.allows_source(address));
-        if let (Some(connector), None) = (allowing.next(), allowing.next()) {
-            return Ok(Classified::Termination(connector.clone()));
-        }
+    let is_ours = uri.scheme == Scheme::Tel || snapshot.own_hosts.contains(host.as_str());
+    if is_ours && let Some(connector) = snapshot.only_connector_by_source(address) {
+        return Ok(Classified::Termination(connector.clone()));
     }
     Err(Refusal::new(404, "No Voice Connector At This Host"))
 }

@@ -27,6 +27,9 @@ pub enum Towards {
 pub enum Treatment {
     /// Copied as it stands.
     Passed,
+    /// Copied as it stands, unless the caller wants something kept from others (RFC 3323 §4.1): it says who
+    /// calls, or what about.
+    Open,
     /// The number of each URI is kept, its host becomes ours; a value without a number stays behind.
     Rewritten,
     /// As [`Self::Rewritten`], from a trusted carrier only, and not where Privacy keeps it (RFC 3325 §7).
@@ -76,7 +79,7 @@ pub const TABLE: [Row; 19] = {
         Privacy, Reason, RemotePartyId, Subject, UserToUser,
     };
     use Name::{Extension, Known, Other};
-    use Treatment::{Asserted, Believed, Dropped, Passed, Rewritten};
+    use Treatment::{Asserted, Believed, Dropped, Open, Passed, Rewritten};
     [
         row(Known(PAssertedIdentity), Asserted, Believed),
         // Hints of a user to its own proxy, and what identity was before RFC 3325.
@@ -90,10 +93,10 @@ pub const TABLE: [Row; 19] = {
         row(Known(Geolocation), Passed, Dropped),
         row(Known(GeolocationRouting), Passed, Dropped),
         // A signature over numbers (RFC 8224) is of use as it stands or not at all.
-        row(Known(Identity), Passed, Passed),
+        row(Known(Identity), Open, Open),
         row(Other("Session-ID"), Passed, Passed),
         row(Known(Reason), Passed, Passed),
-        row(Known(Subject), Passed, Passed),
+        row(Known(Subject), Open, Open),
         row(Known(Priority), Passed, Passed),
         row(Known(AcceptLanguage), Passed, Passed),
         // URIs of one side's network that the other side's phones would fetch.
@@ -172,7 +175,8 @@ pub fn carried(from: &Fields, passage: &Passage<'_>) -> Vec<(Box<str>, Box<str>)
         });
     for (written, value, treatment) in fields.take(CARRIED_MAX) {
         let is_written_on = match treatment {
-            Treatment::Passed => {
+            Treatment::Open if passage.privacy.id || passage.privacy.user => false,
+            Treatment::Passed | Treatment::Open => {
                 carried.push((written.into(), value.into()));
                 false
             }
@@ -347,6 +351,7 @@ mod tests {
         };
         let word = |treatment| match treatment {
             Treatment::Passed => "passed",
+            Treatment::Open => "passed, without Privacy",
             Treatment::Rewritten => "its number passed",
             Treatment::Believed => "from a trusted carrier, without Privacy: id",
             Treatment::Asserted => "the admitted caller, to a trusted carrier",

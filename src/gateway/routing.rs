@@ -279,10 +279,9 @@ mod tests {
             port: None,
             transport: None,
             places: places.into(),
+            is_route: true,
         };
-        snapshot
-            .located
-            .insert("pbx.example".into(), [located].into());
+        snapshot.set_located("pbx.example".into(), Some([located].into()));
         let route = OriginationRoute {
             target: Target {
                 host: Host::from(host),

@@ -94,7 +94,7 @@ fn admit_known(
         .ok_or_else(|| Refusal::new(484, "Destination Is Not An E.164 Number"))?;
     let caller = caller_id(connector, termination, request, context.snapshot)?;
     let candidates = carrier_candidates(
-        &context.snapshot.carriers,
+        context.snapshot.carriers(),
         destination,
         context.snapshot,
         context.random,

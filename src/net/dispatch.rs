@@ -14,7 +14,6 @@ use super::gauges::NetGauges;
 use super::mailbox::{Mail, Mailbox, Origin};
 use crate::instant::Instant;
 use crate::media::{Forward, MediaSocket};
-use crate::shard::guard::Ban;
 use crate::shard::io::{Flow, Input, Output};
 use crate::shard::snapshot::Snapshot;
 use crate::telemetry::Event;
@@ -68,13 +67,14 @@ impl<C: Core> Dispatch<C> {
         }
     }
 
-    /// Tells every other shard not to listen to a source. A shard whose mailbox is full finds out by itself.
-    pub(super) fn spread_ban(&mut self, ban: Ban) {
+    /// Tells every other shard what each can also do without: a shard whose mailbox is full finds out by
+    /// itself whom not to listen to, and opens a connection of its own.
+    pub(super) fn spread(&mut self, mail: impl Fn() -> Mail) {
         for shard in 0..self.mailboxes.len() {
             if shard != usize::from(self.shard)
                 && let Ok(shard) = u8::try_from(shard)
             {
-                self.post(shard, Mail::Ban(ban)).ok();
+                self.post(shard, mail()).ok();
             }
         }
     }

@@ -78,6 +78,10 @@ figures! {
     NetGauges, SharedNet, {
         /// SIP connections open now.
         connections,
+        /// Those of them over TCP.
+        connections_tcp,
+        /// Those of them over TLS, handshakes under way included.
+        connections_tls,
         /// Datagrams received on SIP listeners.
         datagrams_received,
         /// SIP datagrams that only kept a binding alive.
@@ -114,7 +118,7 @@ figures! {
         media_packets_sent,
         /// Media packets that the kernel did not take.
         media_send_drops,
-        /// Panics in the core that were caught.
+        /// Panics in the core, or in the TLS of a connection, that were caught.
         panics,
     }
 }
@@ -137,7 +141,7 @@ impl SharedGauges {
         self.net.read()
     }
 
-    pub(super) fn publish(&self, core: &Gauges, net: &NetGauges) {
+    pub(crate) fn publish(&self, core: &Gauges, net: &NetGauges) {
         self.core.publish(core);
         self.net.publish(net);
     }

@@ -9,6 +9,7 @@ use bytes::Bytes;
 use crossbeam_queue::ArrayQueue;
 use mio::{Registry, Token, Waker};
 
+use super::tcp::Alias;
 use crate::shard::guard::Ban;
 use crate::shard::io::{Flow, TransactionId};
 
@@ -29,7 +30,13 @@ pub(super) enum Mail {
         flow: Flow,
         bytes: Bytes,
         origin: Option<Origin>,
+        /// It does not go to a third shard, so that no message goes round.
+        is_last: bool,
     },
+    /// A connection stands for its peer's address.
+    Alias(Alias),
+    /// The connection is closed.
+    AliasGone(Alias),
     /// A source is not to be listened to.
     Ban(Ban),
     /// A write came to nothing.
@@ -111,7 +118,11 @@ mod tests {
         let slots: Vec<u32> = std::iter::from_fn(|| mailbox.take())
             .map(|mail| match mail {
                 Mail::TransportError { transaction } => transaction.slot,
-                Mail::Message { .. } | Mail::Write { .. } | Mail::Ban(_) => panic!("not put in"),
+                Mail::Message { .. }
+                | Mail::Write { .. }
+                | Mail::Alias(_)
+                | Mail::AliasGone(_)
+                | Mail::Ban(_) => panic!("not put in"),
             })
             .collect();
         assert_eq!(slots, [1, 2]);

@@ -7,33 +7,41 @@
 //! A handshake is the dear part of a connection, and a peer costs nothing to begin one: connections that
 //! are at it stand in a queue, and [`Connections::handshakes`] works at a few of them in one turn.
 //!
-//! [`Connections`] knows no core. What came in and what could not be sent is left in `arrived` and
-//! `unsent`, which the worker empties after each call.
+//! [`Connections`] knows no core and no other shard. What came in, what could not be sent, and which
+//! connections may stand for their peer's address or no longer do, is left in `arrived`, `unsent`,
+//! `offered` and `withdrawn`, which the worker empties after each call.
 
+mod alias;
 mod connection;
+mod expected;
+mod reuse;
+mod sockets;
 #[cfg(test)]
 mod tests;
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap, VecDeque};
-use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use mio::net::{TcpListener, TcpStream};
+use mio::net::TcpStream;
 use mio::{Interest, Registry, Token};
 use slab::Slab;
-use socket2::{Domain, Protocol, Socket, Type};
 
 use arc_swap::ArcSwap;
 
+pub(super) use self::alias::Alias;
+use self::alias::Aliases;
 use self::connection::{Connection, End, Outgoing, Security, State, configure};
+use self::expected::Expected;
+pub(super) use self::sockets::bind;
+use self::sockets::connect;
 use super::gauges::NetGauges;
 use super::mailbox::Origin;
-use super::tls::{Material, Session, server_name};
-use crate::config::{Config, Host, Limits, SipTls, TlsPeerId, Transport};
+use super::tls::{Material, Session};
+use crate::config::{Config, Limits, SipTls, TlsPolicy, Transport};
 use crate::instant::Instant;
 use crate::shard::io::{ConnectionId, Flow};
 use crate::shard::snapshot::TlsPeers;
@@ -47,62 +55,18 @@ const FIRST_MESSAGE_TIMEOUT: Duration = Duration::from_secs(32);
 const READS_PER_TURN: usize = 4;
 /// Bytes of one read.
 const READ_BYTES_MAX: usize = 16 * 1_024;
-/// Connections the kernel accepts for us before we do.
-const BACKLOG: i32 = 1_024;
 
 /// Pings of one read that are answered; a peer that sends more in one go is not keeping alive.
 const PONGS_MAX: usize = 16;
 static PONGS: [u8; 2 * PONGS_MAX] =
     *b"\r\n\r\n\r\n\r\n\r\n\r\n\r\n\r\n\r\n\r\n\r\n\r\n\r\n\r\n\r\n\r\n";
 
-/// Binds one shard's socket of a listener; `shared` is whether the port is in a group already (see
-/// [`super::udp::bind`]).
-pub(super) fn bind(address: SocketAddr, shared: bool) -> io::Result<TcpListener> {
-    if !shared {
-        let probe = open(address)?;
-        probe.set_reuse_address(true)?;
-        probe.bind(&address.into())?;
-    }
-    let socket = open(address)?;
-    socket.set_reuse_address(true)?;
-    socket.set_reuse_port(true)?;
-    socket.bind(&address.into())?;
-    socket.listen(BACKLOG)?;
-    Ok(TcpListener::from_std(socket.into()))
-}
-
-fn open(address: SocketAddr) -> io::Result<Socket> {
-    let socket = Socket::new(
-        Domain::for_address(address),
-        Type::STREAM.nonblocking(),
-        Some(Protocol::TCP),
-    )?;
-    if address.is_ipv6() {
-        socket.set_only_v6(true)?;
-    }
-    Ok(socket)
-}
-
-/// Begins a connection from `source`'s address to `remote`.
-fn connect(source: IpAddr, remote: SocketAddr) -> io::Result<TcpStream> {
-    let socket = open(remote)?;
-    if !source.is_unspecified() {
-        socket.bind(&SocketAddr::new(source, 0).into())?;
-    }
-    match socket.connect(&remote.into()) {
-        Ok(()) => {}
-        Err(error) if error.raw_os_error() == Some(libc::EINPROGRESS) => {}
-        Err(error) => return Err(error),
-    }
-    Ok(TcpStream::from_std(socket.into()))
-}
-
 /// Where a connection leads, and how it came to be.
 struct Place {
     listener: u8,
     remote: SocketAddr,
-    tls_peer: Option<TlsPeerId>,
-    is_ours: bool,
+    /// Whom we opened it to; `None` for a peer that came to us.
+    expected: Option<Expected>,
 }
 
 /// The connections of one shard.
@@ -114,18 +78,29 @@ pub(super) struct Connections {
     /// For each listener of the config, its transport and the address connections are opened from.
     sources: Vec<(Transport, IpAddr)>,
     tls: SipTls,
+    /// How hosts that no route names are verified.
+    customers: TlsPolicy,
     material: Arc<ArcSwap<Material>>,
     /// Connections with handshake work to do, and their generation.
     handshaking: VecDeque<(usize, u32)>,
     slots: Slab<Connection>,
+    /// How many of them are over TLS.
+    secured: usize,
     next_generation: u32,
-    by_remote: HashMap<(u8, SocketAddr, Option<TlsPeerId>), usize>,
+    /// The connections that we opened.
+    by_remote: HashMap<(u8, SocketAddr, Expected), usize>,
+    aliases: Aliases,
     /// One entry a connection, not later than its deadline; entries of closed ones remain until due.
     deadlines: BinaryHeap<Reverse<(Instant, usize, u32)>>,
     /// Messages that came in.
     pub(super) arrived: Vec<(Flow, Bytes)>,
     /// Whom to tell that a message could not be sent.
     pub(super) unsent: Vec<Origin>,
+    /// Connections of here whose peer wants them to stand for its address (RFC 5923); see
+    /// [`Self::take_alias`].
+    pub(super) offered: Vec<Alias>,
+    /// Aliases that were taken and whose connection is closed.
+    pub(super) withdrawn: Vec<Alias>,
 }
 
 impl Connections {
@@ -145,14 +120,19 @@ impl Connections {
                 .map(|listener| (listener.transport, listener.bind.ip()))
                 .collect(),
             tls: config.sip.tls.clone(),
+            customers: config.sip.tls.customers(),
             material,
             handshaking: VecDeque::new(),
             slots: Slab::new(),
+            secured: 0,
             next_generation: 0,
             by_remote: HashMap::new(),
+            aliases: Aliases::new(config.limits.connections_max * usize::from(config.node.shards)),
             deadlines: BinaryHeap::new(),
             arrived: Vec::new(),
             unsent: Vec::new(),
+            offered: Vec::new(),
+            withdrawn: Vec::new(),
         }
     }
 
@@ -172,8 +152,7 @@ impl Connections {
         let place = Place {
             listener,
             remote,
-            tls_peer: None,
-            is_ours: false,
+            expected: None,
         };
         if self
             .insert(registry, place, stream, security, now)
@@ -194,11 +173,12 @@ impl Connections {
         now: Instant,
         counts: &mut NetGauges,
     ) {
-        let key = (flow.listener, flow.remote, flow.tls);
-        let slot = self
-            .slot_of(flow.connection)
-            .or_else(|| self.by_remote.get(&key).copied())
-            .or_else(|| self.open_to(registry, peers, flow, now));
+        let slot = self.slot_of(flow.connection).or_else(|| {
+            let expected = Expected::of(&flow, &bytes, &self.limits);
+            self.opened_to(&flow, &expected)
+                .or_else(|| self.aliased_here(peers, &flow, &expected))
+                .or_else(|| self.open_to(registry, peers, flow, expected, now))
+        });
         match slot {
             Some(slot) => self.enqueue(registry, slot, Outgoing { bytes, origin }, now, counts),
             None => {
@@ -299,7 +279,7 @@ impl Connections {
             connection.security = Security::Session(Box::new(session));
         }
         if let Security::Session(session) = &mut connection.security {
-            session.start().map_err(End::Insecure)?;
+            session.start()?;
         }
         Ok(())
     }
@@ -334,6 +314,8 @@ impl Connections {
 
     fn count(&self, counts: &mut NetGauges) {
         counts.connections = self.slots.len() as u64;
+        counts.connections_tls = self.secured as u64;
+        counts.connections_tcp = counts.connections - counts.connections_tls;
     }
 
     /// When [`expire`](Self::expire) is due.
@@ -383,6 +365,7 @@ impl Connections {
         registry: &Registry,
         peers: &TlsPeers,
         flow: Flow,
+        expected: Expected,
         now: Instant,
     ) -> Option<usize> {
         let (transport, source) = *self.sources.get(usize::from(flow.listener))?;
@@ -392,13 +375,12 @@ impl Connections {
         let security = match transport {
             Transport::Udp => return None,
             Transport::Tcp => Security::Plain,
-            Transport::Tls => self.session_to(peers, flow)?,
+            Transport::Tls => self.session_to(peers, flow, &expected)?,
         };
         let place = Place {
             listener: flow.listener,
             remote: flow.remote,
-            tls_peer: flow.tls,
-            is_ours: true,
+            expected: Some(expected),
         };
         match connect(source, flow.remote) {
             Ok(stream) => self.insert(registry, place, stream, security, now),
@@ -409,22 +391,9 @@ impl Connections {
         }
     }
 
-    /// TLS to whom the flow expects; where that is not known, to a customer's host of this address.
-    fn session_to(&self, peers: &TlsPeers, flow: Flow) -> Option<Security> {
-        let material = self.material.load();
-        let (config, name) = match flow.tls {
-            Some(id) => {
-                let peer = peers.get(id)?;
-                (
-                    material.client(&peer.policy)?,
-                    server_name(&peer.server_name)?,
-                )
-            }
-            None => (
-                material.client(&self.tls.customers())?,
-                server_name(&Host::Address(flow.remote.ip()))?,
-            ),
-        };
+    fn session_to(&self, peers: &TlsPeers, flow: Flow, expected: &Expected) -> Option<Security> {
+        let (policy, name) = expected.proof(peers, &self.customers)?;
+        let config = self.material.load().client(policy)?;
         match Session::client(config, name) {
             Ok(session) => Some(Security::Session(Box::new(session))),
             Err(error) => {
@@ -453,7 +422,7 @@ impl Connections {
         configure(&stream);
         let generation = self.next_generation;
         self.next_generation = generation.wrapping_add(1);
-        let state = match (place.is_ours, &security) {
+        let state = match (place.expected.is_some(), &security) {
             (true, _) => State::Connecting,
             (false, Security::Plain) => State::Accepted,
             (false, Security::Awaited | Security::Session(_)) => State::Handshaking,
@@ -461,18 +430,23 @@ impl Connections {
         let Place {
             listener,
             remote,
-            tls_peer,
-            is_ours,
+            expected,
         } = place;
+        if let Some(expected) = &expected {
+            let key = (listener, remote, expected.clone());
+            self.by_remote.insert(key, slot);
+        }
         let deadline = now + self.patience(state);
+        self.secured += usize::from(security.is_tls());
         self.slots.insert(Connection {
             stream,
             state,
             generation,
             listener,
             remote,
-            is_ours,
-            tls_peer,
+            expected,
+            is_introduced: false,
+            alias: None,
             security,
             is_queued: false,
             framer: Framer::new(&self.limits),
@@ -480,7 +454,6 @@ impl Connections {
             queued_bytes: 0,
             deadline,
         });
-        self.by_remote.insert((listener, remote, tls_peer), slot);
         self.deadlines.push(Reverse((deadline, slot, generation)));
         Some(slot)
     }
@@ -575,9 +548,9 @@ impl Connections {
         };
         if connection.state == State::Handshaking && is_over {
             counts.tls_handshakes += 1;
-            let next = match connection.is_ours {
-                true => State::Established,
-                false => State::Accepted,
+            let next = match connection.expected {
+                Some(_) => State::Established,
+                None => State::Accepted,
             };
             self.enter(slot, next, now);
         }
@@ -612,7 +585,12 @@ impl Connections {
                 return Ok(false);
             };
             let flow = connection.flow(self.shard, slot);
+            let before = self.arrived.len();
             let pings = connection.unframe(flow, deadline, &mut self.arrived, counts)?;
+            for (_, message) in self.arrived.get(before..).unwrap_or_default() {
+                let offer = connection.introduce(flow, message, &self.limits);
+                self.offered.extend(offer);
+            }
             if connection.has_ended() {
                 return Err(End::Idle);
             }
@@ -632,6 +610,7 @@ impl Connections {
         let Some(mut connection) = self.slots.try_remove(slot) else {
             return;
         };
+        self.secured -= usize::from(connection.security.is_tls());
         connection.take_leave(&end);
         if connection.state == State::Handshaking {
             counts.tls_handshakes_failed += 1;
@@ -642,11 +621,16 @@ impl Connections {
                 tracing::debug!(remote = %connection.remote, "TLS handshake took too long");
             }
             // A peer that fails to come in is its own affair; one that we want to reach is ours.
-            End::Insecure(error) if connection.is_ours => {
+            End::Insecure(error) if connection.expected.is_some() => {
                 tracing::warn!(remote = %connection.remote, %error, "TLS failed");
             }
             End::Insecure(error) => {
                 tracing::debug!(remote = %connection.remote, %error, "TLS failed");
+            }
+            End::Panicked => {
+                counts.panics += 1;
+                // The panic hook has written the place.
+                tracing::error!(remote = %connection.remote, "panic in TLS, the connection is closed");
             }
             End::Unframed => counts.framing_errors += 1,
             End::Slow => {
@@ -656,9 +640,15 @@ impl Connections {
         }
         // Closing the socket removes it from the poll in any case.
         registry.deregister(&mut connection.stream).ok();
-        let key = (connection.listener, connection.remote, connection.tls_peer);
-        if self.by_remote.get(&key) == Some(&slot) {
-            self.by_remote.remove(&key);
+        if let Some(expected) = connection.expected.take() {
+            let key = (connection.listener, connection.remote, expected);
+            if self.by_remote.get(&key) == Some(&slot) {
+                self.by_remote.remove(&key);
+            }
+        }
+        if let Some(alias) = connection.alias.take() {
+            self.aliases.remove(&alias);
+            self.withdrawn.push(alias);
         }
         for message in &connection.queue {
             counts.send_errors += 1;

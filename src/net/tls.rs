@@ -14,4 +14,4 @@ mod session;
 mod verification;
 
 pub use material::{Material, MaterialError, material_files};
-pub(super) use session::{Session, server_name};
+pub(super) use session::{Failure, Session, server_name};

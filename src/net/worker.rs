@@ -19,7 +19,7 @@ use super::gauges::SharedGauges;
 use super::mailbox::{Mail, Mailbox, Origin};
 use super::media::{MediaSockets, OutOfSockets};
 use super::sys::Clock;
-use super::tcp::Connections;
+use super::tcp::{Alias, Connections};
 use super::tls::Material;
 use super::udp::{self, Received};
 use super::{Core, Listener};
@@ -385,7 +385,15 @@ impl<C: Core> Worker<C> {
                 flow,
                 bytes,
                 origin,
-            } => self.write_stream(flow, bytes, origin),
+                is_last,
+            } => match is_last {
+                true => self.write_stream(flow, bytes, origin),
+                false => self.send_stream(flow, bytes, origin),
+            },
+            Mail::Alias(alias) => {
+                self.connections.take_alias(alias);
+            }
+            Mail::AliasGone(alias) => self.connections.drop_alias(&alias),
             Mail::Ban(ban) => self.dispatch.handle(Input::Ban(ban), self.now),
             Mail::TransportError { transaction } => {
                 let input = Input::TransportError { transaction };
@@ -451,13 +459,20 @@ impl<C: Core> Worker<C> {
 
     /// Empties what the connections and the core have left to do.
     fn drain(&mut self) {
+        // Before the messages: whoever owns one is to know how its sender is reached.
+        for alias in std::mem::take(&mut self.connections.offered) {
+            self.consider_alias(alias);
+        }
+        for alias in std::mem::take(&mut self.connections.withdrawn) {
+            self.dispatch.spread(|| Mail::AliasGone(alias.clone()));
+        }
         for (flow, bytes) in std::mem::take(&mut self.connections.arrived) {
             self.dispatch.deliver(flow, bytes, self.now);
         }
         while let Some(output) = self.dispatch.poll_output() {
             match output {
                 Output::Event(event) => self.dispatch.publish_event(event),
-                Output::Ban(ban) => self.dispatch.spread_ban(ban),
+                Output::Ban(ban) => self.dispatch.spread(|| Mail::Ban(ban)),
                 Output::Send {
                     flow,
                     bytes,
@@ -499,21 +514,47 @@ impl<C: Core> Worker<C> {
         }
     }
 
+    /// Lets a connection stand for its peer's address, on every shard. Without a certificate the peer has to
+    /// be somebody with whom there is an arrangement, for nothing else says who it is.
+    fn consider_alias(&mut self, alias: Alias) {
+        let source = alias.address.ip().to_canonical();
+        let is_known = || {
+            let snapshot = self.snapshot.as_ref();
+            snapshot.is_some_and(|snapshot| snapshot.knows_source(source))
+        };
+        if (alias.identity.is_some() || is_known()) && self.connections.take_alias(alias.clone()) {
+            self.dispatch.spread(|| Mail::Alias(alias.clone()));
+        }
+    }
+
     /// Sends on a connection of this shard, or lets the shard that holds it do so.
     fn send_stream(&mut self, flow: Flow, bytes: bytes::Bytes, origin: Option<Origin>) {
-        let holder = flow.connection.map(|connection| connection.shard);
-        match holder {
-            Some(holder) if holder != self.dispatch.shard => {
-                let mail = Mail::Write {
-                    flow,
-                    bytes,
-                    origin,
-                };
-                if self.dispatch.post(holder, mail).is_err() {
-                    self.not_sent(origin);
-                }
+        let here = self.dispatch.shard;
+        let named = flow
+            .connection
+            .filter(|connection| connection.shard != here);
+        let (holder, is_last) = match (named, &self.snapshot) {
+            (Some(named), _) => (Some(named), false),
+            (None, Some(snapshot)) => {
+                let peers = &snapshot.tls_peers;
+                (self.connections.elsewhere(peers, &flow, &bytes), true)
             }
-            Some(_) | None => self.write_stream(flow, bytes, origin),
+            (None, None) => (None, true),
+        };
+        let Some(connection) = holder else {
+            return self.write_stream(flow, bytes, origin);
+        };
+        let mail = Mail::Write {
+            flow: Flow {
+                connection: Some(connection),
+                ..flow
+            },
+            bytes,
+            origin,
+            is_last,
+        };
+        if self.dispatch.post(connection.shard, mail).is_err() {
+            self.not_sent(origin);
         }
     }
 

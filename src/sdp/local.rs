@@ -17,6 +17,8 @@ pub struct LocalDescription {
     version: u64,
     /// All after the version in the last description.
     sent: Vec<u8>,
+    /// The same of the last one that was agreed on.
+    agreed: Vec<u8>,
 }
 
 impl LocalDescription {
@@ -27,6 +29,7 @@ impl LocalDescription {
             session_id: session_id & (u64::MAX >> 1),
             version: 0,
             sent: Vec::new(),
+            agreed: Vec::new(),
         }
     }
 
@@ -96,9 +99,16 @@ impl LocalDescription {
         self.text()
     }
 
-    /// The last description, where there is one.
-    pub fn last(&self) -> Option<Bytes> {
-        (!self.sent.is_empty()).then(|| self.text())
+    /// The last description is what both ends agreed on.
+    pub fn agree(&mut self) {
+        self.agreed.clone_from(&self.sent);
+    }
+
+    /// What was agreed on, to be said again: after an offer that was rejected that is another description than
+    /// the last. `None` where nothing was agreed on.
+    pub fn agreed_again(&mut self) -> Option<Bytes> {
+        let agreed = self.agreed.clone();
+        (!agreed.is_empty()).then(|| self.say(agreed))
     }
 
     fn text(&self) -> Bytes {

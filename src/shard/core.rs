@@ -106,6 +106,8 @@ pub(crate) struct Core {
     pub(crate) nonces: Nonces,
     pub(crate) limiter: Arc<dyn CallLimiter>,
     pub(crate) resting: Resting,
+    /// Places over UDP that no stream has led to.
+    pub(crate) without_stream: Resting,
     /// Calls that wait for host names to be located.
     pub(crate) locating: Vec<CallId>,
     /// Host parts of Contact and Via for each listener.
@@ -143,6 +145,7 @@ impl Core {
             nonces,
             limiter,
             resting: Resting::default(),
+            without_stream: Resting::default(),
             locating: Vec::new(),
             advertised,
             settings,
@@ -313,6 +316,7 @@ impl Core {
             ";branch=",
             branch,
             ";rport",
+            alias_parameter(flow),
         ];
         dialog.write_request(out, method.as_str(), cseq, &via)
     }
@@ -446,20 +450,30 @@ impl Core {
 }
 
 /// The option tags that a request demands and that are not served (RFC 3261 §8.2.2.3): a gateway is no
-/// proxy, so nothing that is demanded of one is.
+/// proxy, so nothing that is demanded of one is. Without an offer the first reliable response would have to
+/// bring one (RFC 3262 §5), and leg B is not asked for that.
 pub(crate) fn unsupported_options(request: &Fields) -> impl Iterator<Item = &str> {
-    let is_refer = request
-        .cseq()
-        .is_ok_and(|cseq| cseq.method == Method::Refer);
+    let method = request.cseq().map_or(Method::Unknown, |cseq| cseq.method);
+    let has_no_offer = method == Method::Invite && request.body().is_empty();
     let is_served = move |option: &&str| {
-        let mut served = OPTION_TAGS.into_iter();
-        served.any(|served| served.eq_ignore_ascii_case(option))
-            || (is_refer && option.eq_ignore_ascii_case(OPTION_NOREFERSUB))
+        let mut tags = OPTION_TAGS.iter();
+        let is_known = tags.any(|served| served.eq_ignore_ascii_case(option));
+        let is_of_refer = method == Method::Refer && option.eq_ignore_ascii_case(OPTION_NOREFERSUB);
+        is_of_refer || (is_known && !(has_no_offer && option.eq_ignore_ascii_case(OPTION_100REL)))
     };
     request
         .values(HeaderName::Require)
         .filter(move |option| !is_served(option))
         .chain(request.values(HeaderName::ProxyRequire))
+}
+
+/// The Via parameter by which a peer may send us requests over a connection that we open (RFC 5923 §9.1).
+/// One that the peer has opened is not ours to give away.
+pub(crate) fn alias_parameter(flow: &Flow) -> &'static str {
+    match (flow.transport, flow.connection) {
+        (Transport::Tcp | Transport::Tls, None) => ";alias",
+        (Transport::Tcp | Transport::Tls, Some(_)) | (Transport::Udp, _) => "",
+    }
 }
 
 /// Where responses to a request go.

@@ -4,8 +4,8 @@
 //! The table is bounded: who is new takes the place of one that has been quiet, and a flood from ever new
 //! addresses is the business of [`super::Shard::set_lag`].
 //!
-//! A datagram's source can be forged. So nobody is banned who is known: a carrier's sources and the networks
-//! that a connector allows. They have a limit of their own, and a wrong password is answered every time.
+//! A datagram's source can be forged. So nobody is banned who is known: a carrier's sources, the networks
+//! that a connector allows, and the places that routes lead to. They have a limit of their own, and a wrong password is answered every time.
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr};
@@ -101,8 +101,10 @@ struct Source {
     points: u32,
     banned_until: Option<Instant>,
     bans: u8,
-    /// Whether the snapshot of this epoch knows it.
-    known: Option<(u32, bool)>,
+    /// Whether the snapshot of this epoch knows this address: neighbours in a /64 need not be alike.
+    known: Option<(u32, IpAddr, bool)>,
+    /// Up to when points were forgiven.
+    forgiven: Instant,
 }
 
 impl Guard {
@@ -223,6 +225,7 @@ impl Guard {
             banned_until: None,
             bans: 0,
             known: None,
+            forgiven: now,
         };
         let place = if self.places.len() < SOURCES_MAX {
             self.places.push(fresh);
@@ -258,12 +261,12 @@ fn full(per_second: u32) -> u64 {
 
 impl Source {
     fn pass_time(&mut self, now: Instant) {
-        let quiet = now.since(self.heard);
-        let seconds = u32::try_from(quiet.as_secs()).unwrap_or(u32::MAX);
-        if self.points > 0 && seconds > 0 {
-            self.points = self.points.saturating_sub(seconds);
-        }
-        if quiet >= FORGIVEN_AFTER {
+        let seconds = now.since(self.forgiven).as_secs();
+        self.forgiven += Duration::from_secs(seconds);
+        self.points = self
+            .points
+            .saturating_sub(u32::try_from(seconds).unwrap_or(u32::MAX));
+        if now.since(self.heard) >= FORGIVEN_AFTER {
             self.bans = 0;
         }
     }
@@ -304,13 +307,13 @@ impl Source {
     }
 
     fn is_known(&mut self, address: IpAddr, epoch: u32, snapshot: &Snapshot) -> bool {
-        if let Some((of, known)) = self.known
-            && of == epoch
+        if let Some((of, whom, known)) = self.known
+            && (of, whom) == (epoch, address)
         {
             return known;
         }
         let known = snapshot.knows_source(address.to_canonical());
-        self.known = Some((epoch, known));
+        self.known = Some((epoch, address, known));
         known
     }
 }
@@ -338,17 +341,15 @@ mod tests {
     }
 
     fn snapshot() -> Snapshot {
-        Snapshot {
-            carriers: vec![Carrier {
-                name: "one".to_owned(),
-                sources: vec!["192.0.2.0/24".parse().unwrap()],
-                routes: Vec::new(),
-                tls: Default::default(),
-                policy: Default::default(),
-            }]
-            .into(),
-            ..Snapshot::default()
-        }
+        let mut snapshot = Snapshot::default();
+        snapshot.set_carriers([Carrier {
+            name: "one".to_owned(),
+            sources: vec!["192.0.2.0/24".parse().unwrap()],
+            routes: Vec::new(),
+            tls: Default::default(),
+            policy: Default::default(),
+        }]);
+        snapshot
     }
 
     fn admit(guard: &mut Guard, source: &str, now: Instant) -> Verdict {

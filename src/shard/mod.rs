@@ -14,6 +14,8 @@ pub mod random;
 mod registrations;
 mod resting;
 pub mod snapshot;
+mod sources;
+mod tls_peers;
 pub(crate) mod transactions;
 pub mod wheel;
 
@@ -630,8 +632,8 @@ fn check_request(request: &Request) -> Result<(), Refusal> {
 fn request_uri<'a>(request: &'a Request, flow: &Flow) -> Result<Uri<'a>, Refusal> {
     let uri = Uri::parse(request.uri()).map_err(|error| refusal_of(&error))?;
     match (uri.scheme, flow.transport) {
-        (Scheme::Sip, _) | (Scheme::Sips, Transport::Tls) => Ok(uri),
-        (Scheme::Sips, Transport::Udp | Transport::Tcp) | (Scheme::Tel | Scheme::Other, _) => {
+        (Scheme::Sip | Scheme::Tel, _) | (Scheme::Sips, Transport::Tls) => Ok(uri),
+        (Scheme::Sips, Transport::Udp | Transport::Tcp) | (Scheme::Other, _) => {
             Err(Refusal::new(416, reason_phrase(416)))
         }
     }

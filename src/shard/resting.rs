@@ -27,6 +27,12 @@ impl Resting {
         }
     }
 
+    /// Whether a place rests.
+    pub(crate) fn rests(&self, place: SocketAddr, now: Instant) -> bool {
+        let mut all = self.places.iter();
+        all.any(|(other, until)| *other == place && *until > now)
+    }
+
     /// Puts the places that rest behind the others: where none is left, they are tried all the same.
     pub(crate) fn put_last<T>(
         &self,
@@ -37,10 +43,7 @@ impl Resting {
         if self.places.is_empty() {
             return;
         }
-        let rests = |place: &T| {
-            let mut all = self.places.iter();
-            all.any(|(other, until)| *other == address(place) && *until > now)
-        };
+        let rests = |place: &T| self.rests(address(place), now);
         // Stable: the order among those that rest, and among those that do not, is kept.
         places.sort_by_key(rests);
     }

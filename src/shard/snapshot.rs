@@ -9,7 +9,9 @@ use std::sync::Arc;
 
 use ipnetwork::IpNetwork;
 
-use crate::config::{Carrier, Target, TlsPeer, TlsPeerId, TlsPolicy, Transport};
+use super::sources::Sources;
+pub use super::tls_peers::TlsPeers;
+use crate::config::{Carrier, Host, Target, TlsPeer, TlsPolicy, Transport};
 use crate::connector_id::VoiceConnectorId;
 use crate::numbering::E164;
 use crate::sip::locate::Place;
@@ -24,10 +26,12 @@ pub struct Snapshot {
     /// Numbers associated with a connector.
     pub numbers: imbl::HashMap<E164, VoiceConnectorId>,
     /// The carriers of the config file, in its order.
-    pub carriers: Arc<[Carrier]>,
+    carriers: Arc<[Carrier]>,
     /// Where the host names of routes, carriers and peers are (lower case). A name that is missing has not
     /// been located yet.
-    pub located: imbl::HashMap<Arc<str>, Arc<[Located]>>,
+    located: imbl::HashMap<Arc<str>, Arc<[Located]>>,
+    /// Who sends from where, besides the carriers.
+    sources: Sources,
     /// Names and addresses of this node itself (listeners, aliases), lower case, without port.
     pub own_hosts: imbl::HashSet<Arc<str>>,
     /// Whom TLS connections are opened to.
@@ -55,14 +59,45 @@ impl Snapshot {
         })
     }
 
-    /// Whether somebody with whom there is an arrangement sends from here: a carrier, or a customer's host.
-    /// Costs as much as there are connectors.
+    /// Whether somebody with whom there is an arrangement sends from here: a carrier, a customer's host, or a
+    /// place that a route leads to.
     pub fn knows_source(&self, source: IpAddr) -> bool {
-        self.carrier_by_source(source).is_some()
-            || self
-                .connectors
-                .values()
-                .any(|connector| connector.allows_source(source))
+        self.sources.knows(source) || self.carrier_by_source(source).is_some()
+    }
+
+    /// The connector that allows this source, where it is one and no more.
+    pub fn only_connector_by_source(&self, source: IpAddr) -> Option<&Arc<VoiceConnector>> {
+        self.connectors.get(&self.sources.only_connector(source)?)
+    }
+
+    /// The carriers, in the config file's order.
+    pub fn carriers(&self) -> &Arc<[Carrier]> {
+        &self.carriers
+    }
+
+    /// Replaces the carriers; their routes must have been secured.
+    pub fn set_carriers(&mut self, carriers: impl Into<Arc<[Carrier]>>) {
+        let before = std::mem::replace(&mut self.carriers, carriers.into());
+        for address in addresses_of_carriers(&self.carriers) {
+            self.sources.add_place(address);
+        }
+        for address in addresses_of_carriers(&before) {
+            self.sources.remove_place(address);
+        }
+    }
+
+    /// Takes what is known of a host name from now on; `None` where it is forgotten.
+    pub fn set_located(&mut self, name: Arc<str>, located: Option<Arc<[Located]>>) {
+        for address in located.iter().flat_map(|located| route_addresses(located)) {
+            self.sources.add_place(address);
+        }
+        let before = match located {
+            Some(located) => self.located.insert(name, located),
+            None => self.located.remove(&name),
+        };
+        for address in before.iter().flat_map(|located| route_addresses(located)) {
+            self.sources.remove_place(address);
+        }
     }
 
     /// Says whom to expect at a target, where that may be reached over TLS: the host as it was configured,
@@ -91,17 +126,39 @@ impl Snapshot {
         located.next().map(|located| &*located.places)
     }
 
-    /// Puts a connector in, or its new version in the place of the old one.
+    /// Puts a connector in, or its new version in the place of the old one; its routes must have been secured.
     pub fn put_connector(&mut self, connector: VoiceConnector) {
         self.hosts
             .insert(connector.outbound_host_name.clone(), connector.id);
-        self.connectors.insert(connector.id, Arc::new(connector));
+        let connector = Arc::new(connector);
+        let replaced = self.connectors.insert(connector.id, Arc::clone(&connector));
+        self.sources
+            .add_connector(connector.id, connector.allowed_networks());
+        for address in connector.route_addresses() {
+            self.sources.add_place(address);
+        }
+        if let Some(replaced) = replaced {
+            self.forget(&replaced);
+        }
     }
 
     /// Takes a connector out; its numbers must have been taken out before.
     pub fn remove_connector(&mut self, id: VoiceConnectorId) {
         if let Some(connector) = self.connectors.remove(&id) {
             self.hosts.remove(&connector.outbound_host_name);
+            self.forget(&connector);
+        }
+    }
+
+    /// What this version of a connector brought with it is not needed any more.
+    fn forget(&mut self, connector: &VoiceConnector) {
+        self.sources
+            .remove_connector(connector.id, connector.allowed_networks());
+        for address in connector.route_addresses() {
+            self.sources.remove_place(address);
+        }
+        for peer in connector.routes().filter_map(|route| route.target.tls) {
+            self.tls_peers.release(peer);
         }
     }
 }
@@ -115,34 +172,25 @@ pub struct Located {
     pub transport: Option<Transport>,
     /// Its places, in no order.
     pub places: Arc<[Place]>,
+    /// Whether a route names it: whoever is there is known then.
+    pub is_route: bool,
 }
 
-/// Whom TLS connections are opened to. A place is never given to another peer, for calls keep it; there
-/// are as many as routes have had hosts since the start.
-#[derive(Clone, Default, Debug)]
-pub struct TlsPeers {
-    peers: imbl::Vector<Arc<TlsPeer>>,
-    ids: imbl::HashMap<Arc<TlsPeer>, TlsPeerId>,
+fn route_addresses(located: &[Located]) -> impl Iterator<Item = IpAddr> {
+    let routes = located.iter().filter(|located| located.is_route);
+    let places = routes.flat_map(|located| located.places.iter());
+    places.flat_map(|place| place.addresses.iter().copied())
 }
 
-impl TlsPeers {
-    /// The peer's place, a new one where it has none.
-    pub fn intern(&mut self, peer: TlsPeer) -> TlsPeerId {
-        if let Some(id) = self.ids.get(&peer) {
-            return *id;
-        }
-        let id = TlsPeerId(u32::try_from(self.peers.len()).unwrap_or(u32::MAX));
-        let peer = Arc::new(peer);
-        self.peers.push_back(Arc::clone(&peer));
-        self.ids.insert(peer, id);
-        id
-    }
+fn addresses_of_carriers(carriers: &[Carrier]) -> impl Iterator<Item = IpAddr> {
+    let routes = carriers.iter().flat_map(|carrier| &carrier.routes);
+    routes.filter_map(|route| address_of(&route.target))
+}
 
-    /// The peer at this place.
-    pub fn get(&self, id: TlsPeerId) -> Option<&TlsPeer> {
-        self.peers
-            .get(usize::try_from(id.0).ok()?)
-            .map(|peer| &**peer)
+fn address_of(target: &Target) -> Option<IpAddr> {
+    match target.host {
+        Host::Address(address) => Some(address),
+        Host::Name(_) => None,
     }
 }
 
@@ -166,11 +214,22 @@ pub struct VoiceConnector {
 impl VoiceConnector {
     /// Whether termination's list of the customer's hosts holds this address.
     pub fn allows_source(&self, source: IpAddr) -> bool {
-        let networks = self
-            .termination
-            .iter()
-            .flat_map(|termination| &termination.cidr_allowed_list);
-        networks.into_iter().any(|network| network.contains(source))
+        let mut networks = self.allowed_networks().iter();
+        networks.any(|network| network.contains(source))
+    }
+
+    fn allowed_networks(&self) -> &[IpNetwork] {
+        let termination = self.termination.as_ref();
+        termination.map_or(&[], |termination| &termination.cidr_allowed_list)
+    }
+
+    fn routes(&self) -> impl Iterator<Item = &OriginationRoute> {
+        let origination = self.origination.iter();
+        origination.flat_map(|origination| &origination.routes)
+    }
+
+    fn route_addresses(&self) -> impl Iterator<Item = IpAddr> {
+        self.routes().filter_map(|route| address_of(&route.target))
     }
 }
 

@@ -50,10 +50,12 @@ impl Dialog {
         })
     }
 
-    /// Another tag of ours for the dialog that answers this request: of another fork.
+    /// Another tag of ours for the dialog that answers this request: of another fork. The peer counts its
+    /// requests there from this one on (§12.1.1).
     pub fn set_local_tag(&mut self, request: &Fields, tag: &str) {
         let to = request.header(HeaderName::To).unwrap_or_default();
         self.local = format!("{to};tag={tag}").into();
+        self.remote_cseq = request.cseq().ok().map(|cseq| cseq.number);
     }
 
     /// The dialog that a request of ours will begin: `local` with our tag, `remote` without one.
@@ -73,7 +75,12 @@ impl Dialog {
     /// Takes tag, target and route set from a response that makes or confirms the dialog (§12.1.2; a
     /// 2xx replaces what an early dialog learnt, §13.2.2.4).
     pub fn confirm(&mut self, response: &Response) {
-        self.remote_tag = tag_of(response.to().ok());
+        let tag = tag_of(response.to().ok());
+        if tag != self.remote_tag {
+            // Another fork counts its requests by itself.
+            self.remote_cseq = None;
+        }
+        self.remote_tag = tag;
         self.remote = response.header(HeaderName::To).unwrap_or_default().into();
         self.refresh_target(response);
         self.route_set = response

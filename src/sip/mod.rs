@@ -16,6 +16,7 @@ pub mod locate;
 pub mod message;
 pub mod method;
 pub mod response;
+pub mod reuse;
 pub mod transaction;
 pub mod uri;
 pub mod writer;

@@ -535,17 +535,14 @@ fn snapshot() -> Snapshot {
         trusted: true,
         redirect: true,
     };
-    let mut snapshot = Snapshot {
-        carriers: vec![Carrier {
-            name: "c".to_owned(),
-            sources: vec!["192.0.2.0/24".parse().expect("a network")],
-            routes: vec![route.clone(), route],
-            tls: Default::default(),
-            policy: Arc::new(policy),
-        }]
-        .into(),
-        ..Snapshot::default()
-    };
+    let mut snapshot = Snapshot::default();
+    snapshot.set_carriers([Carrier {
+        name: "c".to_owned(),
+        sources: vec!["192.0.2.0/24".parse().expect("a network")],
+        routes: vec![route.clone(), route],
+        tls: Default::default(),
+        policy: Arc::new(policy),
+    }]);
     snapshot.put_connector(VoiceConnector {
         id: id(),
         outbound_host_name: host().into(),

@@ -5,7 +5,9 @@ use trunkline::telemetry::Event;
 
 use crate::agent::call::{By, State};
 use crate::agent::plan::{Acks, Act, Plan, When};
-use crate::cast::{PBX, PLAIN, both_ways, connector_id};
+use crate::cast::{
+    CARRIER, OUTSIDE, OWN, OWN_TCP, PBX, PBX_TCP, PLAIN, both_ways, connector_id, play,
+};
 
 #[test]
 fn a_call_rings_and_is_answered_and_hung_up() {
@@ -309,5 +311,28 @@ fn an_invite_of_rfc_2543_makes_one_call_too() {
         world.act(a, Act::Bye);
         world.run(1_000);
         assert_eq!(world.at_call(a).bye_answer, Some(200));
+    });
+}
+
+#[test]
+fn a_tel_uri_is_a_number_like_any_other() {
+    play(|world| {
+        world.agents[PBX].plan = Plan::answers();
+        let a = world.call(CARRIER, &format!("tel:{OWN}"), Plan::idle());
+        world.run(3_000);
+        assert_eq!(world.at_call(a).status(), Some(200));
+        world.act(a, Act::Bye);
+    });
+    // A customer's host that one connector alone allows.
+    play(|world| {
+        world.agents[CARRIER].plan = Plan::answers();
+        let plan = Plan {
+            from: OWN_TCP,
+            ..Plan::idle()
+        };
+        let a = world.call(PBX_TCP, &format!("tel:{OUTSIDE}"), plan);
+        world.run(3_000);
+        assert_eq!(world.at_call(a).status(), Some(200));
+        world.act(a, Act::Bye);
     });
 }

@@ -181,3 +181,55 @@ fn a_cancel_of_another_call_with_the_same_branch_is_answered_481() {
         world.act(a, Act::Bye);
     });
 }
+
+fn answers_at_the_last_moment() -> Plan {
+    rings().then(When::Invited, 1_000, Act::Answer(200))
+}
+
+#[test]
+fn every_fork_that_answers_after_the_cancel_is_acknowledged_and_hung_up() {
+    play(|world| {
+        world.agents[CARRIER].plan =
+            answers_at_the_last_moment().then(When::Invited, 1_002, Act::ForkedOk);
+        // The CANCEL crosses both.
+        let plan = Plan::idle().then(When::Invited, 1_012, Act::Cancel);
+        let a = world.call(PBX, &through(PLAIN, OUTSIDE), plan);
+        world.run(10_000);
+        assert_eq!(world.at_call(a).status(), Some(487));
+        let heard = &world.at_call(world.last_call(CARRIER)).heard;
+        for method in [Method::Ack, Method::Bye] {
+            let tags = heard.iter().filter_map(|message| match message {
+                Message::Request(request) if request.method == method => {
+                    request.to().unwrap().tag().map(str::to_owned)
+                }
+                _ => None,
+            });
+            let tags: std::collections::BTreeSet<String> = tags.collect();
+            assert_eq!(tags.len(), 2, "{method:?}");
+        }
+    });
+}
+
+#[test]
+fn the_ack_of_a_late_2xx_is_sent_again() {
+    play(|world| {
+        world.agents[CARRIER].plan = answers_at_the_last_moment();
+        // The first ACK and the first BYE get lost, so the 2xx comes again before the BYE does.
+        let mut lost = Vec::new();
+        world.lose = Some(Box::new(move |_, to_gateway, bytes| {
+            let method = bytes.get(..3).unwrap_or_default().to_vec();
+            let is_lost =
+                !to_gateway && [b"ACK", b"BYE"].contains(&&method[..].try_into().unwrap());
+            let is_first = is_lost && !lost.contains(&method);
+            lost.push(method);
+            is_first
+        }));
+        let plan = Plan::idle().then(When::Invited, 1_012, Act::Cancel);
+        let a = world.call(PBX, &through(PLAIN, OUTSIDE), plan);
+        world.run(10_000);
+        assert_eq!(world.at_call(a).status(), Some(487));
+        let b = world.at_call(world.last_call(CARRIER));
+        assert!(b.count(Method::Ack) >= 1);
+        assert_eq!(b.hung_up, Some(By::Them));
+    });
+}

@@ -24,7 +24,8 @@ fn with_policy(policy: CarrierPolicy, scenario: impl Fn(&mut World)) {
             policy: Arc::new(policy.clone()),
             ..carrier.clone()
         };
-        snapshot.carriers = snapshot.carriers.iter().map(with_policy).collect();
+        let carriers: Vec<Carrier> = snapshot.carriers().iter().map(with_policy).collect();
+        snapshot.set_carriers(carriers);
     };
     play_with(|gateway| gateway.transfers = true, change, scenario);
 }
@@ -400,4 +401,34 @@ fn a_caller_hears_when_to_try_again() {
             assert_eq!(after.as_deref(), (said != 404).then_some("120"));
         });
     }
+}
+
+#[test]
+fn every_info_with_a_nonce_that_is_used_up_gets_a_new_one() {
+    with_policy(with_credentials(), |world| {
+        let mut plan = demand(407, &[Algorithm::Md5], PASSWORD, 1);
+        if let Some(demand) = &mut plan.demands {
+            demand.always = true;
+        }
+        world.agents[CARRIER].plan = plan;
+        let (a, _) = world.establish(PBX, CARRIER, &through(PLAIN, OUTSIDE));
+        for number in 0..5 {
+            let body = format!("Signal={number}");
+            world.with_agent(a.agent, |agent, hands| {
+                agent.send_info(a.call, &body, hands)
+            });
+            world.run(2_000);
+        }
+        let heard = world.at_call(a).heard.iter();
+        let answers: Vec<u16> = heard
+            .filter_map(|message| match message {
+                Message::Response(response) if response.cseq().unwrap().method == Method::Info => {
+                    Some(response.status)
+                }
+                _ => None,
+            })
+            .collect();
+        assert_eq!(answers, [200; 5]);
+        world.act(a, Act::Bye);
+    });
 }

@@ -165,14 +165,11 @@ fn termination(sources: &[&str]) -> Termination {
 }
 
 pub(crate) fn snapshot() -> Snapshot {
-    let mut snapshot = Snapshot {
-        carriers: vec![
-            carrier("example", &[(CARRIER, "", 1), (CARRIER_SPARE, "", 2)]),
-            carrier("six", &[(CARRIER_TCP_V6, "33", 1)]),
-        ]
-        .into(),
-        ..Snapshot::default()
-    };
+    let mut snapshot = Snapshot::default();
+    snapshot.set_carriers([
+        carrier("example", &[(CARRIER, "", 1), (CARRIER_SPARE, "", 2)]),
+        carrier("six", &[(CARRIER_TCP_V6, "33", 1)]),
+    ]);
     for own in ["198.51.100.1", "2001:db8:1::1", "gateway.example"] {
         snapshot.own_hosts.insert(own.into());
     }

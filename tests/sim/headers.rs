@@ -29,7 +29,8 @@ fn invite_of(from: usize, extra: &[(&'static str, &str)], trusted: bool, check: 
             policy: policy.clone(),
             ..carrier.clone()
         };
-        snapshot.carriers = snapshot.carriers.iter().map(with_policy).collect();
+        let carriers: Vec<Carrier> = snapshot.carriers().iter().map(with_policy).collect();
+        snapshot.set_carriers(carriers);
     };
     let (called, to) = match from {
         PBX => (CARRIER, through(PLAIN, OUTSIDE)),
@@ -242,4 +243,28 @@ fn reasons_without_end_are_cut() {
         let reasons: Vec<&str> = bye.headers(HeaderName::Reason).collect();
         assert_eq!(reasons.len(), 4, "{reasons:?}");
     });
+}
+
+#[test]
+fn a_caller_who_wants_privacy_is_not_told_by_a_signature_or_a_subject() {
+    let identity = (
+        "Identity",
+        "eyJhbGciOiJFUzI1NiJ9.e30.sig;info=<https://c.example/c.pem>",
+    );
+    let subject = ("Subject", "from Alice");
+    for (privacy, passes) in [
+        ("none", true),
+        ("id", false),
+        ("user", false),
+        ("id;user", false),
+    ] {
+        for from in [CARRIER, PBX] {
+            let extra = [("Privacy", privacy), identity, subject];
+            invite_of(from, &extra, true, |invite| {
+                for name in [HeaderName::Identity, HeaderName::Subject] {
+                    assert_eq!(invite.header(name).is_some(), passes, "{privacy} {name:?}");
+                }
+            });
+        }
+    }
 }

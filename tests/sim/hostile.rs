@@ -4,12 +4,16 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use trunkline::shard::snapshot::Snapshot;
 use trunkline::sip::message::Message;
 use trunkline::telemetry::Event;
 
 use crate::agent::call::State;
 use crate::agent::plan::{Act, Plan};
-use crate::cast::{CARRIER, OUTSIDE, PBX, PLAIN, play, play_with, through};
+use crate::cast::{
+    CARRIER, OUTSIDE, OWN, OWN_V6, PBX, PBX_V6, PLAIN, V6, connector_id, inbound, play, play_with,
+    through,
+};
 use crate::network::Rng;
 use crate::world::World;
 
@@ -278,5 +282,91 @@ fn strangers_wait_while_a_shard_is_far_behind() {
         ));
         let busy = world.shards.iter().map(|shard| shard.guard_counters().busy);
         assert_eq!(busy.sum::<u64>(), 1);
+    });
+}
+
+/// A request that is refused, and looks as if it came from there.
+fn forged(world: &mut World, source: SocketAddr, number: u32) {
+    let text = format!(
+        "REGISTER sip:gateway.example SIP/2.0\r\nVia: SIP/2.0/UDP {source};branch=z9hG4bK{number}\r\n\
+         Max-Forwards: 70\r\nFrom: <sip:1@x>;tag={number}\r\nTo: <sip:1@x>\r\nCall-ID: forged-{number}\r\n\
+         CSeq: 1 REGISTER\r\nContent-Length: 0\r\n\r\n"
+    );
+    world.inject(source, text);
+    world.run(10);
+}
+
+#[test]
+fn nobody_gets_a_place_that_routes_lead_to_banned() {
+    // The PBX is called, and allowed to call nobody.
+    let only_called = |snapshot: &mut Snapshot| {
+        let connectors: Vec<_> = snapshot.connectors.values().cloned().collect();
+        for connector in connectors {
+            let mut connector = (*connector).clone();
+            if let Some(termination) = &mut connector.termination {
+                termination.cidr_allowed_list = vec!["198.18.0.0/32".parse().unwrap()];
+            }
+            if let Some(origination) = &mut connector.origination {
+                origination.routes.truncate(1);
+            }
+            snapshot.put_connector(connector);
+        }
+    };
+    play_with(
+        |_| {},
+        only_called,
+        |world| {
+            let pbx = world.agents[PBX].source;
+            for number in 0..60 {
+                forged(world, pbx, number);
+            }
+            assert_eq!(bans(world), 0);
+            let a = world.call(CARRIER, &inbound(OWN), Plan::idle());
+            world.run(3_000);
+            assert_eq!(world.at_call(a).status(), Some(200));
+            world.act(a, Act::Bye);
+        },
+    );
+}
+
+#[test]
+fn a_neighbour_of_a_known_host_is_banned_alone() {
+    let one_host = |snapshot: &mut Snapshot| {
+        let mut connector = (*snapshot.connectors[&connector_id(V6)]).clone();
+        if let Some(termination) = &mut connector.termination {
+            termination.cidr_allowed_list = vec!["2001:db8:2::104/128".parse().unwrap()];
+        }
+        snapshot.put_connector(connector);
+    };
+    play_with(
+        |_| {},
+        one_host,
+        |world| {
+            for number in 0..60 {
+                forged(world, "[2001:db8:2::bad]:5060".parse().unwrap(), number);
+            }
+            assert!(bans(world) > 0);
+            let plan = Plan {
+                from: OWN_V6,
+                ..Plan::idle()
+            };
+            let a = world.call(PBX_V6, &through(V6, OUTSIDE), plan);
+            world.run(3_000);
+            assert_eq!(world.at_call(a).status(), Some(200));
+            world.act(a, Act::Bye);
+        },
+    );
+}
+
+#[test]
+fn points_add_up_whichever_shard_hears_of_them() {
+    play(|world| {
+        // More than a hundred seconds after the first of all messages.
+        forged(world, STRANGER.parse().unwrap(), 1_000);
+        world.run(200_000);
+        for number in 0..40 {
+            forged(world, STRANGER.parse().unwrap(), number);
+        }
+        assert!(bans(world) > 0);
     });
 }

@@ -37,13 +37,14 @@ fn learn(
         port,
         transport,
         places: places.into(),
+        is_route: true,
     };
-    snapshot.located.insert(name.into(), [located].into());
+    snapshot.set_located(name.into(), Some([located].into()));
 }
 
 /// The carriers' only route is to `trunk.example`, wherever that is.
 fn by_name(snapshot: &mut Snapshot, redirect: bool) {
-    let mut carriers = snapshot.carriers.to_vec();
+    let mut carriers = snapshot.carriers().to_vec();
     let mut route = carriers[0].routes[0].clone();
     route.target.host = Host::from("trunk.example");
     (route.target.port, route.target.transport) = (None, None);
@@ -53,7 +54,7 @@ fn by_name(snapshot: &mut Snapshot, redirect: bool) {
         redirect,
         ..CarrierPolicy::default()
     });
-    snapshot.carriers = carriers.into();
+    snapshot.set_carriers(carriers);
 }
 
 /// Plays with the carrier at these places.

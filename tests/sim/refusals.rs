@@ -400,7 +400,7 @@ fn a_default_number_takes_the_place_of_a_caller_id_that_is_not_valid() {
 #[test]
 fn a_destination_without_a_carrier_is_unavailable() {
     let no_carrier = |snapshot: &mut trunkline::shard::snapshot::Snapshot| {
-        snapshot.carriers = [].into();
+        snapshot.set_carriers([]);
     };
     play_with(
         |_| {},

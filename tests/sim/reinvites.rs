@@ -6,7 +6,7 @@ use trunkline::sip::message::{HeaderName, Method};
 
 use crate::agent::call::{By, State};
 use crate::agent::plan::{Acks, Act, Plan, Session, ToReinvite};
-use crate::cast::{CARRIER_SPARE, play, play_with, ways};
+use crate::cast::{CARRIER_SPARE, both_ways, play, play_with, ways};
 use crate::world::{CallRef, World};
 
 /// Plays for calls both ways, and in each for both sides as the one that sends the re-INVITE.
@@ -375,4 +375,23 @@ fn one_over_more_proxies_than_a_message_may_have_fields_is_acknowledged() {
             world.act(a, Act::Bye);
         });
     }
+}
+
+#[test]
+fn a_refresh_is_answered_with_what_was_agreed_and_not_with_what_was_refused() {
+    let refuses = Plan {
+        to_reinvite: ToReinvite::Refuse(488),
+        ..Plan::answers()
+    };
+    both_ways(&refuses, |world, caller, called, to| {
+        let (a, b) = world.establish(caller, called, to);
+        world.act(a, Act::Reinvite(Session::Direction("inactive")));
+        world.run(2_000);
+        assert_eq!(world.at_call(a).reinvite_answers, [488]);
+        world.act(b, Act::Reinvite(Session::Same));
+        world.run(2_000);
+        assert_eq!(world.at_call(b).reinvite_answers, [200]);
+        assert_eq!(world.at_call(b).remote_direction, "sendrecv");
+        world.act(a, Act::Bye);
+    });
 }

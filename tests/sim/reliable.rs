@@ -1,10 +1,11 @@
 //! Provisional responses that are made sure of (RFC 3262), and the early dialogs of forks.
 
 use trunkline::sip::message::{HeaderName, Message, Method};
+use trunkline::telemetry::Event;
 
 use crate::agent::call::{Call, State};
 use crate::agent::plan::{Act, Plan, Session, When};
-use crate::cast::{both_ways, ways};
+use crate::cast::{CARRIER, CARRIER_SPARE, OUTSIDE, PBX, PLAIN, both_ways, play, through, ways};
 use crate::network::Network;
 use crate::world::{CallRef, World};
 
@@ -310,4 +311,98 @@ fn the_fork_that_rang_first_may_answer_last() {
             talk_and_hang_up(world, a, b);
         });
     }
+}
+
+/// Plays with a first carrier that fails after early media, and this plan at the second; the caller takes 100rel.
+fn failing_over(second: &Plan, scenario: impl Fn(&mut World, CallRef)) {
+    play(|world| {
+        world.agents[CARRIER].plan = Plan::idle()
+            .then(When::Invited, 100, Act::Reliable(183))
+            .then(When::Invited, 1_000, Act::Answer(503));
+        world.agents[CARRIER_SPARE].plan = second.clone();
+        let a = world.call(PBX, &through(PLAIN, OUTSIDE), caller(Some("Supported")));
+        world.run(5_000);
+        assert_eq!(world.at_call(a).status(), Some(200));
+        scenario(world, a);
+    });
+}
+
+#[test]
+fn a_caller_counts_anew_in_the_dialog_of_the_next_place() {
+    let with_media = answers_with(Act::Reliable(183));
+    failing_over(&with_media, |world, a| {
+        world.act(a, Act::Bye);
+        world.run(1_000);
+        assert_eq!(world.at_call(a).bye_answer, Some(200));
+    });
+    let without = Plan::idle().then(When::Invited, 1_000, Act::Answer(200));
+    failing_over(&without, |world, a| {
+        world.act(a, Act::Bye);
+        world.run(1_000);
+        assert_eq!(world.at_call(a).bye_answer, Some(200));
+        let b = world.last_call(CARRIER_SPARE);
+        assert!(world.at_call(b).hung_up.is_some());
+    });
+}
+
+/// Plays for calls of a caller that never sends a PRACK, up to where the 2xx waits for one.
+fn held_success(scenario: impl Fn(&mut World, CallRef, CallRef)) {
+    for (from, called, to) in ways() {
+        play(|world| {
+            world.agents[called].plan = answers_with(Act::Reliable(183));
+            let plan = Plan {
+                no_prack: true,
+                ..caller(Some("Require"))
+            };
+            let a = world.call(from, &to, plan);
+            world.run(3_000);
+            let b = world.last_call(called);
+            assert_eq!(world.at_call(a).status(), None);
+            assert!(
+                !world
+                    .events
+                    .iter()
+                    .any(|event| matches!(event, Event::CallAnswered(_))),
+                "the caller does not know of an answer"
+            );
+            scenario(world, a, b);
+        });
+    }
+}
+
+#[test]
+fn a_caller_may_cancel_while_the_2xx_waits_for_its_prack() {
+    held_success(|world, a, b| {
+        world.act(a, Act::Cancel);
+        world.run(2_000);
+        assert_eq!(world.at_call(a).status(), Some(487));
+        assert!(world.at_call(b).hung_up.is_some());
+    });
+}
+
+#[test]
+fn a_called_side_may_hang_up_while_the_2xx_waits_for_its_prack() {
+    held_success(|world, a, b| {
+        world.act(b, Act::Bye);
+        world.run(2_000);
+        assert_eq!(world.at_call(b).bye_answer, Some(200));
+        assert_eq!(world.at_call(a).status(), Some(487));
+        assert_eq!(world.at_call(a).count(Method::Bye), 0, "RFC 3261 §15");
+    });
+}
+
+#[test]
+fn reliable_responses_without_an_offer_in_the_invite_are_declined() {
+    both_ways(&Plan::answers(), |world, from, called, to| {
+        let mut plan = caller(Some("Require"));
+        plan.late_offer = true;
+        let a = world.call(from, to, plan);
+        world.run(3_000);
+        assert_eq!(world.at_call(a).status(), Some(420));
+        let unsupported = world
+            .at_call(a)
+            .response_header(420, HeaderName::Unsupported);
+        assert_eq!(unsupported.as_deref(), Some("100rel"), "RFC 3262 §3");
+        assert!(world.agents[called].calls.is_empty());
+    });
 }

@@ -292,3 +292,33 @@ fn a_lossy_network_does_not_cost_the_session() {
         },
     );
 }
+
+#[test]
+fn an_offer_that_was_refused_does_not_come_back_with_a_refresh() {
+    let settings = |gateway: &mut crate::gateway::Gateway| {
+        gateway.media_timeout = Duration::from_secs(86_400);
+    };
+    for (from, called, to) in ways() {
+        play_with(
+            settings,
+            |_| {},
+            |world| {
+                world.agents[called].plan = Plan {
+                    session: Some(("1800;refresher=uac", 90)),
+                    to_reinvite: ToReinvite::Refuse(488),
+                    ..Plan::answers()
+                };
+                let (a, b) = world.establish(from, called, &to);
+                world.act(a, Act::Reinvite(Session::Direction("sendonly")));
+                world.run(2_000);
+                assert_eq!(world.at_call(a).reinvite_answers, [488]);
+                world.agents[called].calls[b.call].plan.to_reinvite = ToReinvite::Accept;
+                let before = world.at_call(b).reinvites;
+                world.run(16 * MINUTE);
+                assert!(world.at_call(b).reinvites > before, "it was refreshed");
+                assert_eq!(world.at_call(b).remote_direction, "sendrecv");
+                world.act(a, Act::Bye);
+            },
+        );
+    }
+}

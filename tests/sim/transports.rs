@@ -223,7 +223,7 @@ fn a_sips_call_is_taken_over_tls_and_goes_over_tls_or_not_at_all() {
     play_with(
         |_| {},
         |snapshot| {
-            let mut carriers = snapshot.carriers.to_vec();
+            let mut carriers = snapshot.carriers().to_vec();
             let mut route = carriers[0].routes[0].clone();
             route.target.transport = Some(Transport::Tls);
             snapshot.secure(
@@ -231,7 +231,7 @@ fn a_sips_call_is_taken_over_tls_and_goes_over_tls_or_not_at_all() {
                 &trunkline::config::SipTls::default().customers(),
             );
             carriers[0].routes = vec![route];
-            snapshot.carriers = carriers.into();
+            snapshot.set_carriers(carriers);
         },
         |world| {
             world.agents[CARRIER].transport = Transport::Tls;
@@ -260,4 +260,95 @@ fn a_sips_call_is_taken_over_tls_and_goes_over_tls_or_not_at_all() {
             world.act(a, Act::Bye);
         },
     );
+}
+
+/// Whether the topmost Via of the last request of a kind asks for the connection to be reused.
+fn has_alias(world: &World, at: crate::world::CallRef, method: Method) -> bool {
+    let via = world.at_call(at).request(method).via().unwrap();
+    via.params.get("alias").is_some()
+}
+
+#[test]
+fn connections_that_the_gateway_opens_are_offered_for_requests_the_other_way() {
+    for (caller, number, called, to, is_offered) in [
+        (CARRIER, "+4930901820", PBX_TLS, inbound(OWN_TLS), true),
+        (CARRIER, "+4930901820", PBX_TCP, inbound(OWN_TCP), true),
+        (
+            PBX_TLS,
+            OWN_TLS,
+            CARRIER,
+            through(ENCRYPTED, OUTSIDE),
+            false,
+        ),
+    ] {
+        play(|world| {
+            let plan = Plan {
+                from: number,
+                ..Plan::idle()
+            };
+            let a = world.call(caller, &to, plan);
+            world.run(3_000);
+            let b = world.last_call(called);
+            assert_eq!(has_alias(world, b, Method::Invite), is_offered, "{to}");
+            assert_eq!(has_alias(world, b, Method::Ack), is_offered, "{to}");
+            world.act(b, Act::Bye);
+            world.run(1_000);
+            // The caller's connection is the caller's, and over UDP there is none.
+            assert!(!has_alias(world, a, Method::Bye), "{to}");
+        });
+    }
+}
+
+#[test]
+fn a_caller_over_tls_is_called_back_as_whom_its_route_names() {
+    let to = through(ENCRYPTED, OUTSIDE);
+    let call = |world: &mut World| {
+        let plan = Plan {
+            from: OWN_TLS,
+            ..Plan::idle()
+        };
+        world.call(PBX_TLS, &to, plan);
+        world.run(3_000);
+        let answered = world.agents[PBX_TLS].reached.unwrap();
+        let b = world.last_call(CARRIER);
+        world.act(b, Act::Bye);
+        world.run(1_000);
+        let flow = world.agents[PBX_TLS].reached.unwrap();
+        // Not the port that the connection came from: nobody listens there.
+        assert_eq!(flow.remote, world.agents[PBX_TLS].address);
+        assert_eq!(answered.tls, flow.tls);
+        flow.tls
+    };
+    play(|world| assert!(call(world).is_some()));
+    // No route leads to it: there is nothing but the name that it gives itself.
+    let without_routes = |snapshot: &mut trunkline::shard::snapshot::Snapshot| {
+        let own: trunkline::numbering::E164 = OWN_TLS.parse().unwrap();
+        let id = snapshot.numbers[&own];
+        let mut connector = (*snapshot.connectors[&id]).clone();
+        connector.origination = None;
+        snapshot.put_connector(connector);
+    };
+    play_with(
+        |_| {},
+        without_routes,
+        |world| assert_eq!(call(world), None),
+    );
+}
+
+#[test]
+fn a_called_side_that_came_back_over_a_connection_of_its_own_is_still_whom_its_route_names() {
+    play(|world| {
+        let a = world.call(CARRIER, &inbound(OWN_TLS), Plan::idle());
+        world.run(3_000);
+        let invited = world.agents[PBX_TLS].reached.unwrap();
+        assert!(invited.tls.is_some() && invited.connection.is_none());
+        let b = world.last_call(PBX_TLS);
+        world.act(b, Act::Reinvite(Session::Moved));
+        world.run(1_000);
+        world.act(a, Act::Bye);
+        world.run(1_000);
+        let ended = world.agents[PBX_TLS].reached.unwrap();
+        assert!(ended.connection.is_some());
+        assert_eq!(ended.tls, invited.tls);
+    });
 }

@@ -401,6 +401,7 @@ impl World {
             self.agents[agent].mark
         );
         self.check_nothing_leaks(agent, &bytes);
+        self.agents[agent].reached = Some(*flow);
         for at in self.arrivals(agent, false, &bytes) {
             let bytes = bytes.clone();
             self.at(at, Happening::ToAgent { agent, bytes });

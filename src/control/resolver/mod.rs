@@ -131,7 +131,10 @@ impl<D: Ask> Resolver<D> {
             entry.wanted_until.is_some() || destinations.contains(destination)
         });
         for destination in destinations {
-            self.entry(destination).wanted_until = None;
+            let name = Arc::clone(&destination.name);
+            if self.entry(destination).wanted_until.take().is_some() {
+                self.changed.insert(name);
+            }
         }
     }
 
@@ -265,6 +268,7 @@ impl<D: Ask> Resolver<D> {
                         port: destination.port,
                         transport: destination.transport,
                         places: entry.places.clone()?,
+                        is_route: entry.wanted_until.is_none(),
                     })
                 })
                 .collect();

@@ -168,13 +168,13 @@ impl Call {
         }
     }
 
-    /// What we said last on this leg, where the exchange's offer is the peer's last description to the
+    /// What we agreed on on this leg, where the exchange's offer is the peer's last description to the
     /// letter: the peer refreshes its session, and the other leg has nothing to do with that.
-    fn session_again(&self, side: Side) -> Option<Bytes> {
-        let offer = self.exchange.as_ref()?.offer.as_ref()?;
-        let leg = self.leg(side)?;
-        match *offer.as_bytes() == leg.remote {
-            true => leg.local.last(),
+    fn session_again(&mut self, side: Side) -> Option<Bytes> {
+        let offer = self.exchange.as_ref()?.offer.as_ref()?.as_bytes().clone();
+        let leg = self.leg_mut(side)?;
+        match offer == leg.remote {
+            true => leg.local.agreed_again(),
             false => None,
         }
     }

@@ -259,9 +259,9 @@ impl Call {
             let answer = description_in(request).unwrap_or_default();
             let is_answered = answer.is_some();
             self.note(side, Event::ReceiveAnswer);
-            self.note(side.other(), Event::SendAnswer);
             let body =
                 answer.and_then(|answer| self.answer_for(core, side.other(), &offer, &answer));
+            self.note(side.other(), Event::SendAnswer);
             self.acknowledge(core, side.other(), other_cseq, body.as_ref());
             if !is_answered && self.state == State::Established {
                 self.end_established(core, EndCause::LegLost, None);

@@ -116,6 +116,9 @@ impl Call {
             self.infos.push(info);
             return;
         }
+        if let (Outcome::Response(_), Some(leg)) = (&outcome, self.leg_mut(to)) {
+            leg.end_challenges();
+        }
         let response = match outcome {
             Outcome::Response(response) if !matches!(response.status, 401 | 407) => {
                 self.write_info_answer(core, &info, (response.status, response.reason()), response)

@@ -10,7 +10,7 @@ use crate::gateway::headers::{self, Passage, Privacy, Towards};
 use crate::gateway::routing::Candidate;
 use crate::media::Endpoint;
 use crate::sdp::SessionDescription;
-use crate::shard::core::{Core, finished, message_buffer};
+use crate::shard::core::{Core, alias_parameter, finished, message_buffer};
 use crate::shard::identifiers::Minted;
 use crate::shard::io::Flow;
 use crate::sip::dialog::Dialog;
@@ -21,6 +21,9 @@ use crate::telemetry::Direction;
 
 /// Bytes of a display name that is passed on; a longer one stays behind.
 const DISPLAY_NAME_BYTES_MAX: usize = 128;
+
+/// Seconds for which no stream is tried to a place that took none.
+const WITHOUT_STREAM_S: u64 = 300;
 
 /// Whom an INVITE of ours is for, and what it says.
 pub(super) struct Invitation<'a> {
@@ -155,6 +158,7 @@ impl Call {
         let mut leg = Leg::new((number, secret), invitation.party, dialog, flow, session_id);
         leg.policy = candidate.policy.clone();
         leg.is_sips = invitation.is_sips;
+        leg.callback = flow.tls;
         leg
     }
 
@@ -180,6 +184,7 @@ impl Call {
                 ";branch=",
                 branch,
                 ";rport",
+                alias_parameter(flow),
             ],
         );
         let hops = invitation.request.max_forwards().ok().flatten();
@@ -225,7 +230,7 @@ impl Call {
         };
         match body {
             Some(body) => {
-                leg.negotiation.note(Event::SendOffer);
+                leg.note(Event::SendOffer);
                 writer.body("application/sdp", &body);
             }
             None => writer.end(),
@@ -234,8 +239,14 @@ impl Call {
     }
 }
 
-/// How a request reaches a place.
-pub(super) fn flow_to(core: &Core, candidate: &Candidate) -> Result<Flow, Refusal> {
+/// How a request reaches a place. One that is sent to over UDP in spite of its size is known for a while to take
+/// no stream.
+pub(super) fn flow_to(core: &mut Core, candidate: &Candidate) -> Result<Flow, Refusal> {
+    if candidate.udp_at_any_size {
+        let now = core.now;
+        core.without_stream
+            .rest(candidate.address, WITHOUT_STREAM_S, now);
+    }
     let transport = candidate.transport;
     let listener = core
         .listener_for(transport, candidate.address)
@@ -280,6 +291,9 @@ pub(super) fn over_a_stream(core: &Core, candidate: &Candidate, bytes: usize) ->
     let is_too_large = mtu > 0 && bytes + 200 > mtu;
     let is_udp = candidate.transport == Transport::Udp && !candidate.udp_at_any_size;
     if !is_too_large || !is_udp {
+        return None;
+    }
+    if core.without_stream.rests(candidate.address, core.now) {
         return None;
     }
     core.listener_for(Transport::Tcp, candidate.address)?;

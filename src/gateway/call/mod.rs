@@ -51,12 +51,12 @@ use bytes::Bytes;
 use super::Refusal;
 use super::headers::{self, Passage, Privacy, Towards};
 use super::routing::Candidate;
-use crate::config::CarrierPolicy;
+use crate::config::{CarrierPolicy, TlsPeerId, Transport};
 use crate::connector_id::VoiceConnectorId;
 use crate::instant::Instant;
 use crate::media::Endpoint;
 use crate::sdp::{LocalDescription, SessionDescription};
-use crate::shard::core::Core;
+use crate::shard::core::{Core, response_flow};
 use crate::shard::identifiers::{CallId, Minted};
 use crate::shard::io::{Flow, TransactionId};
 use crate::shard::wheel::TimerId;
@@ -168,6 +168,9 @@ struct Leg {
     dialog: Dialog,
     /// How the peer was reached last; its address serves where the dialog's next hop cannot be used.
     flow: Flow,
+    /// Whom to expect over TLS where it has to be connected to, and its last request came over a connection of
+    /// its own.
+    callback: Option<TlsPeerId>,
     /// The peer sits behind a translator: its Contact is of no use.
     behind_nat: bool,
     /// The dialog is one of `sips:` URIs.
@@ -223,6 +226,7 @@ impl Leg {
             party,
             dialog,
             flow,
+            callback: None,
             behind_nat: false,
             is_sips: false,
             local: LocalDescription::new(session_id),
@@ -240,10 +244,23 @@ impl Leg {
         }
     }
 
+    /// Something happened with an offer on this leg; an answer settles what both ends agree on.
+    fn note(&mut self, event: offer_answer::Event) {
+        use offer_answer::Event::{ReceiveAnswer, SendAnswer};
+        let is_taken = self.negotiation.note(event);
+        if is_taken && matches!(event, SendAnswer | ReceiveAnswer) {
+            self.local.agree();
+        }
+    }
+
     /// Takes what a request of the peer says of how it is reached and what it can do.
     fn hear_request(&mut self, request: &Request, flow: Flow) {
         self.dialog.refresh_target(request);
-        self.flow = flow;
+        // A stream's port at the peer is of no use once the stream is closed (RFC 3261 §18.2.2).
+        self.flow = match flow.transport {
+            Transport::Udp => flow,
+            Transport::Tcp | Transport::Tls => response_flow(request, &flow),
+        };
         self.behind_nat = request.via().is_ok_and(|via| behind_nat(&via, flow.remote));
         self.hear_capabilities(request);
     }
@@ -598,7 +615,7 @@ impl Call {
 
     fn note(&mut self, side: Side, event: offer_answer::Event) {
         if let Some(leg) = self.leg_mut(side) {
-            leg.negotiation.note(event);
+            leg.note(event);
         }
     }
 

@@ -3,16 +3,23 @@
 use std::net::{IpAddr, SocketAddr};
 
 use super::Leg;
-use crate::config::Target;
+use crate::config::{Host, Target, TlsPeerId, Transport};
+use crate::gateway::Admission;
 use crate::shard::core::Core;
 use crate::shard::io::Flow;
+use crate::shard::snapshot::Snapshot;
+use crate::telemetry::Direction;
 
 impl Leg {
     /// Where a request within the dialog goes: the next hop where that is an address we may believe, otherwise
     /// where the peer was reached last.
     pub(super) fn request_flow(&self, core: &mut Core) -> Flow {
+        let flow = Flow {
+            tls: self.flow.tls.or(self.callback),
+            ..self.flow
+        };
         if self.behind_nat {
-            return self.flow;
+            return flow;
         }
         let reached = self.flow.remote;
         // A private address that a public peer names is of its own network.
@@ -20,17 +27,40 @@ impl Leg {
             address.is_ipv4() == reached.is_ipv4()
                 && (!is_private(address.ip()) || is_private(reached.ip()))
         };
-        match self.next_hops(core).into_iter().find(is_believed) {
-            Some(remote) => Flow {
-                remote,
-                ..self.flow
+        let transport = self.next_transport();
+        let hops = self.next_hops(core);
+        match hops.into_iter().find(is_believed) {
+            Some(remote) if transport == flow.transport => Flow { remote, ..flow },
+            Some(remote) => match core.listener_for(transport, remote) {
+                Some(listener) => Flow {
+                    transport,
+                    listener,
+                    remote,
+                    connection: None,
+                    tls: None,
+                },
+                None => flow,
             },
-            None => self.flow,
+            None => flow,
         }
     }
 
-    /// The next hop's addresses over the leg's transport. Where its name has not been located yet that is asked
-    /// for, and there are none for now.
+    /// The transport that the next hop's URI names, where the leg is not one over TLS; without a name the one
+    /// that the peer was reached by last.
+    fn next_transport(&self) -> Transport {
+        let reached = self.flow.transport;
+        let uri = self.dialog.next_hop();
+        let named = uri.as_ref().and_then(|uri| uri.transport());
+        match (reached, named) {
+            (Transport::Tls, _) | (_, None) => reached,
+            (_, Some(named)) if named.eq_ignore_ascii_case("udp") => Transport::Udp,
+            (_, Some(named)) if named.eq_ignore_ascii_case("tcp") => Transport::Tcp,
+            (_, Some(_)) => reached,
+        }
+    }
+
+    /// The next hop's addresses. Where its name has not been located yet that is asked for, and there are none
+    /// for now.
     pub(super) fn next_hops(&self, core: &mut Core) -> Vec<SocketAddr> {
         let Some(uri) = self.dialog.next_hop() else {
             return Vec::new();
@@ -38,11 +68,50 @@ impl Leg {
         let target = Target {
             host: uri.host_value(),
             port: uri.port,
-            transport: Some(self.flow.transport),
+            transport: Some(self.next_transport()),
             tls: None,
         };
         let places = core.places(&target).unwrap_or_default();
         places.into_iter().map(|(_, address)| address).collect()
+    }
+}
+
+/// Whom to expect over TLS at a caller that has to be connected to, as its connection is closed: whom the route
+/// names that leads to where it came from, and of a carrier the first route that there is. `None` leaves it to
+/// the name that the caller gives itself.
+pub(super) fn caller_over_tls(
+    snapshot: &Snapshot,
+    flow: &Flow,
+    admission: &Admission,
+) -> Option<TlsPeerId> {
+    if flow.transport != Transport::Tls {
+        return None;
+    }
+    let source = flow.remote.ip().to_canonical();
+    let leads_there = |target: &&Target| match &target.host {
+        Host::Address(address) => *address == source,
+        Host::Name(name) => {
+            let places = snapshot.places(name, target.port, target.transport);
+            let mut places = places.unwrap_or_default().iter();
+            places.any(|place| place.addresses.contains(&source))
+        }
+    };
+    match admission.direction {
+        Direction::Origination => {
+            let routes = &snapshot.carrier_by_source(source)?.routes;
+            let secured = || {
+                let targets = routes.iter().map(|route| &route.target);
+                targets.filter(|target| target.tls.is_some())
+            };
+            let first = || secured().next();
+            secured().find(leads_there).or_else(first)?.tls
+        }
+        Direction::Termination => {
+            let routes = &admission.connector.origination.as_ref()?.routes;
+            let targets = routes.iter().map(|route| &route.target);
+            let mut secured = targets.filter(|target| target.tls.is_some());
+            secured.find(leads_there)?.tls
+        }
     }
 }
 

@@ -79,11 +79,13 @@ impl State {
     }
 
     /// Takes the event where it may happen. One that may not changes nothing: a second answer, say, is
-    /// the first one again (RFC 3261 §13.2.1).
-    pub(super) fn note(&mut self, event: Event) {
-        if let Ok(next) = self.step(event) {
+    /// the first one again (RFC 3261 §13.2.1). Whether it was taken.
+    pub(super) fn note(&mut self, event: Event) -> bool {
+        let next = self.step(event);
+        if let Ok(next) = next {
             *self = next;
         }
+        next.is_ok()
     }
 }
 

@@ -71,7 +71,7 @@ impl Call {
         };
         leg.dialog.local_cseq += 1;
         if body.is_some() {
-            leg.negotiation.note(Event::SendOffer);
+            leg.note(Event::SendOffer);
         }
         let flow = leg.request_flow(core);
         let user = User::Leg(call, leg.number);

@@ -208,7 +208,7 @@ impl Call {
             early.answer = Some(answer);
             early.is_settled = arrival == Arrival::Reliable;
             if early.is_settled {
-                attempt.leg.negotiation.note(Event::ReceiveAnswer);
+                attempt.leg.note(Event::ReceiveAnswer);
             }
         }
         if arrival == Arrival::Reliable {
@@ -352,6 +352,7 @@ impl Call {
         if let Some(held) = self.provisionals.held.take() {
             self.provisionals.waiting = None;
             self.answer_success(core, &held.body, held.late_offer, held.other_cseq);
+            self.begin_talk(core);
         } else if let Some(waiting) = self.provisionals.waiting.take() {
             self.send_reliably(core, waiting.status, &waiting.reason, &waiting.body);
         }
@@ -375,6 +376,11 @@ impl Call {
             });
         }
         waits
+    }
+
+    /// Whether leg B has answered, and leg A is not told yet.
+    pub(super) fn is_success_held(&self) -> bool {
+        self.provisionals.held.is_some()
     }
 
     /// The INVITE has its final response: nothing provisional is said any more.

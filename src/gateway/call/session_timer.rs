@@ -243,7 +243,7 @@ impl Call {
             || self.refresh.is_some()
             || self.glare.is_some()
             || self.is_joined_soon();
-        let Some(leg) = self.leg(side) else {
+        let Some(leg) = self.leg_mut(side) else {
             return false;
         };
         if is_busy {
@@ -252,7 +252,7 @@ impl Call {
         if leg.takes_update {
             return self.send_refresh(core, side);
         }
-        let Some(said) = leg.local.last() else {
+        let Some(said) = leg.local.agreed_again() else {
             return false;
         };
         self.send_reinvite_with(core, side, Some(said), Purpose::Refresh)

@@ -5,6 +5,7 @@ use bytes::Bytes;
 use super::anchor::{Anchor, description_in};
 use super::exchange::Unanswerable;
 use super::invitation::{flow_to, over_a_stream};
+use super::next_hop;
 use super::offer_answer::{Event as OfferEvent, State as Negotiation};
 use super::reliable::{Arrival, Provisionals};
 use super::teardown::reasons_in;
@@ -51,7 +52,11 @@ impl Call {
             .map_err(|_| Refusal::new(400, "Missing Contact"))?;
         let mut media = Anchor::default();
         media.allocate(core, Side::A, flow.remote.is_ipv6())?;
-        let back = response_flow(&request, &flow);
+        let callback = next_hop::caller_over_tls(&core.snapshot, &flow, &admission);
+        let back = Flow {
+            tls: callback,
+            ..response_flow(&request, &flow)
+        };
         let Some(server) = core
             .transactions
             .start_server(&request, back, User::Leg(id, LEG_A))
@@ -73,8 +78,9 @@ impl Call {
         let session_id = core.random.next_u64();
         let mut a = Leg::new((LEG_A, secret), party, dialog, flow, session_id);
         a.hear_request(&request, flow);
+        a.callback = callback;
         if offer.is_some() {
-            a.negotiation.note(OfferEvent::ReceiveOffer);
+            a.note(OfferEvent::ReceiveOffer);
         }
         a.policy = admission.policy;
         a.is_sips = is_sips(&request);
@@ -324,9 +330,9 @@ impl Call {
             Ok(()) => {
                 self.state = State::Established;
                 self.agree_with_server(core, Side::B, response);
-                self.answered = Some(core.now);
-                self.watch_media(core);
-                core.event(Event::CallAnswered(Box::new(self.facts.clone())));
+                if !self.is_success_held() {
+                    self.begin_talk(core);
+                }
             }
             Err(Unanswerable) => {
                 self.send_bye(core, Side::B);
@@ -336,6 +342,13 @@ impl Call {
                 );
             }
         }
+    }
+
+    /// Both sides know that the call is answered.
+    pub(super) fn begin_talk(&mut self, core: &mut Core) {
+        self.answered = Some(core.now);
+        self.watch_media(core);
+        core.event(Event::CallAnswered(Box::new(self.facts.clone())));
     }
 
     /// RFC 4028 §7.3: the same INVITE with the Session-Expires that the peer takes.
@@ -363,7 +376,7 @@ impl Call {
         let mut attempt = self.attempts.remove(place);
         let flow = attempt.leg.flow;
         attempt.leg.dialog.local_cseq += 1;
-        attempt.leg.negotiation.note(OfferEvent::Reject);
+        attempt.leg.note(OfferEvent::Reject);
         let invite = self.invitation(Some(leg)).map(|invitation| {
             self.write_invite(core, &mut attempt.leg, &flow, &ticket.branch, &invitation)
         });

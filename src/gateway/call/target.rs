@@ -296,7 +296,7 @@ impl Call {
         };
         attempt.progress = Progress::Answered;
         attempt.switch_to(response, true);
-        attempt.leg.negotiation.note(OfferEvent::ReceiveAnswer);
+        attempt.leg.note(OfferEvent::ReceiveAnswer);
         let (flow, ack) = write_ack(core, &mut attempt.leg, number, &branch, None);
         attempt.leg.last_ack = Some((number, flow, ack.clone()));
         core.send_plain(flow, ack);

@@ -24,6 +24,11 @@ impl Call {
                 let terminated = Refusal::new(487, "Request Terminated");
                 self.end_setup(core, &terminated, EndCause::Cancelled);
             }
+            // Its 2xx has not gone out: the call was not answered yet, as far as leg A knows.
+            State::Established if self.is_success_held() => {
+                self.answer_failure(core, &Refusal::new(487, "Request Terminated"));
+                self.end_established(core, EndCause::Cancelled, Some(Side::A));
+            }
             // A re-INVITE: the other leg decides, its final response comes back.
             State::Established => {
                 let terminated = Refusal::new(487, "Request Terminated");
@@ -74,9 +79,11 @@ impl Call {
         }
         self.reasons.extend(reason_of(cause).map(Into::into));
         let left = self.end_transfer(core);
+        // A called side does not end an early dialog by BYE (RFC 3261 §15): its INVITE fails.
+        let unanswered = self.is_success_held().then_some(Side::A);
         self.drop_exchange(core, gone);
         for side in [Side::A, Side::B] {
-            if gone != Some(side) && left != Some(side) {
+            if ![gone, left, unanswered].contains(&Some(side)) {
                 self.send_bye(core, side);
             }
         }
@@ -213,15 +220,30 @@ impl Call {
             }
             Outcome::Response(_) | Outcome::Timeout | Outcome::TransportError => {}
         }
-        let is_final = match outcome {
-            Outcome::Response(response) => response.status >= 200,
-            Outcome::Timeout | Outcome::TransportError => true,
+        let Some(attempt) = self
+            .attempts
+            .iter_mut()
+            .find(|attempt| attempt.leg.number == leg)
+        else {
+            return;
         };
-        if let (true, Some(attempt)) = (is_final, self.attempt_mut(leg))
-            && attempt.progress != Progress::Answered
-        {
-            attempt.invite = None;
-            core.cancel_timer(&mut attempt.cancel_timer);
+        if attempt.progress == Progress::Answered {
+            return;
+        }
+        match outcome {
+            Outcome::Response(response) if response.status < 200 => {}
+            // Other forks may answer for as long as the transaction lives, and a 2xx whose ACK was lost comes
+            // again (RFC 3261 §13.2.2.4, RFC 6026 §7.2).
+            Outcome::Response(response) if response.status < 300 => {
+                core.cancel_timer(&mut attempt.cancel_timer);
+                let wait = core.settings.timers.t1 * 64;
+                attempt.cancel_timer =
+                    Some(core.start_call_timer(wait, self.id, CallTimer::Cancel(leg)));
+            }
+            Outcome::Response(_) | Outcome::Timeout | Outcome::TransportError => {
+                attempt.invite = None;
+                core.cancel_timer(&mut attempt.cancel_timer);
+            }
         }
     }
 

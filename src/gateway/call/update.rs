@@ -144,7 +144,7 @@ impl Call {
         let ours = self.endpoint(to).map(|endpoint| endpoint.advertise);
         let body = ours.and_then(|ours| {
             let leg = self.leg_mut(to)?;
-            leg.negotiation.note(Event::SendOffer);
+            leg.note(Event::SendOffer);
             Some(leg.local.offer(offer, ours))
         });
         match self.send_update_with(core, to, body) {
@@ -229,8 +229,9 @@ impl Call {
         let answer = description_in(response).unwrap_or_default();
         let body = answer.and_then(|answer| {
             self.note(from.other(), Event::ReceiveAnswer);
+            let body = self.answer_for(core, from, &update.offer, &answer);
             self.note(from, Event::SendAnswer);
-            self.answer_for(core, from, &update.offer, &answer)
+            body
         });
         let Some(body) = body else {
             let refusal = Refusal::new(488, "The Answer Has No Audio Stream That Can Be Relayed");

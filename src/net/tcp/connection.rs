@@ -10,13 +10,17 @@ use bytes::{Buf, Bytes};
 use mio::net::TcpStream;
 use socket2::TcpKeepalive;
 
-use crate::config::{TlsPeerId, Transport};
+use super::alias::Alias;
+use super::expected::Expected;
+use crate::config::{Host, Limits, Transport};
 use crate::instant::Instant;
 use crate::net::gauges::NetGauges;
 use crate::net::mailbox::Origin;
-use crate::net::tls::Session;
+use crate::net::tls::{Failure, Session};
 use crate::shard::io::{ConnectionId, Flow};
 use crate::sip::framing::{Frame, Framer};
+use crate::sip::message::Message;
+use crate::sip::reuse::{may_offer_alias, offered_alias};
 
 /// Bytes that wait in a connection's queue, each message with its overhead; more costs the peer its
 /// connection.
@@ -52,10 +56,12 @@ pub(super) struct Connection {
     pub(super) generation: u32,
     pub(super) listener: u8,
     pub(super) remote: SocketAddr,
-    /// Whether we opened it.
-    pub(super) is_ours: bool,
-    /// Whom TLS was opened to.
-    pub(super) tls_peer: Option<TlsPeerId>,
+    /// Whom we opened it to; `None` for a peer that came to us.
+    pub(super) expected: Option<Expected>,
+    /// The peer has asked for an alias, whatever came of it.
+    pub(super) is_introduced: bool,
+    /// What it stands for beside itself.
+    pub(super) alias: Option<Alias>,
     pub(super) security: Security,
     /// It stands in the queue for handshake work.
     pub(super) is_queued: bool,
@@ -77,6 +83,15 @@ pub(super) enum Security {
     Session(Box<Session>),
 }
 
+impl Security {
+    pub(super) fn is_tls(&self) -> bool {
+        match self {
+            Self::Plain => false,
+            Self::Awaited | Self::Session(_) => true,
+        }
+    }
+}
+
 /// Why a connection ends.
 pub(super) enum End {
     /// The peer closed, or the network did.
@@ -87,10 +102,21 @@ pub(super) enum End {
     Hesitant,
     /// TLS failed.
     Insecure(rustls::Error),
+    /// TLS panicked.
+    Panicked,
     /// The peer's bytes cannot be framed.
     Unframed,
     /// The peer does not read.
     Slow,
+}
+
+impl From<Failure> for End {
+    fn from(failure: Failure) -> Self {
+        match failure {
+            Failure::Tls(error) => Self::Insecure(error),
+            Failure::Panicked => Self::Panicked,
+        }
+    }
 }
 
 impl Connection {
@@ -106,14 +132,48 @@ impl Connection {
             listener: self.listener,
             remote: self.remote,
             connection,
-            tls: self.tls_peer,
+            tls: match &self.expected {
+                Some(Expected::Peer(peer)) => Some(*peer),
+                Some(Expected::Anybody | Expected::Host(_)) | None => None,
+            },
         }
     }
 
+    /// Looks at a message of a peer that came to us; returns what the peer wants its connection to stand for,
+    /// once. A peer that shows no certificate is believed that it listens at the address that it comes from,
+    /// and nothing else: behind a translator that might be another's.
+    pub(super) fn introduce(
+        &mut self,
+        flow: Flow,
+        message: &Bytes,
+        limits: &Limits,
+    ) -> Option<Alias> {
+        if self.is_introduced || self.expected.is_some() || !may_offer_alias(message) {
+            return None;
+        }
+        let Ok(Message::Request(request)) = Message::parse(message.clone(), limits) else {
+            return None;
+        };
+        let (host, port) = offered_alias(&request, flow.transport)?;
+        self.is_introduced = true;
+        let identity = match &self.security {
+            Security::Plain | Security::Awaited => None,
+            Security::Session(session) => session.peer_certificates(),
+        };
+        let ip = self.remote.ip();
+        let is_itself = host == Host::Address(ip) || host == Host::Address(ip.to_canonical());
+        (identity.is_some() || is_itself).then_some(Alias {
+            transport: flow.transport,
+            address: SocketAddr::new(ip, port),
+            connection: flow.connection?,
+            identity,
+        })
+    }
+
     fn transport(&self) -> Transport {
-        match &self.security {
-            Security::Plain => Transport::Tcp,
-            Security::Awaited | Security::Session(_) => Transport::Tls,
+        match self.security.is_tls() {
+            false => Transport::Tcp,
+            true => Transport::Tls,
         }
     }
 
@@ -142,7 +202,7 @@ impl Connection {
             Security::Awaited => {}
             Security::Session(session) => session
                 .receive(received, |plaintext| framer.push(plaintext))
-                .map_err(End::Insecure)?,
+                .map_err(End::from)?,
         }
         Ok(Some(bytes))
     }
@@ -209,7 +269,7 @@ impl Connection {
             }
             if let Security::Session(session) = &mut self.security {
                 // The message stays in front, empty, until the socket has taken its ciphertext.
-                session.send(&message.bytes).map_err(End::Insecure)?;
+                session.send(&message.bytes).map_err(End::from)?;
                 self.queued_bytes = self.queued_bytes.saturating_sub(message.bytes.len());
                 message.bytes.clear();
                 continue;
@@ -249,7 +309,7 @@ impl Connection {
         if let Security::Session(session) = &mut self.security {
             match end {
                 End::Idle | End::Unframed => session.close(),
-                End::Lost | End::Slow | End::Hesitant | End::Insecure(_) => {}
+                End::Lost | End::Slow | End::Hesitant | End::Insecure(_) | End::Panicked => {}
             }
         }
         match end {
@@ -257,7 +317,7 @@ impl Connection {
                 // The connection goes anyway.
                 self.write_ciphertext().ok();
             }
-            End::Lost | End::Slow => {}
+            End::Lost | End::Slow | End::Panicked => {}
         }
     }
 }

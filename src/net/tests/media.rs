@@ -3,7 +3,7 @@
 use super::*;
 
 /// A config whose media range holds some free ports, and one that is taken by the returned socket.
-fn media_config(shards: u8) -> (Config, UdpSocket) {
+pub(super) fn media_config(shards: u8) -> (Config, UdpSocket) {
     let address = IpAddr::V4(Ipv4Addr::LOCALHOST);
     let mut config = config(shards);
     config.media.addresses = vec![MediaAddress {

@@ -10,6 +10,7 @@
 
 mod lifecycle;
 mod media;
+mod reuse;
 mod sip;
 mod tls;
 
@@ -27,7 +28,7 @@ use super::*;
 use crate::config::{Api, Limits, Media, MediaAddress, Node, Sip, SipTimers, SipTls, Store};
 use crate::connector_id::VoiceConnectorId;
 use crate::shard::guard::Ban;
-use crate::shard::io::{Flow, TransactionId};
+use crate::shard::io::{ConnectionId, Flow, TransactionId};
 
 /// Long enough for a loaded machine; reached only by a failing test.
 const PATIENCE: Duration = Duration::from_secs(20);

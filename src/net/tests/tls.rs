@@ -4,13 +4,16 @@ use rcgen::{CertificateParams, KeyPair};
 use rustls::pki_types::ServerName;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::server::{ClientHello, ResolvesServerCert};
+use rustls::sign::CertifiedKey;
 use rustls::{
     ClientConfig, ClientConnection, RootCertStore, ServerConfig, ServerConnection, StreamOwned,
     SupportedProtocolVersion,
 };
 
+use super::reuse::{request, with_customer};
 use super::*;
-use crate::config::{CertificateFiles, Host, TlsPeer, TlsPolicy, TlsRoots};
+use crate::config::{CertificateFiles, Host, TlsPeer, TlsPeerId, TlsPolicy, TlsRoots};
 
 const TLS: usize = 2;
 
@@ -46,12 +49,23 @@ fn provider() -> Arc<rustls::crypto::CryptoProvider> {
 
 /// A node with a TLS listener that shows these certificates, and opens connections under the policies.
 fn node(certificates: Vec<CertificateFiles>, policies: &[TlsPolicy]) -> Bench {
-    let mut config = config(1);
+    node_with(1, certificates, None, policies)
+}
+
+/// The same with several shards; peers are asked for a certificate that `client_ca` has signed.
+fn node_with(
+    shards: u8,
+    certificates: Vec<CertificateFiles>,
+    client_ca: Option<PathBuf>,
+    policies: &[TlsPolicy],
+) -> Bench {
+    let mut config = config(shards);
     config.sip.listeners.push(SipListener {
         transport: Transport::Tls,
         ..config.sip.listeners[TCP].clone()
     });
     config.sip.tls.certificates = certificates;
+    config.sip.tls.client_ca = client_ca;
     let material = Material::load(&config.sip.tls, policies).unwrap();
     Bench::start_with(&config, 0, material).unwrap()
 }
@@ -63,14 +77,34 @@ fn connect(
     name: &str,
     version: &'static SupportedProtocolVersion,
 ) -> Client {
+    connect_as(bench, trusted, name, version, None)
+}
+
+/// A client that shows a certificate where it has one.
+fn connect_as(
+    bench: &Bench,
+    trusted: &CertificateFiles,
+    name: &str,
+    version: &'static SupportedProtocolVersion,
+    own: Option<&CertificateFiles>,
+) -> Client {
     let mut roots = RootCertStore::empty();
     let certificate = CertificateDer::from_pem_file(&trusted.certificate).unwrap();
     roots.add(certificate).unwrap();
     let config = ClientConfig::builder_with_provider(provider())
         .with_protocol_versions(&[version])
         .unwrap()
-        .with_root_certificates(roots)
-        .with_no_client_auth();
+        .with_root_certificates(roots);
+    let config = match own {
+        None => config.with_no_client_auth(),
+        Some(own) => {
+            let certificate = CertificateDer::from_pem_file(&own.certificate).unwrap();
+            let key = PrivateKeyDer::from_pem_file(&own.key).unwrap();
+            config
+                .with_client_auth_cert(vec![certificate], key)
+                .unwrap()
+        }
+    };
     let name = ServerName::try_from(name.to_owned()).unwrap();
     let socket = TcpStream::connect(bench.address(TLS)).unwrap();
     socket.set_read_timeout(Some(PATIENCE)).unwrap();
@@ -104,6 +138,16 @@ fn serve(listener: &TcpListener, files: &CertificateFiles) -> io::Result<Vec<u8>
     let mut received = vec![0; order("RELAY", 0).len()];
     stream.read_exact(&mut received)?;
     Ok(received)
+}
+
+/// Routing data with a customer on loopback, and whom to expect where.
+fn expecting(name: &str, policy: &TlsPolicy) -> (Snapshot, TlsPeerId) {
+    let mut snapshot = with_customer();
+    let id = snapshot.tls_peers.intern(TlsPeer {
+        server_name: Host::from(name),
+        policy: policy.clone(),
+    });
+    (snapshot, id)
 }
 
 #[test]
@@ -311,4 +355,196 @@ fn a_broken_file_is_named() {
         error.starts_with(&files.key.display().to_string()),
         "{error}"
     );
+}
+
+#[test]
+fn a_connection_over_tls_stands_for_whom_its_certificate_names() {
+    let folder = Folder::new();
+    let own = folder.issue("own", &["sip.example"]);
+    let pbx = folder.issue("pbx", &["pbx.example"]);
+    let verified = TlsPolicy {
+        roots: Some(TlsRoots::Only(pbx.certificate.clone())),
+        client: None,
+    };
+    let others = TlsPolicy {
+        roots: Some(TlsRoots::Only(own.certificate.clone())),
+        client: None,
+    };
+    let unverified = TlsPolicy {
+        roots: None,
+        client: None,
+    };
+    let policies = [verified.clone(), others.clone(), unverified.clone()];
+    for (shards, name, policy, shown, sent_by, is_reused) in [
+        (1, "pbx.example", &verified, Some(&pbx), "127.0.0.1", true),
+        (2, "pbx.example", &verified, Some(&pbx), "127.0.0.1", true),
+        // Behind a translator, which does not matter to a certificate.
+        (2, "pbx.example", &verified, Some(&pbx), "10.0.0.1", true),
+        // Another name, other roots, no certificate.
+        (
+            2,
+            "other.example",
+            &verified,
+            Some(&pbx),
+            "127.0.0.1",
+            false,
+        ),
+        (1, "pbx.example", &others, Some(&pbx), "127.0.0.1", false),
+        (1, "pbx.example", &verified, None, "127.0.0.1", false),
+        // Nobody has to prove anything.
+        (2, "pbx.example", &unverified, None, "127.0.0.1", true),
+        (1, "pbx.example", &unverified, None, "10.0.0.1", false),
+    ] {
+        let client_ca = Some(pbx.certificate.clone());
+        let bench = node_with(shards, vec![own.clone()], client_ca, &policies);
+        let (snapshot, id) = expecting(name, policy);
+        bench.snapshot.store(Arc::new(snapshot));
+        let peer = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = peer.local_addr().unwrap().port();
+        let version = &rustls::version::TLS13;
+        let mut client = connect_as(&bench, &own, "sip.example", version, shown);
+        let sent_by = format!("{sent_by}:{port};alias");
+        for owner in 0..shards {
+            let message = request("ECHO", owner, Transport::Tls, &sent_by);
+            echo(&mut client, &message);
+        }
+        bench.set_flow(Flow {
+            transport: Transport::Tls,
+            listener: 2,
+            remote: peer.local_addr().unwrap(),
+            connection: None,
+            tls: Some(id),
+        });
+        for owner in 0..shards {
+            bench.udp_client().send(&order("RELAY", owner)).unwrap();
+            if is_reused {
+                let mut received = vec![0; order("RELAY", owner).len()];
+                client.read_exact(&mut received).unwrap();
+                assert_eq!(received, order("RELAY", owner));
+            } else {
+                // Whether it comes up is another matter.
+                serve(&peer, &pbx).ok();
+            }
+        }
+    }
+}
+
+#[test]
+fn a_peer_that_had_come_to_us_is_called_back_by_the_name_that_it_goes_by() {
+    let folder = Folder::new();
+    let own = folder.issue("own", &["sip.example"]);
+    let pbx = folder.issue("pbx", &["pbx.example"]);
+    let customers = TlsPolicy {
+        roots: Some(TlsRoots::SystemAnd(pbx.certificate.clone())),
+        client: None,
+    };
+    let mut config = config(1);
+    config.sip.listeners.push(SipListener {
+        transport: Transport::Tls,
+        ..config.sip.listeners[TCP].clone()
+    });
+    config.sip.tls.certificates = vec![own];
+    config.sip.tls.ca = Some(pbx.certificate.clone());
+    let material = Material::load(&config.sip.tls, &[customers]).unwrap();
+    let bench = Bench::start_with(&config, 0, material).unwrap();
+    for (uri, route, is_reached) in [
+        ("sip:1@pbx.example", "", true),
+        ("sip:1@10.0.0.1", "Route: <sip:pbx.example;lr>\r\n", true),
+        ("sip:1@other.example", "", false),
+        (
+            "sip:1@pbx.example",
+            "Route: <sip:other.example;lr>\r\n",
+            false,
+        ),
+        ("sip:1@10.0.0.1", "", false),
+    ] {
+        let peer = TcpListener::bind("127.0.0.1:0").unwrap();
+        bench.set_flow(Flow {
+            transport: Transport::Tls,
+            listener: 2,
+            remote: peer.local_addr().unwrap(),
+            connection: None,
+            tls: None,
+        });
+        let message = format!(
+            "RELAY {uri} SIP/2.0\r\nVia: SIP/2.0/TLS 127.0.0.1;branch=z9hG4bK1\r\n{route}\
+             From: <sip:a@a.example>;tag=1\r\nTo: <sip:b@b.example>\r\nCall-ID: 1\r\n\
+             CSeq: 1 RELAY\r\nX-Owner: 0\r\nContent-Length: 0\r\n\r\n"
+        );
+        bench.udp_client().send(message.as_bytes()).unwrap();
+        let received = serve(&peer, &pbx);
+        assert_eq!(received.is_ok(), is_reached, "{uri} {route}: {received:?}");
+    }
+}
+
+/// Shows its certificate to whoever asks, but for a name at which it panics.
+#[derive(Debug)]
+struct Panics(Arc<CertifiedKey>);
+
+impl ResolvesServerCert for Panics {
+    fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        assert_ne!(hello.server_name(), Some("panic.example"));
+        Some(Arc::clone(&self.0))
+    }
+}
+
+#[test]
+fn a_panic_within_tls_costs_one_connection_and_nobody_else_notices() {
+    let folder = Folder::new();
+    let files = folder.issue("node", &["sip.example", "panic.example"]);
+    let bench = node(vec![files.clone()], &[]);
+    let certificate = CertificateDer::from_pem_file(&files.certificate).unwrap();
+    let key = PrivateKeyDer::from_pem_file(&files.key).unwrap();
+    let key = CertifiedKey::from_der(vec![certificate], key, &provider()).unwrap();
+    let server = ServerConfig::builder_with_provider(provider())
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth()
+        .with_cert_resolver(Arc::new(Panics(Arc::new(key))));
+    bench.material.store(Arc::new(Material::serving(server)));
+    let version = &rustls::version::TLS13;
+    let mut before = connect(&bench, &files, "sip.example", version);
+    echo(&mut before, &order("ECHO", 0));
+    let mut odd = connect(&bench, &files, "panic.example", version);
+    let answered = odd.write_all(&order("ECHO", 0)).and_then(|()| odd.flush());
+    assert!(answered.is_err());
+    let mut after = connect(&bench, &files, "sip.example", version);
+    for client in [&mut after, &mut before] {
+        echo(client, &order("ECHO", 0));
+    }
+    assert_eq!(bench.sum(|net| net.panics), 1);
+    assert_eq!(bench.sum(|net| net.tls_handshakes_failed), 1);
+    assert_eq!(bench.sum(|net| net.tls_handshakes), 2);
+}
+
+#[test]
+fn connections_are_counted_by_transport() {
+    let folder = Folder::new();
+    let files = folder.issue("node", &["sip.example"]);
+    let bench = node(vec![files.clone()], &[]);
+    let mut clients = Vec::new();
+    for _ in 0..2 {
+        let mut client = connect(&bench, &files, "sip.example", &rustls::version::TLS13);
+        echo(&mut client, &order("ECHO", 0));
+        clients.push(client);
+    }
+    let mut plain = bench.tcp_client();
+    echo_tcp(&mut plain, &order("ECHO", 0));
+    // What this turn has published is seen once another message has passed.
+    echo_udp(&bench.udp_client(), &order("ECHO", 0));
+    let counted = |bench: &Bench| {
+        let of = |figure: fn(&NetGauges) -> u64| bench.sum(figure);
+        [
+            of(|net| net.connections),
+            of(|net| net.connections_tcp),
+            of(|net| net.connections_tls),
+        ]
+    };
+    assert_eq!(counted(&bench), [3, 1, 2]);
+    let mut last = clients.pop().unwrap();
+    last.conn.send_close_notify();
+    last.flush().unwrap();
+    assert_eq!(last.read(&mut [0; 16]).unwrap(), 0);
+    echo_udp(&bench.udp_client(), &order("ECHO", 0));
+    assert_eq!(counted(&bench), [2, 1, 1]);
 }

@@ -3,12 +3,15 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use rustls::client::WebPkiServerVerifier;
+use rustls::client::danger::ServerCertVerifier;
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use rustls::server::WebPkiClientVerifier;
 use rustls::sign::CertifiedKey;
 use rustls::version::{TLS12, TLS13};
@@ -21,7 +24,14 @@ use crate::config::{CertificateFiles, SipTls, TlsPolicy, TlsRoots};
 #[derive(Default)]
 pub struct Material {
     server: Option<Arc<ServerConfig>>,
-    clients: HashMap<TlsPolicy, Arc<ClientConfig>>,
+    clients: HashMap<TlsPolicy, Client>,
+}
+
+/// What a policy comes to.
+struct Client {
+    config: Arc<ClientConfig>,
+    /// `None` where there are no roots, so that nobody can prove anything.
+    verifier: Option<Arc<dyn ServerCertVerifier>>,
 }
 
 /// Why there is no [`Material`]; the one before stays in use.
@@ -90,8 +100,8 @@ impl Material {
         let mut clients = HashMap::new();
         let mut system = None;
         for policy in policies {
-            let config = client(policy, &provider, &mut system)?;
-            clients.insert(policy.clone(), Arc::new(config));
+            let client = client(policy, &provider, &mut system)?;
+            clients.insert(policy.clone(), client);
         }
         Ok(Self {
             server: server(tls, &provider)?.map(Arc::new),
@@ -104,9 +114,49 @@ impl Material {
         self.server.clone()
     }
 
+    /// For a test, which brings its own.
+    #[cfg(test)]
+    pub(in crate::net) fn serving(server: ServerConfig) -> Self {
+        Self {
+            server: Some(Arc::new(server)),
+            clients: HashMap::new(),
+        }
+    }
+
     /// What connections are opened with under this policy.
     pub(in crate::net) fn client(&self, policy: &TlsPolicy) -> Option<Arc<ClientConfig>> {
-        self.clients.get(policy).cloned()
+        self.clients
+            .get(policy)
+            .map(|client| Arc::clone(&client.config))
+    }
+
+    /// Whether whoever shows this chain, and has its key, is taken for `name` under the policy: as on a
+    /// connection that is opened to it. An empty chain proves something only where nothing need be proven.
+    pub(in crate::net) fn is_proven(
+        &self,
+        policy: &TlsPolicy,
+        name: &ServerName<'_>,
+        chain: &[CertificateDer<'_>],
+    ) -> bool {
+        if policy.roots.is_none() {
+            return true;
+        }
+        let verifier = self
+            .clients
+            .get(policy)
+            .and_then(|client| client.verifier.as_ref());
+        match (verifier, chain) {
+            (Some(verifier), [own, above @ ..]) => {
+                let verify = || {
+                    verifier
+                        .verify_server_cert(own, above, name, &[], UnixTime::now())
+                        .is_ok()
+                };
+                // The chain is the peer's: what makes the library panic proves nothing.
+                catch_unwind(AssertUnwindSafe(verify)).unwrap_or(false)
+            }
+            (Some(_), []) | (None, _) => false,
+        }
     }
 }
 
@@ -172,14 +222,18 @@ fn client(
     policy: &TlsPolicy,
     provider: &Arc<CryptoProvider>,
     system: &mut Option<RootCertStore>,
-) -> Result<ClientConfig, MaterialError> {
+) -> Result<Client, MaterialError> {
     let builder = ClientConfig::builder_with_provider(Arc::clone(provider))
         .with_protocol_versions(&[&TLS13, &TLS12])
         .map_err(|error| refused(Path::new("TLS"), error))?;
-    let builder = match &policy.roots {
-        None => builder
-            .dangerous()
-            .with_custom_certificate_verifier(Arc::new(Unverified(Arc::clone(provider)))),
+    let (builder, verifier) = match &policy.roots {
+        None => {
+            let verifier: Arc<dyn ServerCertVerifier> = Arc::new(Unverified(Arc::clone(provider)));
+            let builder = builder
+                .dangerous()
+                .with_custom_certificate_verifier(Arc::clone(&verifier));
+            (builder, Some(verifier))
+        }
         Some(roots) => {
             let mut store = match roots {
                 TlsRoots::System | TlsRoots::SystemAnd(_) => {
@@ -191,20 +245,32 @@ fn client(
                 TlsRoots::SystemAnd(file) | TlsRoots::Only(file) => add_roots(&mut store, file)?,
                 TlsRoots::System => {}
             }
-            builder.with_root_certificates(store)
+            let store = Arc::new(store);
+            let verifier = WebPkiServerVerifier::builder_with_provider(
+                Arc::clone(&store),
+                Arc::clone(provider),
+            );
+            // An error says that there are no roots.
+            let verifier = verifier.build().ok();
+            let verifier = verifier.map(|verifier| verifier as Arc<dyn ServerCertVerifier>);
+            (builder.with_root_certificates(store), verifier)
         }
     };
-    match &policy.client {
-        None => Ok(builder.with_no_client_auth()),
+    let config = match &policy.client {
+        None => builder.with_no_client_auth(),
         Some(files) => {
             // Once more as what it is: the builder takes the parts.
             certified_key(files, provider)?;
             let (chain, key) = (certificates(&files.certificate)?, private_key(&files.key)?);
             builder
                 .with_client_auth_cert(chain, key)
-                .map_err(|error| refused(&files.certificate, error))
+                .map_err(|error| refused(&files.certificate, error))?
         }
-    }
+    };
+    Ok(Client {
+        config: Arc::new(config),
+        verifier,
+    })
 }
 
 /// The system's roots, which an operator keeps up to date for all programs. None at all is no error: then

@@ -1,10 +1,11 @@
 //! One connection's TLS, without its socket.
 
 use std::net::IpAddr;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use rustls::client::UnbufferedClientConnection;
-use rustls::pki_types::{DnsName, ServerName};
+use rustls::pki_types::{CertificateDer, DnsName, ServerName};
 use rustls::server::UnbufferedServerConnection;
 use rustls::unbuffered::{
     ConnectionState, EncodeError, EncryptError, InsufficientSizeError, UnbufferedStatus,
@@ -30,6 +31,17 @@ pub(in crate::net) struct Session {
     outgoing: Vec<u8>,
     sent: usize,
     has_ended: bool,
+    /// It panicked: nothing is asked of it any more.
+    is_broken: bool,
+}
+
+/// Why a session is over.
+#[derive(Debug)]
+pub(in crate::net) enum Failure {
+    /// The peer's doing, or ours: what the library says.
+    Tls(Error),
+    /// The library panicked. Only this session is lost.
+    Panicked,
 }
 
 enum Role {
@@ -74,6 +86,7 @@ impl Session {
             outgoing: Vec::new(),
             sent: 0,
             has_ended: false,
+            is_broken: false,
         }
     }
 
@@ -88,6 +101,15 @@ impl Session {
     /// Whether the peer has said that it will send nothing more (RFC 8446 §6.1).
     pub(in crate::net) fn has_ended(&self) -> bool {
         self.has_ended
+    }
+
+    /// The certificates that a peer has shown which opened the connection, its own first. It has the key, and
+    /// those it was asked for have signed it.
+    pub(in crate::net) fn peer_certificates(&self) -> Option<Arc<[CertificateDer<'static>]>> {
+        match &self.role {
+            Role::Server(server) => server.peer_certificates().map(Arc::from),
+            Role::Client(_) => None,
+        }
     }
 
     /// Ciphertext that is to be written.
@@ -106,7 +128,7 @@ impl Session {
     }
 
     /// Begins, or goes on, with nothing received.
-    pub(in crate::net) fn start(&mut self) -> Result<(), Error> {
+    pub(in crate::net) fn start(&mut self) -> Result<(), Failure> {
         self.drive(&Wish::Nothing, &mut |_| {})
     }
 
@@ -116,7 +138,7 @@ impl Session {
         &mut self,
         bytes: &[u8],
         mut deliver: impl FnMut(&[u8]),
-    ) -> Result<(), Error> {
+    ) -> Result<(), Failure> {
         self.incoming.extend_from_slice(bytes);
         let result = self.drive(&Wish::Nothing, &mut deliver);
         if self.incoming.is_empty() {
@@ -126,19 +148,33 @@ impl Session {
     }
 
     /// Encrypts a message; the handshake must be over.
-    pub(in crate::net) fn send(&mut self, plaintext: &[u8]) -> Result<(), Error> {
+    pub(in crate::net) fn send(&mut self, plaintext: &[u8]) -> Result<(), Failure> {
         self.drive(&Wish::Send(plaintext), &mut |_| {})
     }
 
     /// Says good-bye (close_notify), where the session is up.
     pub(in crate::net) fn close(&mut self) {
-        if !self.is_handshaking() {
+        if !self.is_broken && !self.is_handshaking() {
             // A session that cannot even end is closed without a word.
             self.drive(&Wish::Close, &mut |_| {}).ok();
         }
     }
 
-    fn drive(&mut self, wish: &Wish<'_>, deliver: &mut dyn FnMut(&[u8])) -> Result<(), Error> {
+    /// A peer that finds a way to make the library panic loses its connection, and nobody else does.
+    fn drive(&mut self, wish: &Wish<'_>, deliver: &mut dyn FnMut(&[u8])) -> Result<(), Failure> {
+        if self.is_broken {
+            return Err(Failure::Panicked);
+        }
+        match catch_unwind(AssertUnwindSafe(|| self.advance_by(wish, deliver))) {
+            Ok(result) => result.map_err(Failure::Tls),
+            Err(_) => {
+                self.is_broken = true;
+                Err(Failure::Panicked)
+            }
+        }
+    }
+
+    fn advance_by(&mut self, wish: &Wish<'_>, deliver: &mut dyn FnMut(&[u8])) -> Result<(), Error> {
         loop {
             match self.step(wish, deliver) {
                 Ok(Step::Again) => {}

@@ -116,6 +116,16 @@ impl Agent {
         let call = &mut self.calls[index];
         let to = response.to().unwrap();
         if let Some(tag) = to.tag() {
+            // Each dialog counts its requests by itself, from the INVITE on (RFC 3261 §12.1.2).
+            if call.state == State::Setup
+                && call
+                    .remote_tag
+                    .as_deref()
+                    .is_some_and(|before| before != tag)
+                && let Some(invite) = &call.invite
+            {
+                call.cseq = invite.cseq;
+            }
             call.remote_tag = Some(tag.to_owned());
             call.remote = response.header(HeaderName::To).unwrap().to_owned();
         }

@@ -17,6 +17,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use trunkline::config::{Limits, Transport};
 use trunkline::instant::Instant;
+use trunkline::shard::io::Flow;
 use trunkline::sip::message::Message;
 
 use self::call::{Call, Sending, State, What};
@@ -67,6 +68,8 @@ pub(crate) struct Agent {
     pub(crate) garbled: Vec<Bytes>,
     /// What was sent cannot be delivered, and the sender hears of it.
     pub(crate) unreachable: bool,
+    /// How it was reached last.
+    pub(crate) reached: Option<Flow>,
 }
 
 /// What an agent works with for the time of an event.
@@ -118,6 +121,7 @@ impl Agent {
             strays: Vec::new(),
             garbled: Vec::new(),
             unreachable: false,
+            reached: None,
         }
     }
 

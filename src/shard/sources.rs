@@ -1,0 +1,171 @@
+//! Who sends from an address: networks that connectors allow, and the places that routes lead to.
+//!
+//! A look-up costs as much as there are prefix lengths in use, not as there are connectors.
+
+use std::net::IpAddr;
+
+use ipnetwork::IpNetwork;
+
+use crate::connector_id::VoiceConnectorId;
+
+/// Whose a network is.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+enum Owner {
+    /// A connector that allows it.
+    Connector(VoiceConnectorId),
+    /// A place where calls are sent to.
+    Place,
+}
+
+/// Networks and addresses from which somebody known sends. Persistent, as all of a snapshot.
+#[derive(Clone, Default, Debug)]
+pub(super) struct Sources {
+    /// The owners of a network, and how often each has it.
+    by_network: imbl::HashMap<IpNetwork, imbl::HashMap<Owner, u32>>,
+    /// The prefix lengths in use (of IPv4, of IPv6), and by how many networks.
+    lengths: imbl::OrdMap<(bool, u8), u32>,
+}
+
+impl Sources {
+    pub(super) fn add_connector(&mut self, connector: VoiceConnectorId, networks: &[IpNetwork]) {
+        for network in networks {
+            self.add(*network, Owner::Connector(connector));
+        }
+    }
+
+    pub(super) fn remove_connector(&mut self, connector: VoiceConnectorId, networks: &[IpNetwork]) {
+        for network in networks {
+            self.remove(*network, Owner::Connector(connector));
+        }
+    }
+
+    pub(super) fn add_place(&mut self, address: IpAddr) {
+        self.add(address.to_canonical().into(), Owner::Place);
+    }
+
+    pub(super) fn remove_place(&mut self, address: IpAddr) {
+        self.remove(address.to_canonical().into(), Owner::Place);
+    }
+
+    /// Whether anybody sends from this address.
+    pub(super) fn knows(&self, address: IpAddr) -> bool {
+        self.of(address).next().is_some()
+    }
+
+    /// The connector that allows this address, where it is one and no more.
+    pub(super) fn only_connector(&self, address: IpAddr) -> Option<VoiceConnectorId> {
+        let mut only = None;
+        for owner in self.of(address).flat_map(|owners| owners.keys()) {
+            match (owner, only) {
+                (Owner::Place, _) => {}
+                (Owner::Connector(connector), None) => only = Some(*connector),
+                (Owner::Connector(connector), Some(other)) if *connector == other => {}
+                (Owner::Connector(_), Some(_)) => return None,
+            }
+        }
+        only
+    }
+
+    /// The owners of every network that holds this address.
+    fn of(&self, address: IpAddr) -> impl Iterator<Item = &imbl::HashMap<Owner, u32>> {
+        let is_ipv4 = address.is_ipv4();
+        let lengths = self
+            .lengths
+            .keys()
+            .filter(move |(ipv4, _)| *ipv4 == is_ipv4);
+        lengths.filter_map(move |(_, length)| {
+            let network = IpNetwork::new(address, *length).ok()?;
+            self.by_network.get(&canonical(network))
+        })
+    }
+
+    fn add(&mut self, network: IpNetwork, owner: Owner) {
+        let network = canonical(network);
+        let owners = self.by_network.entry(network).or_default();
+        if owners.is_empty() {
+            *self.lengths.entry(length_of(network)).or_default() += 1;
+        }
+        *owners.entry(owner).or_default() += 1;
+    }
+
+    fn remove(&mut self, network: IpNetwork, owner: Owner) {
+        let network = canonical(network);
+        let Some(owners) = self.by_network.get_mut(&network) else {
+            return;
+        };
+        match owners.get_mut(&owner) {
+            Some(count) if *count > 1 => *count -= 1,
+            Some(_) | None => {
+                owners.remove(&owner);
+            }
+        }
+        if !owners.is_empty() {
+            return;
+        }
+        self.by_network.remove(&network);
+        let length = length_of(network);
+        match self.lengths.get_mut(&length) {
+            Some(count) if *count > 1 => *count -= 1,
+            Some(_) | None => {
+                self.lengths.remove(&length);
+            }
+        }
+    }
+}
+
+/// The network by its first address: whatever host somebody wrote it with, it is one key.
+fn canonical(network: IpNetwork) -> IpNetwork {
+    IpNetwork::new(network.network(), network.prefix()).unwrap_or(network)
+}
+
+fn length_of(network: IpNetwork) -> (bool, u8) {
+    (network.is_ipv4(), network.prefix())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn connector(number: u8) -> VoiceConnectorId {
+        VoiceConnectorId::from_random([number; VoiceConnectorId::LENGTH])
+    }
+
+    fn networks(texts: &[&str]) -> Vec<IpNetwork> {
+        texts.iter().map(|text| text.parse().unwrap()).collect()
+    }
+
+    fn only(sources: &Sources, address: &str) -> Option<VoiceConnectorId> {
+        sources.only_connector(address.parse().unwrap())
+    }
+
+    #[test]
+    fn an_address_leads_to_all_networks_that_hold_it() {
+        let mut sources = Sources::default();
+        let one = networks(&["203.0.113.77/24", "203.0.113.7/32", "2001:db8::/32"]);
+        sources.add_connector(connector(1), &one);
+        assert_eq!(only(&sources, "203.0.113.7"), Some(connector(1)));
+        assert_eq!(only(&sources, "2001:db8:9::1"), Some(connector(1)));
+        assert_eq!(only(&sources, "198.51.100.1"), None);
+        sources.add_connector(connector(2), &networks(&["203.0.113.0/28", "0.0.0.0/0"]));
+        assert_eq!(only(&sources, "203.0.113.7"), None, "two allow it");
+        assert_eq!(only(&sources, "198.51.100.1"), Some(connector(2)));
+        assert_eq!(only(&sources, "2001:db8::1"), Some(connector(1)));
+        sources.remove_connector(connector(1), &one);
+        assert_eq!(only(&sources, "203.0.113.7"), Some(connector(2)));
+        assert!(!sources.knows("2001:db8::1".parse().unwrap()));
+    }
+
+    #[test]
+    fn a_place_is_known_as_long_as_any_route_leads_there() {
+        let mut sources = Sources::default();
+        let place: IpAddr = "192.0.2.1".parse().unwrap();
+        sources.add_place(place);
+        sources.add_place("::ffff:192.0.2.1".parse().unwrap());
+        sources.remove_place(place);
+        assert!(sources.knows(place));
+        assert_eq!(sources.only_connector(place), None);
+        sources.remove_place(place);
+        assert!(!sources.knows(place));
+        assert!(sources.lengths.is_empty() && sources.by_network.is_empty());
+    }
+}
