@@ -85,7 +85,8 @@ impl Call {
             return Err(Refusal::new(405, reason_phrase(405)));
         }
         match self.state {
-            State::Established if !self.is_transferring() => {}
+            // Nor before leg A knows of the answer.
+            State::Established if !self.is_transferring() && !self.is_success_held() => {}
             State::Setup | State::Established => return Err(Refusal::new(491, reason_phrase(491))),
             State::Ended => return Err(Refusal::new(481, reason_phrase(481))),
         }
