@@ -7,6 +7,7 @@
 pub mod records;
 
 mod connectors;
+mod documents;
 mod numbers;
 mod open;
 #[cfg(test)]
@@ -15,6 +16,7 @@ mod tests;
 use jiff::Timestamp;
 
 pub use connectors::{CREDENTIALS_MAX, WholeConnector};
+pub use documents::{Document, Key};
 pub use open::OpenError;
 pub use records::*;
 
