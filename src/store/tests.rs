@@ -356,7 +356,7 @@ async fn a_schema_of_the_future_is_refused() {
             refused,
             Err(OpenError::NewerSchema {
                 found: 99,
-                known: 1
+                known: 2
             })
         ),
         "{refused:?}"
