@@ -194,6 +194,8 @@ pub(super) struct Limits {
     pub(super) sip_message_bytes_max: Number,
     pub(super) sip_headers_max: Number,
     pub(super) connections_max: Number,
+    pub(super) source_connections_max: Number,
+    pub(super) known_source_connections_max: Number,
     pub(super) connection_idle_s: Number,
     pub(super) mailbox_max: Number,
     pub(super) source_messages_per_second: Number,

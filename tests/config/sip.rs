@@ -125,7 +125,8 @@ fn tls_is_understood_and_what_is_left_out_has_its_default() {
                 [[carrier]]\nname = \"x\"\n\
                 [[carrier.route]]\nhost = \"h.example\"\ntransport = \"tls\"\nverify = false\n\
                 [carrier.tls]\nca = \"ca2\"\nclient_certificate = \"c2\"\nclient_key = \"k2\"\n\
-                [limits]\nconnection_idle_s = 100\n";
+                [limits]\nconnection_idle_s = 100\nsource_connections_max = 7\n\
+                known_source_connections_max = 70\n";
     let config = load(text).unwrap();
     let tls = &config.sip.tls;
     assert_eq!(config.sip.listeners[0].transport, Transport::Tls);
@@ -137,6 +138,8 @@ fn tls_is_understood_and_what_is_left_out_has_its_default() {
     assert_eq!(tls.handshake_timeout, Duration::from_secs(3));
     assert_eq!(tls.handshakes_per_turn, 9);
     assert_eq!(config.limits.connection_idle, Duration::from_secs(100));
+    assert_eq!(config.limits.source_connections_max, 7);
+    assert_eq!(config.limits.known_source_connections_max, 70);
     let carrier = &config.carriers[0];
     let target = &carrier.routes[0].target;
     assert_eq!(
