@@ -90,6 +90,7 @@ pub(super) struct SipTls {
     #[serde(default)]
     pub(super) certificate: Vec<Spanned<Certificate>>,
     pub(super) client_ca: Text,
+    pub(super) require_client_certificate: Option<Spanned<bool>>,
     pub(super) ca: Text,
     pub(super) verify_customers: Option<bool>,
     pub(super) handshake_timeout_s: Number,

@@ -500,16 +500,8 @@ impl Connections {
         }
         match &end {
             End::Lost | End::Idle => {}
-            End::Hesitant => {
-                tracing::debug!(remote = %connection.remote, "TLS handshake took too long");
-            }
-            // A peer that fails to come in is its own affair; one that we want to reach is ours.
-            End::Insecure(error) if connection.expected.is_some() => {
-                tracing::warn!(remote = %connection.remote, %error, "TLS failed");
-            }
-            End::Insecure(error) => {
-                tracing::debug!(remote = %connection.remote, %error, "TLS failed");
-            }
+            End::Hesitant => connection.tell_hesitant(),
+            End::Insecure(error) => connection.tell_insecure(error),
             End::Panicked => {
                 counts.panics += 1;
                 // The panic hook has written the place.

@@ -119,7 +119,7 @@ fn timers_must_agree() {
 #[test]
 fn tls_is_understood_and_what_is_left_out_has_its_default() {
     let text = "[[sip.listener]]\ntransport = \"tls\"\nbind = \"127.0.0.1:5061\"\n\
-                [sip.tls]\nca = \"ca\"\nclient_ca = \"peers\"\nverify_customers = false\n\
+                [sip.tls]\nca = \"ca\"\nclient_ca = \"peers\"\nrequire_client_certificate = true\nverify_customers = false\n\
                 handshake_timeout_s = 3\nhandshakes_per_turn = 9\n\
                 [[sip.tls.certificate]]\ncertificate = \"c\"\nkey = \"k\"\n\
                 [[carrier]]\nname = \"x\"\n\
@@ -134,6 +134,7 @@ fn tls_is_understood_and_what_is_left_out_has_its_default() {
     assert_eq!(tls.certificates[0].key, PathBuf::from("k"));
     assert_eq!(tls.ca, Some(PathBuf::from("ca")));
     assert_eq!(tls.client_ca, Some(PathBuf::from("peers")));
+    assert!(tls.require_client_certificate);
     assert!(!tls.verify_customers);
     assert_eq!(tls.handshake_timeout, Duration::from_secs(3));
     assert_eq!(tls.handshakes_per_turn, 9);
@@ -270,4 +271,16 @@ fn name_servers_are_understood_and_wrong_ones_refused() {
         "a name server's address",
     );
     assert_refused(&dns("stale_s = -1"), "5: key `dns.stale_s`", "out of range");
+}
+
+#[test]
+fn certificates_of_peers_are_required_only_where_something_verifies_them() {
+    let listener = "[[sip.listener]]\ntransport = \"udp\"\nbind = \"127.0.0.1:5060\"\n";
+    assert_refused(
+        &format!("{listener}[sip.tls]\nrequire_client_certificate = true\n"),
+        "5: key `sip.tls.require_client_certificate`",
+        "add that",
+    );
+    let tls = load(listener).unwrap().sip.tls;
+    assert!(!tls.require_client_certificate);
 }

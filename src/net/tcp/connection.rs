@@ -1,6 +1,7 @@
 //! One connection: its socket, its TLS where it has that, what came in of the next message, and what
 //! waits to be written.
 
+use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::io::{self, Read, Write};
 use std::net::SocketAddr;
@@ -17,7 +18,7 @@ use crate::config::{Host, Limits, Transport};
 use crate::instant::Instant;
 use crate::net::gauges::NetGauges;
 use crate::net::mailbox::Origin;
-use crate::net::tls::{Failure, Session};
+use crate::net::tls::{Failure, Session, remedy};
 use crate::shard::guard::Network;
 use crate::shard::io::{ConnectionId, Flow};
 use crate::sip::framing::{Frame, Framer};
@@ -332,6 +333,37 @@ impl Connection {
             }
         }
         Ok(true)
+    }
+
+    /// A peer that fails to come in is its own affair, a known one's also the operator's; one that we want to
+    /// reach is ours.
+    pub(super) fn tell_insecure(&self, error: &rustls::Error) {
+        let remote = self.remote;
+        match self.rank {
+            Rank::Ours => tracing::warn!(
+                expected = &*self.expected_name(), %remote, %error, remedy = remedy(error), "TLS failed"
+            ),
+            Rank::Known => tracing::info!(%remote, %error, "TLS of a peer that came to us failed"),
+            Rank::Stranger => tracing::debug!(%remote, %error, "TLS of a stranger failed"),
+        }
+    }
+
+    pub(super) fn tell_hesitant(&self) {
+        let remote = self.remote;
+        match self.rank {
+            Rank::Ours => tracing::warn!(
+                expected = &*self.expected_name(), %remote, "TLS handshake took too long"
+            ),
+            Rank::Known | Rank::Stranger => tracing::debug!(%remote, "TLS handshake took too long"),
+        }
+    }
+
+    fn expected_name(&self) -> Cow<'_, str> {
+        let name = match &self.security {
+            Security::Session(session) => session.expected(),
+            Security::Plain | Security::Awaited => None,
+        };
+        name.unwrap_or_default()
     }
 
     /// Says good-bye as far as the kernel takes it at once: close_notify, or the alert of a failure.
