@@ -249,6 +249,9 @@ pub struct CarrierPolicy {
     pub trusted: bool,
     /// Its redirections (3xx) are followed.
     pub redirect: bool,
+    /// The `bind` of the listener that calls to it are sent from; of another transport, the one at the same IP
+    /// address. `None` for the one nearest to it.
+    pub listener: Option<SocketAddr>,
 }
 
 impl Default for CarrierPolicy {
@@ -257,6 +260,7 @@ impl Default for CarrierPolicy {
             credentials: None,
             trusted: true,
             redirect: false,
+            listener: None,
         }
     }
 }

@@ -124,6 +124,7 @@ pub(super) struct Carrier {
     pub(super) credentials: Option<Spanned<CarrierCredentials>>,
     pub(super) trusted: Option<bool>,
     pub(super) redirect: Text,
+    pub(super) listener: Text,
 }
 
 #[derive(Deserialize, Default)]

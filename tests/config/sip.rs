@@ -284,3 +284,23 @@ fn certificates_of_peers_are_required_only_where_something_verifies_them() {
     let tls = load(listener).unwrap().sip.tls;
     assert!(!tls.require_client_certificate);
 }
+
+#[test]
+fn a_carrier_is_called_from_a_listener_that_there_is() {
+    let text = |place: &str| {
+        format!(
+            "[[sip.listener]]\ntransport = \"udp\"\nbind = \"127.0.0.1:5060\"\n\
+             [[carrier]]\nname = \"x\"\nlistener = \"{place}\"\n"
+        )
+    };
+    let policy = load(&text("127.0.0.1:5060")).unwrap().carriers[0]
+        .policy
+        .clone();
+    assert_eq!(policy.listener, Some("127.0.0.1:5060".parse().unwrap()));
+    for (place, problem) in [
+        ("127.0.0.1:5070", "no listener binds this"),
+        ("127.0.0.1", "is not valid"),
+    ] {
+        assert_refused(&text(place), "6: key `carrier[0].listener`", problem);
+    }
+}

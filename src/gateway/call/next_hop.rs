@@ -1,12 +1,13 @@
 //! Where a request within a dialog goes (RFC 3261 §12.2.1.1, RFC 3263).
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 
 use super::Leg;
 use crate::config::{Host, Target, TlsPeerId, Transport};
 use crate::gateway::Admission;
 use crate::shard::core::Core;
 use crate::shard::io::Flow;
+use crate::shard::listeners::is_private;
 use crate::shard::snapshot::Snapshot;
 use crate::telemetry::Direction;
 
@@ -31,7 +32,7 @@ impl Leg {
         let hops = self.next_hops(core);
         match hops.into_iter().find(is_believed) {
             Some(remote) if transport == flow.transport => Flow { remote, ..flow },
-            Some(remote) => match core.listener_for(transport, remote) {
+            Some(remote) => match core.listener_beside(flow.listener, transport, remote) {
                 Some(listener) => Flow {
                     transport,
                     listener,
@@ -111,17 +112,6 @@ pub(super) fn caller_over_tls(
             let targets = routes.iter().map(|route| &route.target);
             let mut secured = targets.filter(|target| target.tls.is_some());
             secured.find(leads_there)?.tls
-        }
-    }
-}
-
-fn is_private(address: IpAddr) -> bool {
-    match address {
-        IpAddr::V4(address) => {
-            address.is_private() || address.is_loopback() || address.is_link_local()
-        }
-        IpAddr::V6(address) => {
-            address.is_unique_local() || address.is_loopback() || address.is_unicast_link_local()
         }
     }
 }

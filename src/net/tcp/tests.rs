@@ -1,11 +1,12 @@
 //! The table of connections in virtual time.
 
 use std::io::Write;
+use std::sync::Mutex;
 use std::time::Duration;
 
 use super::patience::{CONNECT_TIMEOUT, TRANSACTION_TIMEOUT};
 use super::*;
-use crate::config::SipTimers;
+use crate::config::{Host, SipTimers, TlsPeer};
 use crate::shard::io::TransactionId;
 
 const START: Instant = Instant::from_micros(1_000_000);
@@ -406,4 +407,100 @@ fn a_peer_that_acknowledges_nothing_is_dropped_by_the_kernel() {
         socket.tcp_keepalive_time().unwrap(),
         Duration::from_secs(30)
     );
+}
+
+/// What was logged.
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().write(bytes)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+/// What is logged, by a test that does this.
+fn logged(run: impl FnOnce()) -> String {
+    let log = Log::default();
+    let writer = log.clone();
+    let lines = tracing_subscriber::fmt()
+        .with_ansi(false)
+        .with_writer(move || writer.clone())
+        .finish();
+    tracing::subscriber::with_default(lines, run);
+    String::from_utf8(log.0.lock().unwrap().clone()).unwrap()
+}
+
+#[test]
+fn a_failure_of_tls_is_logged_with_whom_we_expected_and_a_remedy() {
+    let text = logged(|| {
+        let mut bench = Bench::of(Transport::Tls);
+        let policy = TlsPolicy {
+            roots: None,
+            client: None,
+        };
+        let material = Material::load(&SipTls::default(), std::slice::from_ref(&policy)).unwrap();
+        bench.connections.material.store(Arc::new(material));
+        let mut peers = TlsPeers::default();
+        let id = peers.intern(TlsPeer {
+            server_name: Host::from("carrier.example"),
+            policy,
+        });
+        let flow = Flow {
+            transport: Transport::Tls,
+            listener: 0,
+            remote: bench.peer.local_addr().unwrap(),
+            connection: None,
+            tls: Some(id),
+        };
+        bench.connections.send(
+            bench.poll.registry(),
+            &peers,
+            flow,
+            (Bytes::from_static(MESSAGE), None),
+            START,
+            &mut bench.counts,
+        );
+        let (mut peer, _) = bench.peer.accept().unwrap();
+        peer.write_all(b"SIP/2.0 400 This is no TLS\r\n\r\n")
+            .unwrap();
+        let mut events = mio::Events::with_capacity(8);
+        while !bench.connections.slots.is_empty() {
+            let patience = match bench.connections.has_handshakes() {
+                true => Duration::ZERO,
+                false => Duration::from_secs(20),
+            };
+            bench.poll.poll(&mut events, Some(patience)).unwrap();
+            let (registry, buffer) = (bench.poll.registry(), &mut [0; 1_024]);
+            let counts = &mut bench.counts;
+            bench
+                .connections
+                .service(registry, 0, buffer, START, counts);
+            bench
+                .connections
+                .handshakes(registry, buffer, START, counts);
+        }
+    });
+    assert!(text.contains("expected=\"carrier.example\""), "{text}");
+    assert!(text.contains("correct the port"), "{text}");
+}
+
+#[test]
+fn a_full_table_is_logged_once() {
+    let text = logged(|| {
+        let mut bench = Bench::with(
+            Transport::Tcp,
+            Limits {
+                connections_max: 4,
+                ..Limits::default()
+            },
+        );
+        let _clients: Vec<_> = (0..9).map(|_| bench.accept()).collect();
+        assert_eq!(bench.connections.slots.len(), 3);
+    });
+    assert_eq!(text.matches("WARN").count(), 1, "{text}");
 }
