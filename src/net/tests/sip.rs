@@ -296,4 +296,7 @@ fn a_peer_that_accepts_and_answers_nothing_is_connected_to_again() {
         client.send(&order("RELAY", 0)).unwrap();
         bench.see_message();
     }
+    // Not because it did not read.
+    echo_udp(&bench.udp_client(), &order("ECHO", 0));
+    assert_eq!(bench.sum(|net| net.slow_readers), 0);
 }
