@@ -7,6 +7,7 @@ use crate::config::{Host, Target, TlsPeerId, Transport};
 use crate::gateway::Admission;
 use crate::shard::core::Core;
 use crate::shard::io::Flow;
+use crate::shard::listeners::is_private;
 use crate::shard::snapshot::Snapshot;
 use crate::telemetry::Direction;
 
@@ -32,7 +33,7 @@ impl Leg {
         hops.sort_by_key(|hop| (hop.ip() != reached.ip(), *hop));
         match hops.first().copied() {
             Some(remote) if transport == flow.transport => Flow { remote, ..flow },
-            Some(remote) => match core.listener_for(transport, remote) {
+            Some(remote) => match core.listener_beside(flow.listener, transport, remote) {
                 Some(listener) => Flow {
                     transport,
                     listener,
@@ -132,17 +133,4 @@ pub(super) fn may_be_sent_to(core: &Core, place: SocketAddr, reached: SocketAddr
     let is_near = (!is_private(ip) || is_private(reached_ip))
         && (!ip.is_loopback() || reached_ip.is_loopback());
     is_host && !is_ours && is_near && place.port() > 0
-}
-
-fn is_private(address: IpAddr) -> bool {
-    match address {
-        IpAddr::V4(address) => {
-            // RFC 6598: between a provider's network and its subscribers'.
-            let is_shared = address.octets()[0] == 100 && address.octets()[1] & 0xc0 == 64;
-            address.is_private() || address.is_loopback() || address.is_link_local() || is_shared
-        }
-        IpAddr::V6(address) => {
-            address.is_unique_local() || address.is_loopback() || address.is_unicast_link_local()
-        }
-    }
 }
