@@ -1,6 +1,5 @@
 //! The SIP credentials of a connector's termination. No password is ever answered, logged or echoed.
 
-use axum::http::StatusCode;
 use serde::Serialize;
 
 use super::ApiState;
@@ -45,7 +44,7 @@ pub(super) async fn list(
             .credential_usernames(request.account, id)
             .await?,
     };
-    ApiResponse::json(StatusCode::OK, &output)
+    ApiResponse::json(&output)
 }
 
 /// `DeleteVoiceConnectorTerminationCredentials`

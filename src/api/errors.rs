@@ -7,6 +7,7 @@ use std::fmt;
 
 use axum::http::{Method, StatusCode};
 
+use super::model::Range;
 use crate::connector_id::VoiceConnectorId;
 use crate::numbering::E164;
 use crate::store::StoreError;
@@ -116,6 +117,18 @@ pub enum Expected {
         /// The most.
         most: u64,
     },
+    /// A JSON array.
+    Array,
+    /// A JSON array with so many elements.
+    Elements(Range),
+    /// An object with so many members.
+    Entries(Range),
+    /// A string of so many characters.
+    Characters(Range),
+    /// A whole number of a range.
+    Whole(Range),
+    /// A time.
+    Time,
     /// One of an enum's values.
     OneOf(&'static [&'static str]),
     /// A string of a form, described as it completes "expected …".
@@ -140,6 +153,8 @@ pub enum NotFound {
 pub enum Conflict {
     /// The connector to delete has numbers.
     NumbersAssociated(u64),
+    /// The connector to delete has an emergency calling configuration.
+    EmergencyConfiguration,
 }
 
 impl ApiError {
@@ -282,6 +297,15 @@ impl fmt::Display for Expected {
             Self::String => f.write_str("a string"),
             Self::Boolean => f.write_str("true or false"),
             Self::Integer { least, most } => write!(f, "an integer from {least} to {most}"),
+            Self::Array => f.write_str("a list"),
+            Self::Elements(length) => write!(f, "a list of {}", length.of("elements")),
+            Self::Entries(length) => write!(f, "an object with {}", length.of("members")),
+            Self::Characters(length) => write!(f, "a string of {}", length.of("characters")),
+            Self::Whole(range) => match (range.least, range.most) {
+                (Some(least), Some(most)) => write!(f, "an integer from {least} to {most}"),
+                (_, _) => f.write_str(&range.of("an integer")),
+            },
+            Self::Time => f.write_str("a time in ISO 8601"),
             Self::OneOf(values) => write!(f, "one of {}", values.join(", ")),
             Self::Form(form) => f.write_str(form),
         }
@@ -310,6 +334,10 @@ impl fmt::Display for Conflict {
                  DisassociatePhoneNumbersFromVoiceConnector first",
                 if *count == 1 { "" } else { "s" }
             ),
+            Self::EmergencyConfiguration => f.write_str(
+                "The VoiceConnector has an emergency calling configuration; delete it with \
+                 DeleteVoiceConnectorEmergencyCallingConfiguration first",
+            ),
         }
     }
 }
@@ -317,6 +345,12 @@ impl fmt::Display for Conflict {
 impl From<BadRequest> for ApiError {
     fn from(problem: BadRequest) -> Self {
         Self::BadRequest(problem)
+    }
+}
+
+impl From<Conflict> for ApiError {
+    fn from(conflict: Conflict) -> Self {
+        Self::Conflict(conflict)
     }
 }
 

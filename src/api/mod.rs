@@ -2,16 +2,18 @@
 //!
 //! One file a family of resources, all of one shape: an operation parses its request into domain types
 //! ([`request`]), asks the control plane, and writes the answer from a struct with the model's member
-//! names. [`dispatch`] is the table of operations. HTTP and signatures are not known here.
+//! names. What an operation is, and what its requests hold, is declared in [`mod@model`]. HTTP and signatures are not known here.
 
 pub mod errors;
 pub mod request;
 pub mod server;
 pub mod sigv4;
 
+mod configurations;
 mod credentials;
 mod inventory;
 mod members;
+mod model;
 mod orders;
 mod origination;
 mod phone_numbers;
@@ -24,6 +26,9 @@ mod tests;
 
 use std::sync::Arc;
 
+use axum::http::StatusCode;
+
+use self::model::Input;
 use crate::config::{AccessKey, NumberPool};
 use crate::control::publish::Control;
 pub use errors::ApiError;
@@ -49,57 +54,94 @@ pub struct ApiState {
 ///
 /// The exceptions that the operation's model declares, and [`ApiError::UnknownOperation`].
 pub async fn dispatch(state: &ApiState, request: ApiRequest<'_>) -> Result<ApiResponse, ApiError> {
-    let path: Vec<&str> = request.segments.iter().map(String::as_str).collect();
-    let operation = request.query_value("operation");
-    let (s, r) = (state, &request);
-    match (request.method.as_str(), path.as_slice(), operation) {
-        ("POST", ["voice-connectors"], None) => voice_connectors::create(s, r).await,
-        ("GET", ["voice-connectors"], None) => voice_connectors::list(s, r).await,
-        ("GET", ["voice-connectors", id], None) => voice_connectors::get(s, r, id).await,
-        ("PUT", ["voice-connectors", id], None) => voice_connectors::update(s, r, id).await,
-        ("DELETE", ["voice-connectors", id], None) => voice_connectors::delete(s, r, id).await,
+    let model = model::model().map_err(|fault| {
+        tracing::error!(fault, "the declarations of the API cannot be read");
+        ApiError::ServiceFailure
+    })?;
+    let method = request.method.as_str();
+    let routed = model.route(method, &request.segments, &request.query);
+    let (operation, labels) = routed.ok_or_else(|| unknown_operation(&request))?;
+    let input = model.read(operation, &request, &labels)?;
+    let mut response = perform(operation.name, state, &request, &input).await?;
+    response.status = StatusCode::from_u16(operation.status).unwrap_or_default();
+    Ok(response)
+}
 
-        ("POST", ["voice-connectors", id], Some("associate-phone-numbers")) => {
-            phone_numbers::associate(s, r, id).await
-        }
-        ("POST", ["voice-connectors", id], Some("disassociate-phone-numbers")) => {
-            phone_numbers::disassociate(s, r, id).await
-        }
+/// Which function performs which operation; for what it reads the declaration has spoken already.
+async fn perform(
+    operation: &'static str,
+    s: &ApiState,
+    r: &ApiRequest<'_>,
+    input: &Input,
+) -> Result<ApiResponse, ApiError> {
+    let connector = input.text("VoiceConnectorId");
+    match operation {
+        "CreateVoiceConnector" => voice_connectors::create(s, r).await,
+        "ListVoiceConnectors" => voice_connectors::list(s, r).await,
+        "GetVoiceConnector" => voice_connectors::get(s, r, connector).await,
+        "UpdateVoiceConnector" => voice_connectors::update(s, r, connector).await,
+        "DeleteVoiceConnector" => voice_connectors::delete(s, r, input).await,
 
-        ("PUT", ["voice-connectors", id, "origination"], None) => origination::put(s, r, id).await,
-        ("GET", ["voice-connectors", id, "origination"], None) => origination::get(s, r, id).await,
-        ("DELETE", ["voice-connectors", id, "origination"], None) => {
-            origination::delete(s, r, id).await
+        "AssociatePhoneNumbersWithVoiceConnector" => {
+            phone_numbers::associate(s, r, connector).await
         }
-
-        ("PUT", ["voice-connectors", id, "termination"], None) => termination::put(s, r, id).await,
-        ("GET", ["voice-connectors", id, "termination"], None) => termination::get(s, r, id).await,
-        ("DELETE", ["voice-connectors", id, "termination"], None) => {
-            termination::delete(s, r, id).await
-        }
-        ("GET", ["voice-connectors", id, "termination", "health"], None) => {
-            termination::health(s, r, id).await
-        }
-
-        ("POST", ["voice-connectors", id, "termination", "credentials"], Some("put")) => {
-            credentials::put(s, r, id).await
-        }
-        ("POST", ["voice-connectors", id, "termination", "credentials"], Some("delete")) => {
-            credentials::delete(s, r, id).await
-        }
-        ("GET", ["voice-connectors", id, "termination", "credentials"], None) => {
-            credentials::list(s, r, id).await
+        "DisassociatePhoneNumbersFromVoiceConnector" => {
+            phone_numbers::disassociate(s, r, connector).await
         }
 
-        ("GET", ["search"], None) if r.query_value("type") == Some("phone-numbers") => {
-            search::available_phone_numbers(s, r).await
-        }
-        ("POST", ["phone-number-orders"], None) => orders::create(s, r).await,
-        ("GET", ["phone-number-orders", id], None) => orders::get(s, r, id).await,
-        ("GET", ["phone-numbers"], None) => phone_numbers::list(s, r).await,
-        ("GET", ["phone-numbers", id], None) => phone_numbers::get(s, r, id).await,
+        "PutVoiceConnectorOrigination" => origination::put(s, r, connector).await,
+        "GetVoiceConnectorOrigination" => origination::get(s, r, connector).await,
+        "DeleteVoiceConnectorOrigination" => origination::delete(s, r, connector).await,
 
-        _ => Err(unknown_operation(&request)),
+        "PutVoiceConnectorTermination" => termination::put(s, r, connector).await,
+        "GetVoiceConnectorTermination" => termination::get(s, r, connector).await,
+        "DeleteVoiceConnectorTermination" => termination::delete(s, r, connector).await,
+        "GetVoiceConnectorTerminationHealth" => termination::health(s, r, connector).await,
+
+        "PutVoiceConnectorTerminationCredentials" => credentials::put(s, r, connector).await,
+        "DeleteVoiceConnectorTerminationCredentials" => credentials::delete(s, r, connector).await,
+        "ListVoiceConnectorTerminationCredentials" => credentials::list(s, r, connector).await,
+
+        "PutVoiceConnectorStreamingConfiguration" => {
+            configurations::STREAMING.put(s, r, input).await
+        }
+        "GetVoiceConnectorStreamingConfiguration" => {
+            configurations::STREAMING.get(s, r, input).await
+        }
+        "DeleteVoiceConnectorStreamingConfiguration" => {
+            configurations::STREAMING.delete(s, r, input).await
+        }
+        "PutVoiceConnectorLoggingConfiguration" => configurations::LOGGING.put(s, r, input).await,
+        "GetVoiceConnectorLoggingConfiguration" => configurations::LOGGING.get(s, r, input).await,
+        "PutVoiceConnectorEmergencyCallingConfiguration" => {
+            configurations::EMERGENCY.put(s, r, input).await
+        }
+        "GetVoiceConnectorEmergencyCallingConfiguration" => {
+            configurations::EMERGENCY.get(s, r, input).await
+        }
+        "DeleteVoiceConnectorEmergencyCallingConfiguration" => {
+            configurations::EMERGENCY.delete(s, r, input).await
+        }
+        "PutVoiceConnectorExternalSystemsConfiguration" => {
+            configurations::EXTERNAL_SYSTEMS.put(s, r, input).await
+        }
+        "GetVoiceConnectorExternalSystemsConfiguration" => {
+            configurations::EXTERNAL_SYSTEMS.get(s, r, input).await
+        }
+        "DeleteVoiceConnectorExternalSystemsConfiguration" => {
+            configurations::EXTERNAL_SYSTEMS.delete(s, r, input).await
+        }
+        "PutVoiceConnectorProxy" => configurations::PROXY.put(s, r, input).await,
+        "GetVoiceConnectorProxy" => configurations::PROXY.get(s, r, input).await,
+        "DeleteVoiceConnectorProxy" => configurations::PROXY.delete(s, r, input).await,
+
+        "SearchAvailablePhoneNumbers" => search::available_phone_numbers(s, r).await,
+        "CreatePhoneNumberOrder" => orders::create(s, r).await,
+        "GetPhoneNumberOrder" => orders::get(s, r, input.text("PhoneNumberOrderId")).await,
+        "ListPhoneNumbers" => phone_numbers::list(s, r).await,
+        "GetPhoneNumber" => phone_numbers::get(s, r, input.text("PhoneNumberId")).await,
+
+        _ => Err(unknown_operation(r)),
     }
 }
 

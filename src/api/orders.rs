@@ -2,7 +2,6 @@
 
 use std::collections::HashSet;
 
-use axum::http::StatusCode;
 use serde::Serialize;
 
 use super::ApiState;
@@ -29,7 +28,7 @@ pub(super) async fn create(
         .control
         .order_numbers(request.account, product_type, &numbers)
         .await?;
-    respond(StatusCode::CREATED, &record)
+    respond(&record)
 }
 
 /// `GetPhoneNumberOrder`
@@ -39,7 +38,7 @@ pub(super) async fn get(
     id: &str,
 ) -> Result<ApiResponse, ApiError> {
     let record = state.control.store().order(request.account, id).await?;
-    respond(StatusCode::OK, &record)
+    respond(&record)
 }
 
 fn order(
@@ -81,11 +80,11 @@ fn is_name(text: &str) -> bool {
         })
 }
 
-fn respond(status: StatusCode, record: &OrderRecord) -> Result<ApiResponse, ApiError> {
+fn respond(record: &OrderRecord) -> Result<ApiResponse, ApiError> {
     let output = Output {
         phone_number_order: record.into(),
     };
-    ApiResponse::json(status, &output)
+    ApiResponse::json(&output)
 }
 
 #[derive(Serialize)]

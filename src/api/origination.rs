@@ -2,7 +2,6 @@
 
 use std::net::IpAddr;
 
-use axum::http::StatusCode;
 use serde::Serialize;
 
 use super::ApiState;
@@ -188,7 +187,7 @@ fn respond(record: &OriginationRecord) -> Result<ApiResponse, ApiError> {
             disabled: record.disabled,
         },
     };
-    ApiResponse::json(StatusCode::OK, &output)
+    ApiResponse::json(&output)
 }
 
 #[derive(Serialize)]

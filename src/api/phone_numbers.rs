@@ -1,6 +1,5 @@
 //! The phone numbers of an account, and the connectors they belong to.
 
-use axum::http::StatusCode;
 use serde::Serialize;
 
 use super::ApiState;
@@ -64,7 +63,7 @@ pub(super) async fn get(
     let output = Output {
         phone_number: phone_number(&record, &state.number_pools),
     };
-    ApiResponse::json(StatusCode::OK, &output)
+    ApiResponse::json(&output)
 }
 
 /// `ListPhoneNumbers`
@@ -95,7 +94,7 @@ pub(super) async fn list(
             .collect(),
         next_token: page.next,
     };
-    ApiResponse::json(StatusCode::OK, &output)
+    ApiResponse::json(&output)
 }
 
 /// `AssociatePhoneNumbersWithVoiceConnector`
@@ -192,7 +191,7 @@ fn respond_errors(errors: &[NumberError]) -> Result<ApiResponse, ApiError> {
     let output = ErrorsOutput {
         phone_number_errors: errors.iter().map(PhoneNumberError::from).collect(),
     };
-    ApiResponse::json(StatusCode::OK, &output)
+    ApiResponse::json(&output)
 }
 
 #[derive(Serialize)]

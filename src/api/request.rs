@@ -28,7 +28,7 @@ pub struct ApiRequest<'a> {
 /// What an operation answers.
 #[derive(Clone, PartialEq, Debug)]
 pub struct ApiResponse {
-    /// The status that the model gives the operation.
+    /// The status of success, which the operation's declaration says.
     pub status: StatusCode,
     /// JSON, where the operation has an output.
     pub body: Option<Value>,
@@ -36,10 +36,10 @@ pub struct ApiResponse {
 
 impl ApiResponse {
     /// A response with an output.
-    pub(super) fn json(status: StatusCode, output: &impl Serialize) -> Result<Self, ApiError> {
+    pub(super) fn json(output: &impl Serialize) -> Result<Self, ApiError> {
         match serde_json::to_value(output) {
             Ok(body) => Ok(Self {
-                status,
+                status: StatusCode::OK,
                 body: Some(body),
             }),
             Err(error) => {
@@ -49,10 +49,10 @@ impl ApiResponse {
         }
     }
 
-    /// A response without an output: 204.
+    /// A response without an output.
     pub(super) fn no_content() -> Self {
         Self {
-            status: StatusCode::NO_CONTENT,
+            status: StatusCode::OK,
             body: None,
         }
     }
@@ -61,8 +61,13 @@ impl ApiResponse {
 impl ApiRequest<'_> {
     /// The body's members.
     pub(super) fn body(&self) -> Result<Body, BadRequest> {
+        self.json().map(Body)
+    }
+
+    /// The body as a JSON object.
+    pub(super) fn json(&self) -> Result<Map<String, Value>, BadRequest> {
         match serde_json::from_slice(self.body) {
-            Ok(Value::Object(members)) => Ok(Body(members)),
+            Ok(Value::Object(members)) => Ok(members),
             Ok(
                 Value::Null
                 | Value::Bool(_)

@@ -2,7 +2,6 @@
 
 use std::ops::RangeInclusive;
 
-use axum::http::StatusCode;
 use serde::Serialize;
 
 use super::ApiState;
@@ -36,7 +35,7 @@ pub(super) async fn available_phone_numbers(
         e164_phone_numbers: found.iter().map(E164::to_string).collect(),
         next_token: next.first().map(|number| number.digits().to_string()),
     };
-    ApiResponse::json(StatusCode::OK, &output)
+    ApiResponse::json(&output)
 }
 
 fn wanted<'a>(request: &'a ApiRequest<'_>) -> Result<Wanted<'a>, BadRequest> {

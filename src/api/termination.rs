@@ -1,6 +1,5 @@
 //! A connector's termination: who may call the PSTN through it, and how often.
 
-use axum::http::StatusCode;
 use ipnetwork::IpNetwork;
 use serde::Serialize;
 
@@ -75,7 +74,7 @@ pub(super) async fn health(
     let output = HealthOutput {
         termination_health: record.as_ref().into(),
     };
-    ApiResponse::json(StatusCode::OK, &output)
+    ApiResponse::json(&output)
 }
 
 /// A caller ID that is somebody else's number is no caller ID.
@@ -160,7 +159,7 @@ fn respond(record: &TerminationRecord) -> Result<ApiResponse, ApiError> {
             disabled: record.disabled,
         },
     };
-    ApiResponse::json(StatusCode::OK, &output)
+    ApiResponse::json(&output)
 }
 
 #[derive(Serialize)]

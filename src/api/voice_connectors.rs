@@ -1,12 +1,12 @@
 //! Voice connectors.
 
-use axum::http::StatusCode;
 use serde::Serialize;
 
-use super::ApiState;
-use super::errors::{ApiError, BadRequest};
+use super::errors::{ApiError, BadRequest, Conflict};
 use super::members::{connector_id, iso8601, next_token, page_length};
+use super::model::Input;
 use super::request::{ApiRequest, ApiResponse, Member, Members};
+use super::{ApiState, configurations};
 use crate::store::{NewVoiceConnector, VoiceConnectorRecord};
 
 const AWS_REGIONS: &[&str] = &[
@@ -31,7 +31,6 @@ const INTEGRATION_TYPES: &[&str] = &[
     "CONNECT_ANALYTICS_CONNECTOR",
 ];
 
-const NAME: &str = "1 to 256 letters, digits, spaces and characters of _.-";
 const TAGS_MAX: usize = 50;
 
 /// `CreateVoiceConnector`
@@ -41,7 +40,7 @@ pub(super) async fn create(
 ) -> Result<ApiResponse, ApiError> {
     let new = new_connector(request)?;
     let record = state.control.create_voice_connector(new).await?;
-    respond(StatusCode::CREATED, &record)
+    respond(&record)
 }
 
 /// `GetVoiceConnector`
@@ -56,7 +55,7 @@ pub(super) async fn get(
         .store()
         .voice_connector(request.account, id)
         .await?;
-    respond(StatusCode::OK, &record)
+    respond(&record)
 }
 
 /// `ListVoiceConnectors`
@@ -74,7 +73,7 @@ pub(super) async fn list(
         voice_connectors: page.rows.iter().map(VoiceConnector::from).collect(),
         next_token: page.next,
     };
-    ApiResponse::json(StatusCode::OK, &output)
+    ApiResponse::json(&output)
 }
 
 /// `UpdateVoiceConnector`
@@ -92,19 +91,30 @@ pub(super) async fn update(
         .control
         .update_voice_connector(request.account, id, name, require_encryption)
         .await?;
-    respond(StatusCode::OK, &record)
+    respond(&record)
 }
 
 /// `DeleteVoiceConnector`
 pub(super) async fn delete(
     state: &ApiState,
     request: &ApiRequest<'_>,
-    id: &str,
+    input: &Input,
 ) -> Result<ApiResponse, ApiError> {
-    let id = connector_id(id)?;
+    let id = connector_id(input.text("VoiceConnectorId"))?;
+    if configurations::EMERGENCY
+        .is_there(state, request, input)
+        .await?
+    {
+        return Err(Conflict::EmergencyConfiguration.into());
+    }
     state
         .control
         .delete_voice_connector(request.account, id)
+        .await?;
+    let kinds = configurations::ALL.map(configurations::Configuration::kind);
+    let store = state.control.store();
+    store
+        .delete_documents_of(&kinds, request.account, id.as_str())
         .await?;
     Ok(ApiResponse::no_content())
 }
@@ -136,12 +146,7 @@ fn new_connector(request: &ApiRequest<'_>) -> Result<NewVoiceConnector, BadReque
 }
 
 fn name<'a>(members: &Members<'a>) -> Result<&'a str, BadRequest> {
-    members.required("Name")?.text()?.matching(NAME, |name| {
-        (1..=256).contains(&name.len())
-            && name
-                .bytes()
-                .all(|byte| byte.is_ascii_alphanumeric() || b" _.-".contains(&byte))
-    })
+    Ok(members.required("Name")?.text()?.as_str())
 }
 
 /// Tags are checked, and not kept: nothing here reads them.
@@ -162,11 +167,11 @@ fn check_tags(tags: Member<'_>) -> Result<(), BadRequest> {
     Ok(())
 }
 
-fn respond(status: StatusCode, record: &VoiceConnectorRecord) -> Result<ApiResponse, ApiError> {
+fn respond(record: &VoiceConnectorRecord) -> Result<ApiResponse, ApiError> {
     let output = Output {
         voice_connector: record.into(),
     };
-    ApiResponse::json(status, &output)
+    ApiResponse::json(&output)
 }
 
 #[derive(Serialize)]

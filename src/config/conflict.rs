@@ -44,7 +44,21 @@ pub(super) fn api(
     }
 }
 
-pub(super) fn carriers(carriers: &[PlacedCarrier], errors: &mut Vec<ConfigError>) {
+pub(super) fn carriers(
+    carriers: &[PlacedCarrier],
+    listeners: &[Placed<SipListener>],
+    errors: &mut Vec<ConfigError>,
+) {
+    for carrier in carriers {
+        let is_bound = |place| {
+            listeners
+                .iter()
+                .any(|listener| listener.value.bind == place)
+        };
+        if carrier.listener.value.is_some_and(|place| !is_bound(place)) {
+            errors.push(carrier.listener.refused(Problem::NotBound));
+        }
+    }
     for (index, carrier) in carriers.iter().enumerate() {
         let before = carriers.iter().take(index);
         if let Some(first) = before

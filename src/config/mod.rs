@@ -251,6 +251,9 @@ pub struct CarrierPolicy {
     pub trusted: bool,
     /// Its redirections (3xx) are followed.
     pub redirect: bool,
+    /// The `bind` of the listener that calls to it are sent from; of another transport, the one at the same IP
+    /// address. `None` for the one nearest to it.
+    pub listener: Option<SocketAddr>,
 }
 
 impl Default for CarrierPolicy {
@@ -259,6 +262,7 @@ impl Default for CarrierPolicy {
             credentials: None,
             trusted: true,
             redirect: false,
+            listener: None,
         }
     }
 }
@@ -416,6 +420,10 @@ pub struct Limits {
     pub sip_headers_max: usize,
     /// SIP connections one shard holds at once.
     pub connections_max: usize,
+    /// Of these, connections that one address (IPv6: one /64) has opened.
+    pub source_connections_max: usize,
+    /// The same for carriers and customers' hosts.
+    pub known_source_connections_max: usize,
     /// How long a SIP connection may carry no whole message in either direction.
     pub connection_idle: Duration,
     /// Messages waiting in a shard's mailbox.
@@ -440,6 +448,8 @@ impl Default for Limits {
             sip_message_bytes_max: 65_535,
             sip_headers_max: 128,
             connections_max: 10_000,
+            source_connections_max: 32,
+            known_source_connections_max: 4_000,
             connection_idle: Duration::from_secs(30 * 60),
             mailbox_max: 8_192,
             source_messages_per_second: 200,

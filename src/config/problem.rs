@@ -133,6 +133,10 @@ pub enum Problem {
     },
     /// T2 is shorter than T1.
     T2BelowT1,
+    /// Certificates of peers are required, and there is nothing to verify them with.
+    NoClientCa,
+    /// A listener is named by an address that none binds.
+    NotBound,
     /// No `[[sip.listener]]`.
     NoListener,
     /// More listeners than can be told apart.
@@ -231,6 +235,8 @@ impl fmt::Display for Problem {
             Self::OutOfRange { written, allowed } => write!(f, "{written} is out of range; expected {} to {}; correct it", allowed.start(), allowed.end()),
             Self::SessionBelowMinSe { min_se } => write!(f, "is below min_se_s, {min_se}; expected 0 or at least that; raise it or lower min_se_s"),
             Self::T2BelowT1 => f.write_str("below t1_ms; expected at least t1_ms (RFC 3261 §17.1.2.1); raise it"),
+            Self::NoClientCa => f.write_str("nothing says which certificates count; expected client_ca beside it; add that, or take this out"),
+            Self::NotBound => f.write_str("no listener binds this; expected the bind of a [[sip.listener]]; correct either"),
             Self::NoListener => f.write_str("no listener; expected at least one; add a [[sip.listener]] with transport and bind"),
             Self::TooManyListeners { max } => write!(f, "too many listeners; expected at most {max}; take some out"),
             Self::WildcardWithoutAdvertise => f.write_str("binds every address, so peers cannot be told which one to use; expected one that they can reach; add advertise"),

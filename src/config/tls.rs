@@ -13,6 +13,8 @@ pub struct SipTls {
     pub certificates: Vec<CertificateFiles>,
     /// Peers that connect are asked for a certificate, and one that is shown must be signed by these.
     pub client_ca: Option<PathBuf>,
+    /// Whether a peer that connects and shows none is turned away; only with `client_ca`.
+    pub require_client_certificate: bool,
     /// Roots that customers' hosts are verified with beside the system's.
     pub ca: Option<PathBuf>,
     /// Whether customers' hosts must prove who they are when they are connected to.
@@ -28,6 +30,7 @@ impl Default for SipTls {
         Self {
             certificates: Vec::new(),
             client_ca: None,
+            require_client_certificate: false,
             ca: None,
             verify_customers: true,
             handshake_timeout: Duration::from_secs(10),

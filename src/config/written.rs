@@ -90,6 +90,7 @@ pub(super) struct SipTls {
     #[serde(default)]
     pub(super) certificate: Vec<Spanned<Certificate>>,
     pub(super) client_ca: Text,
+    pub(super) require_client_certificate: Option<Spanned<bool>>,
     pub(super) ca: Text,
     pub(super) verify_customers: Option<bool>,
     pub(super) handshake_timeout_s: Number,
@@ -123,6 +124,7 @@ pub(super) struct Carrier {
     pub(super) credentials: Option<Spanned<CarrierCredentials>>,
     pub(super) trusted: Option<bool>,
     pub(super) redirect: Text,
+    pub(super) listener: Text,
 }
 
 #[derive(Deserialize, Default)]
@@ -194,6 +196,8 @@ pub(super) struct Limits {
     pub(super) sip_message_bytes_max: Number,
     pub(super) sip_headers_max: Number,
     pub(super) connections_max: Number,
+    pub(super) source_connections_max: Number,
+    pub(super) known_source_connections_max: Number,
     pub(super) connection_idle_s: Number,
     pub(super) mailbox_max: Number,
     pub(super) source_messages_per_second: Number,

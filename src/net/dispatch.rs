@@ -47,11 +47,12 @@ impl<C: Core> Dispatch<C> {
         self.mailboxes.get(usize::from(self.shard))
     }
 
-    /// Gives a message from a socket to its owner, here or on another shard.
-    pub(super) fn deliver(&mut self, flow: Flow, bytes: Bytes, now: Instant) {
+    /// Gives a message from a socket to its owner, here or on another shard; returns whether its source is
+    /// listened to.
+    pub(super) fn deliver(&mut self, flow: Flow, bytes: Bytes, now: Instant) -> bool {
         let source = flow.remote.ip();
         if self.guarded(|core| core.admits(source, now)) == Some(false) {
-            return;
+            return false;
         }
         let here = self.shard;
         let owner = if self.mailboxes.len() > 1 {
@@ -60,11 +61,11 @@ impl<C: Core> Dispatch<C> {
             here
         };
         if owner == here || usize::from(owner) >= self.mailboxes.len() {
-            return self.handle(Input::Message { flow, bytes }, now);
-        }
-        if self.post(owner, Mail::Message { flow, bytes }).is_ok() {
+            self.handle(Input::Message { flow, bytes }, now);
+        } else if self.post(owner, Mail::Message { flow, bytes }).is_ok() {
             self.counts.handed_over += 1;
         }
+        true
     }
 
     /// Tells every other shard what each can also do without: a shard whose mailbox is full finds out by

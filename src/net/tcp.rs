@@ -11,9 +11,12 @@
 //! connections may stand for their peer's address or no longer do, is left in `arrived`, `unsent`,
 //! `offered` and `withdrawn`, which the worker empties after each call.
 
+mod admission;
 mod alias;
 mod connection;
 mod expected;
+mod handshakes;
+mod patience;
 mod reuse;
 mod sockets;
 #[cfg(test)]
@@ -23,7 +26,6 @@ use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap, VecDeque};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
-use std::time::Duration;
 
 use bytes::Bytes;
 use mio::net::TcpStream;
@@ -32,10 +34,14 @@ use slab::Slab;
 
 use arc_swap::ArcSwap;
 
+use self::admission::Admission;
+pub(super) use self::admission::Rank;
 pub(super) use self::alias::Alias;
 use self::alias::Aliases;
 use self::connection::{Connection, End, Outgoing, Security, State, configure};
 use self::expected::Expected;
+use self::handshakes::Queue;
+use self::patience::{Watched, wants_answer};
 pub(super) use self::sockets::bind;
 use self::sockets::connect;
 use super::gauges::NetGauges;
@@ -47,10 +53,6 @@ use crate::shard::io::{ConnectionId, Flow};
 use crate::shard::snapshot::TlsPeers;
 use crate::sip::framing::Framer;
 
-/// How long a peer may take to accept a connection.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(4);
-/// How long an accepted connection may stay without one whole message: 64 × T1.
-const FIRST_MESSAGE_TIMEOUT: Duration = Duration::from_secs(32);
 /// Reads of one connection in one turn of the loop.
 const READS_PER_TURN: usize = 4;
 /// Bytes of one read.
@@ -67,6 +69,7 @@ struct Place {
     remote: SocketAddr,
     /// Whom we opened it to; `None` for a peer that came to us.
     expected: Option<Expected>,
+    rank: Rank,
 }
 
 /// The connections of one shard.
@@ -82,16 +85,20 @@ pub(super) struct Connections {
     customers: TlsPolicy,
     material: Arc<ArcSwap<Material>>,
     /// Connections with handshake work to do, and their generation.
-    handshaking: VecDeque<(usize, u32)>,
+    handshaking: Queue,
     slots: Slab<Connection>,
+    admission: Admission,
     /// How many of them are over TLS.
     secured: usize,
     next_generation: u32,
     /// The connections that we opened.
     by_remote: HashMap<(u8, SocketAddr, Expected), usize>,
     aliases: Aliases,
-    /// One entry a connection, not later than its deadline; entries of closed ones remain until due.
+    /// One entry a connection, not later than its deadline; entries of closed ones remain until due. One that
+    /// is kept beyond has none.
     deadlines: BinaryHeap<Reverse<(Instant, usize, u32)>>,
+    /// One entry a connection that owes an answer, not later than when that is taken for silence.
+    watched: Watched,
     /// Messages that came in.
     pub(super) arrived: Vec<(Flow, Bytes)>,
     /// Whom to tell that a message could not be sent.
@@ -122,13 +129,15 @@ impl Connections {
             tls: config.sip.tls.clone(),
             customers: config.sip.tls.customers(),
             material,
-            handshaking: VecDeque::new(),
+            handshaking: Queue::default(),
             slots: Slab::new(),
+            admission: Admission::new(&config.limits),
             secured: 0,
             next_generation: 0,
             by_remote: HashMap::new(),
             aliases: Aliases::new(config.limits.connections_max * usize::from(config.node.shards)),
             deadlines: BinaryHeap::new(),
+            watched: Watched::new(config.sip.timers.route_timeout),
             arrived: Vec::new(),
             unsent: Vec::new(),
             offered: Vec::new(),
@@ -142,6 +151,7 @@ impl Connections {
         registry: &Registry,
         listener: u8,
         (stream, remote): (TcpStream, SocketAddr),
+        rank: Rank,
         now: Instant,
         counts: &mut NetGauges,
     ) {
@@ -153,10 +163,12 @@ impl Connections {
             listener,
             remote,
             expected: None,
+            rank,
         };
-        if self
-            .insert(registry, place, stream, security, now)
-            .is_none()
+        if !self.has_room(registry, rank, Some(remote.ip()), now, counts)
+            || self
+                .insert(registry, place, stream, security, now)
+                .is_none()
         {
             counts.connections_refused += 1;
         }
@@ -177,7 +189,7 @@ impl Connections {
             let expected = Expected::of(&flow, &bytes, &self.limits);
             self.opened_to(&flow, &expected)
                 .or_else(|| self.aliased_here(peers, &flow, &expected))
-                .or_else(|| self.open_to(registry, peers, flow, expected, now))
+                .or_else(|| self.open_to(registry, peers, flow, expected, now, counts))
         });
         match slot {
             Some(slot) => self.enqueue(registry, slot, Outgoing { bytes, origin }, now, counts),
@@ -209,79 +221,12 @@ impl Connections {
         more
     }
 
-    /// Whether [`Self::handshakes`] has work to do.
-    pub(super) fn has_handshakes(&self) -> bool {
-        !self.handshaking.is_empty()
-    }
-
-    /// Works at this turn's share of handshakes; returns the slots that may have more to read.
-    pub(super) fn handshakes(
-        &mut self,
-        registry: &Registry,
-        buffer: &mut [u8],
-        now: Instant,
-        counts: &mut NetGauges,
-    ) -> Vec<usize> {
-        let mut more = Vec::new();
-        for _ in 0..self.tls.handshakes_per_turn {
-            let Some((slot, generation)) = self.handshaking.pop_front() else {
-                break;
-            };
-            let Some(connection) = self.slots.get_mut(slot) else {
-                continue;
-            };
-            if connection.generation != generation {
-                continue;
-            }
-            connection.is_queued = false;
-            let result = self
-                .begin_handshake(slot)
-                .and_then(|()| self.exchange(registry, slot, buffer, now, counts));
-            if self.settle(registry, slot, result, counts) && !self.queue_handshake(slot) {
-                more.push(slot);
-            }
-        }
-        self.count(counts);
-        more
-    }
-
     /// Closes every connection, for the node stops.
     pub(super) fn close_all(&mut self, registry: &Registry, counts: &mut NetGauges) {
         let all: Vec<usize> = self.slots.iter().map(|(slot, _)| slot).collect();
         for slot in all {
             self.close(registry, slot, End::Idle, counts);
         }
-    }
-
-    /// Puts a connection in the queue for handshake work, where that is what it is at.
-    fn queue_handshake(&mut self, slot: usize) -> bool {
-        match self.slots.get_mut(slot) {
-            Some(connection) if connection.state == State::Handshaking => {
-                if !connection.is_queued {
-                    connection.is_queued = true;
-                    let generation = connection.generation;
-                    self.handshaking.push_back((slot, generation));
-                }
-                true
-            }
-            Some(_) | None => false,
-        }
-    }
-
-    /// Makes the session of a connection that was accepted, now that it is its turn.
-    fn begin_handshake(&mut self, slot: usize) -> Result<(), End> {
-        let Some(connection) = self.slots.get_mut(slot) else {
-            return Ok(());
-        };
-        if let Security::Awaited = connection.security {
-            let config = self.material.load().server().ok_or(End::Lost)?;
-            let session = Session::server(config).map_err(End::Insecure)?;
-            connection.security = Security::Session(Box::new(session));
-        }
-        if let Security::Session(session) = &mut connection.security {
-            session.start()?;
-        }
-        Ok(())
     }
 
     fn exchange(
@@ -318,41 +263,6 @@ impl Connections {
         counts.connections_tcp = counts.connections - counts.connections_tls;
     }
 
-    /// When [`expire`](Self::expire) is due.
-    pub(super) fn next_deadline(&self) -> Option<Instant> {
-        self.deadlines
-            .peek()
-            .map(|Reverse((deadline, _, _))| *deadline)
-    }
-
-    /// Closes the connections whose time is over.
-    pub(super) fn expire(&mut self, registry: &Registry, now: Instant, counts: &mut NetGauges) {
-        while let Some(Reverse((due, slot, generation))) = self.deadlines.peek().copied() {
-            if due > now {
-                break;
-            }
-            self.deadlines.pop();
-            let Some(connection) = self.slots.get(slot) else {
-                continue;
-            };
-            if connection.generation != generation {
-                continue;
-            }
-            if connection.deadline > now {
-                let entry = Reverse((connection.deadline, slot, generation));
-                self.deadlines.push(entry);
-            } else {
-                let end = match connection.state {
-                    State::Connecting => End::Lost,
-                    State::Handshaking => End::Hesitant,
-                    State::Accepted | State::Established => End::Idle,
-                };
-                self.close(registry, slot, end, counts);
-            }
-        }
-        self.count(counts);
-    }
-
     fn slot_of(&self, id: Option<ConnectionId>) -> Option<usize> {
         let id = id.filter(|id| id.shard == self.shard)?;
         let slot = usize::try_from(id.slot).ok()?;
@@ -367,9 +277,10 @@ impl Connections {
         flow: Flow,
         expected: Expected,
         now: Instant,
+        counts: &mut NetGauges,
     ) -> Option<usize> {
         let (transport, source) = *self.sources.get(usize::from(flow.listener))?;
-        if transport != flow.transport || self.slots.len() >= self.limits.connections_max {
+        if transport != flow.transport || !self.has_room(registry, Rank::Ours, None, now, counts) {
             return None;
         }
         let security = match transport {
@@ -381,6 +292,7 @@ impl Connections {
             listener: flow.listener,
             remote: flow.remote,
             expected: Some(expected),
+            rank: Rank::Ours,
         };
         match connect(source, flow.remote) {
             Ok(stream) => self.insert(registry, place, stream, security, now),
@@ -411,9 +323,6 @@ impl Connections {
         security: Security,
         now: Instant,
     ) -> Option<usize> {
-        if self.slots.len() >= self.limits.connections_max {
-            return None;
-        }
         let slot = self.slots.vacant_key();
         let token = Token(self.first_token + slot);
         registry
@@ -431,7 +340,12 @@ impl Connections {
             listener,
             remote,
             expected,
+            rank,
         } = place;
+        let source = match rank {
+            Rank::Ours => None,
+            Rank::Known | Rank::Stranger => Some(self.admission.take(remote.ip())),
+        };
         if let Some(expected) = &expected {
             let key = (listener, remote, expected.clone());
             self.by_remote.insert(key, slot);
@@ -445,6 +359,11 @@ impl Connections {
             listener,
             remote,
             expected,
+            rank,
+            source,
+            asked: None,
+            is_watched: false,
+            is_retired: false,
             is_introduced: false,
             alias: None,
             security,
@@ -458,16 +377,6 @@ impl Connections {
         Some(slot)
     }
 
-    /// How long a connection may stay in a state.
-    fn patience(&self, state: State) -> Duration {
-        match state {
-            State::Connecting => CONNECT_TIMEOUT,
-            State::Handshaking => self.tls.handshake_timeout,
-            State::Accepted => FIRST_MESSAGE_TIMEOUT,
-            State::Established => self.limits.connection_idle,
-        }
-    }
-
     fn enqueue(
         &mut self,
         registry: &Registry,
@@ -477,6 +386,9 @@ impl Connections {
         counts: &mut NetGauges,
     ) {
         let idle_end = now + self.limits.connection_idle;
+        if wants_answer(&message) {
+            self.watch(slot, now);
+        }
         let Some(connection) = self.slots.get_mut(slot) else {
             return;
         };
@@ -488,7 +400,9 @@ impl Connections {
                 State::Accepted | State::Established => End::Slow,
             })
         } else if is_idle {
-            connection.deadline = connection.deadline.max(idle_end);
+            if connection.is_in_use() {
+                connection.deadline = connection.deadline.max(idle_end);
+            }
             connection.flush()
         } else {
             Ok(())
@@ -520,44 +434,6 @@ impl Connections {
         Ok(true)
     }
 
-    /// Puts a connection into a state, with the time it may stay there. A shorter time gets an entry of
-    /// its own, for entries must not be later than deadlines.
-    fn enter(&mut self, slot: usize, state: State, now: Instant) {
-        let deadline = now + self.patience(state);
-        if let Some(connection) = self.slots.get_mut(slot) {
-            connection.state = state;
-            connection.deadline = deadline;
-            self.deadlines
-                .push(Reverse((deadline, slot, connection.generation)));
-        }
-    }
-
-    /// Lets messages pass once the handshake is over.
-    fn finish_handshake(
-        &mut self,
-        slot: usize,
-        now: Instant,
-        counts: &mut NetGauges,
-    ) -> Result<(), End> {
-        let Some(connection) = self.slots.get(slot) else {
-            return Ok(());
-        };
-        let is_over = match &connection.security {
-            Security::Session(session) => !session.is_handshaking(),
-            Security::Plain | Security::Awaited => false,
-        };
-        if connection.state == State::Handshaking && is_over {
-            counts.tls_handshakes += 1;
-            let next = match connection.expected {
-                Some(_) => State::Established,
-                None => State::Accepted,
-            };
-            self.enter(slot, next, now);
-        }
-        // What was queued meanwhile, and what the session itself has to say.
-        self.flush(slot)
-    }
-
     fn flush(&mut self, slot: usize) -> Result<(), End> {
         self.slots.get_mut(slot).map_or(Ok(()), Connection::flush)
     }
@@ -576,10 +452,13 @@ impl Connections {
             let Some(connection) = self.slots.get_mut(slot) else {
                 return Ok(false);
             };
-            if connection.read(buffer)?.is_none() {
+            let Some(bytes) = connection.read(buffer)? else {
                 return Ok(false);
-            }
+            };
             self.finish_handshake(slot, now, counts)?;
+            if bytes > 0 {
+                self.hear(slot, now);
+            }
             let deadline = now + self.limits.connection_idle;
             let Some(connection) = self.slots.get_mut(slot) else {
                 return Ok(false);
@@ -611,22 +490,18 @@ impl Connections {
             return;
         };
         self.secured -= usize::from(connection.security.is_tls());
+        if let Some(source) = connection.source {
+            self.admission.release(source);
+        }
+        self.admission.shrunk_to(self.slots.len());
         connection.take_leave(&end);
         if connection.state == State::Handshaking {
             counts.tls_handshakes_failed += 1;
         }
         match &end {
             End::Lost | End::Idle => {}
-            End::Hesitant => {
-                tracing::debug!(remote = %connection.remote, "TLS handshake took too long");
-            }
-            // A peer that fails to come in is its own affair; one that we want to reach is ours.
-            End::Insecure(error) if connection.expected.is_some() => {
-                tracing::warn!(remote = %connection.remote, %error, "TLS failed");
-            }
-            End::Insecure(error) => {
-                tracing::debug!(remote = %connection.remote, %error, "TLS failed");
-            }
+            End::Hesitant => connection.tell_hesitant(),
+            End::Insecure(error) => connection.tell_insecure(error),
             End::Panicked => {
                 counts.panics += 1;
                 // The panic hook has written the place.

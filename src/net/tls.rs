@@ -10,8 +10,10 @@
 //! RFC 5922 §7.1), revocation lists, early data.
 
 mod material;
+mod remedy;
 mod session;
 mod verification;
 
 pub use material::{Material, MaterialError, material_files};
+pub(super) use remedy::remedy;
 pub(super) use session::{Failure, Session, server_name};

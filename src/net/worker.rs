@@ -19,7 +19,7 @@ use super::gauges::SharedGauges;
 use super::mailbox::{Mail, Mailbox, Origin};
 use super::media::{MediaSockets, OutOfSockets};
 use super::sys::Clock;
-use super::tcp::{Alias, Connections};
+use super::tcp::{Alias, Connections, Rank};
 use super::tls::Material;
 use super::udp::{self, Received};
 use super::{Core, Listener};
@@ -344,13 +344,17 @@ impl<C: Core> Worker<C> {
                 Ok((_, remote)) if !self.dispatch.accepts(remote.ip(), self.now) => {
                     self.dispatch.counts.connections_refused += 1;
                 }
-                Ok(accepted) => self.connections.accepted(
-                    self.poll.registry(),
-                    index,
-                    accepted,
-                    self.now,
-                    &mut self.dispatch.counts,
-                ),
+                Ok(accepted) => {
+                    let rank = Rank::of(self.snapshot.as_deref(), accepted.1.ip());
+                    self.connections.accepted(
+                        self.poll.registry(),
+                        index,
+                        accepted,
+                        rank,
+                        self.now,
+                        &mut self.dispatch.counts,
+                    );
+                }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return false,
                 Err(error) if is_momentary(&error) => {}
                 Err(error) => {
@@ -467,7 +471,10 @@ impl<C: Core> Worker<C> {
             self.dispatch.spread(|| Mail::AliasGone(alias.clone()));
         }
         for (flow, bytes) in std::mem::take(&mut self.connections.arrived) {
-            self.dispatch.deliver(flow, bytes, self.now);
+            if self.dispatch.deliver(flow, bytes, self.now) {
+                let rank = || Rank::of(self.snapshot.as_deref(), flow.remote.ip());
+                self.connections.listen(flow.connection, rank, self.now);
+            }
         }
         while let Some(output) = self.dispatch.poll_output() {
             match output {
@@ -517,11 +524,8 @@ impl<C: Core> Worker<C> {
     /// Lets a connection stand for its peer's address, on every shard. Without a certificate the peer has to
     /// be somebody with whom there is an arrangement, for nothing else says who it is.
     fn consider_alias(&mut self, alias: Alias) {
-        let source = alias.address.ip().to_canonical();
-        let is_known = || {
-            let snapshot = self.snapshot.as_ref();
-            snapshot.is_some_and(|snapshot| snapshot.knows_source(source))
-        };
+        let source = alias.address.ip();
+        let is_known = || Rank::of(self.snapshot.as_deref(), source) == Rank::Known;
         if (alias.identity.is_some() || is_known()) && self.connections.take_alias(alias.clone()) {
             self.dispatch.spread(|| Mail::Alias(alias.clone()));
         }

@@ -10,12 +10,15 @@ use bytes::Bytes;
 use super::ShardTimer;
 use super::identifiers::{CallId, Ticket};
 use super::io::{Flow, Output, TransactionId};
+use super::listeners;
 use super::random::Random;
 use super::resting::Resting;
 use super::snapshot::{Snapshot, VoiceConnector};
 use super::transactions::{Surroundings, Transactions, User};
 use super::wheel::{TimerId, Wheel};
-use crate::config::{Carrier, Config, Host, Limits, SipListener, SipTimers, Target, Transport};
+use crate::config::{
+    Carrier, CarrierPolicy, Config, Host, Limits, SipListener, SipTimers, Target, Transport,
+};
 use crate::gateway::call::CallTimer;
 use crate::gateway::limiter::CallLimiter;
 use crate::gateway::routing::places_of;
@@ -232,16 +235,34 @@ impl Core {
         origination::admit(carrier, request, uri, snapshot, random)?.for_scheme(uri.scheme)
     }
 
-    /// The first listener of this transport and address family, to send from.
-    pub(crate) fn listener_for(&self, transport: Transport, remote: SocketAddr) -> Option<u8> {
-        let fits = |listener: &SipListener| {
-            listener.transport == transport && listener.bind.is_ipv4() == remote.is_ipv4()
-        };
-        self.settings
-            .listeners
-            .iter()
-            .position(fits)
-            .and_then(|index| u8::try_from(index).ok())
+    /// The listener to send to a place from: the carrier's own, where it has one, else the one nearest to the
+    /// place.
+    pub(crate) fn listener_for(
+        &self,
+        transport: Transport,
+        remote: SocketAddr,
+        policy: Option<&CarrierPolicy>,
+    ) -> Option<u8> {
+        let all = &self.settings.listeners;
+        match policy.and_then(|policy| policy.listener) {
+            Some(place) => listeners::at(all, transport, remote, place),
+            None => listeners::nearest(all, transport, remote),
+        }
+    }
+
+    /// The listener to go on from where a peer is reached by another transport from now on: on the same
+    /// interface, if there is one.
+    pub(crate) fn listener_beside(
+        &self,
+        listener: u8,
+        transport: Transport,
+        remote: SocketAddr,
+    ) -> Option<u8> {
+        let all = &self.settings.listeners;
+        let place = all.get(usize::from(listener)).map(|listener| listener.bind);
+        place
+            .and_then(|place| listeners::at(all, transport, remote, place))
+            .or_else(|| listeners::nearest(all, transport, remote))
     }
 
     /// `address:port` that peers are told for a listener.

@@ -75,11 +75,12 @@ pub(super) struct Guard {
     pub(super) counters: GuardCounters,
 }
 
+/// What one subscriber has: an IPv4 address, or an IPv6 /64.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-struct Network(u128);
+pub(crate) struct Network(u128);
 
 impl Network {
-    fn of(address: IpAddr) -> Self {
+    pub(crate) fn of(address: IpAddr) -> Self {
         match address.to_canonical() {
             IpAddr::V4(address) => Self(address.to_ipv6_mapped().to_bits()),
             IpAddr::V6(address) => {

@@ -9,6 +9,7 @@ pub mod core;
 pub mod guard;
 pub mod identifiers;
 pub mod io;
+pub(crate) mod listeners;
 mod owner;
 pub mod random;
 mod registrations;

@@ -173,12 +173,18 @@ fn places<'a, F: Fn(&Question) -> Option<&'a Answer>>(
     let mut places = Vec::new();
     let mut has_srv = false;
     let mut next_rank = 0;
+    let mut targets = 0;
     for (transport, service) in services {
         let mut found = records.srv(&service).to_vec();
         has_srv |= !found.is_empty();
         found.sort_by_key(|srv| srv.priority);
         for group in found.chunk_by(|one, other| one.priority == other.priority) {
             for srv in group.iter().filter(|srv| !srv.target.is_empty()) {
+                // Nobody makes us ask for more hosts than there may be places.
+                targets += 1;
+                if targets > PLACES_MAX {
+                    break;
+                }
                 let addresses = records.addresses(&srv.target);
                 places.extend(place(transport, srv.port, addresses).map(|place| Place {
                     rank: next_rank,

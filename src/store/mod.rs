@@ -10,6 +10,7 @@ pub mod records;
 
 mod changes;
 mod connectors;
+mod documents;
 mod numbers;
 mod open;
 #[cfg(test)]
@@ -23,6 +24,7 @@ use sqlx::{Any, AnyPool, Transaction};
 
 pub use changes::{Change, ChangeFeed, News};
 pub use connectors::{CREDENTIALS_MAX, WholeConnector};
+pub use documents::{Document, Key};
 pub use open::OpenError;
 pub use records::*;
 

@@ -40,6 +40,7 @@ on_both! {
     a_number_is_acquired_once_and_associated_as_asked
     no_more_than_ten_credentials
     health_is_the_last_options
+    documents_are_kept_by_kind_account_and_id
     a_schema_of_the_future_is_refused
     nodes_that_start_at_once_make_one_schema
 }
@@ -376,7 +377,7 @@ async fn a_schema_of_the_future_is_refused(fixture: Fixture) {
             refused,
             Err(OpenError::NewerSchema {
                 found: 99,
-                known: 2
+                known: 3
             })
         ),
         "{refused:?}"
@@ -384,7 +385,7 @@ async fn a_schema_of_the_future_is_refused(fixture: Fixture) {
 }
 
 async fn nodes_that_start_at_once_make_one_schema(fixture: Fixture) {
-    let emptied = "DROP TABLE phone_number; DROP TABLE phone_number_order; DROP TABLE termination_health; \
+    let emptied = "DROP TABLE document; DROP TABLE phone_number; DROP TABLE phone_number_order; DROP TABLE termination_health; \
          DROP TABLE termination_credential; DROP TABLE voice_connector; DROP TABLE schema_version; ";
     fixture
         .store
@@ -404,6 +405,77 @@ async fn nodes_that_start_at_once_make_one_schema(fixture: Fixture) {
         store.await.unwrap().unwrap();
     }
     fixture.connector(1).await;
+}
+
+async fn documents_are_kept_by_kind_account_and_id(fixture: Fixture) {
+    let key = |kind, id| Key {
+        kind,
+        account: ACCOUNT,
+        id,
+    };
+    let body = |number: u32| serde_json::json!({"Number": number});
+    for (number, id) in ["b", "a", "c"].into_iter().enumerate() {
+        let at = now() + std::time::Duration::from_millis(number as u64);
+        let key = key("rule", id);
+        fixture
+            .store
+            .put_document(key, "", &body(1), at)
+            .await
+            .unwrap();
+    }
+    let other = key("group", "a");
+    fixture
+        .store
+        .put_document(other, "p", &body(2), now())
+        .await
+        .unwrap();
+    let fixture = fixture.reopened().await;
+    let store = &fixture.store;
+
+    let of_account = ("rule", ACCOUNT, "");
+    let first = store.documents(of_account, None, 2).await.unwrap();
+    let ids = |page: &Page<Document>| -> Vec<String> {
+        page.rows.iter().map(|one| one.id.clone()).collect()
+    };
+    assert_eq!(ids(&first), ["b", "a"]);
+    let rest = store
+        .documents(of_account, first.next.as_deref(), 2)
+        .await
+        .unwrap();
+    assert_eq!((ids(&rest), rest.next), (vec!["c".to_owned()], None));
+    let bad = store.documents(of_account, Some("x"), 2).await;
+    assert!(matches!(bad, Err(StoreError::InvalidToken)));
+
+    let before = store.document(key("rule", "a")).await.unwrap().unwrap();
+    assert!(
+        store
+            .replace_document(key("rule", "a"), &before, &body(3), now())
+            .await
+            .unwrap()
+    );
+    let late = body(4);
+    let late = store.replace_document(key("rule", "a"), &before, &late, now());
+    assert!(!late.await.unwrap(), "somebody else came first");
+    let after = store.document(key("rule", "a")).await.unwrap().unwrap();
+    assert_eq!((after.body, after.created), (body(3), before.created));
+    assert_eq!(
+        store
+            .document(key("group", "a"))
+            .await
+            .unwrap()
+            .unwrap()
+            .body,
+        body(2)
+    );
+
+    assert!(store.delete_document(key("rule", "a")).await.unwrap());
+    assert!(!store.delete_document(key("rule", "a")).await.unwrap());
+    store
+        .delete_documents_of(&["rule", "group"], ACCOUNT, "p")
+        .await
+        .unwrap();
+    assert_eq!(store.document(key("group", "a")).await.unwrap(), None);
+    assert!(store.document(key("rule", "b")).await.unwrap().is_some());
 }
 
 /// The first versions had SQLite alone, a `user_version` and BOOLEAN.

@@ -57,9 +57,13 @@ pub fn log(event: &Event) {
         Event::CallAnswered(facts) => call(facts, "call answered"),
         Event::CallTransferred { facts, status } => {
             let CallFacts {
-                call_id, connector, ..
+                call_id,
+                direction,
+                connector,
+                ..
             } = &**facts;
-            info!(call_id, %connector, status, "call transferred");
+            let called = masked(&facts.called);
+            info!(call_id, ?direction, %connector, called, status, "call transferred");
         }
         Event::CallEnded {
             facts,

@@ -97,7 +97,7 @@ pub enum Event {
     CallAnswered(Box<CallFacts>),
     /// One side of a call was replaced on its own request, or could not be.
     CallTransferred {
-        /// Which call.
+        /// The call to whom it was replaced by, under the Call-ID of the call that it became part of.
         facts: Box<CallFacts>,
         /// What the side was told: 200, or why not.
         status: u16,

@@ -119,13 +119,14 @@ fn timers_must_agree() {
 #[test]
 fn tls_is_understood_and_what_is_left_out_has_its_default() {
     let text = "[[sip.listener]]\ntransport = \"tls\"\nbind = \"127.0.0.1:5061\"\n\
-                [sip.tls]\nca = \"ca\"\nclient_ca = \"peers\"\nverify_customers = false\n\
+                [sip.tls]\nca = \"ca\"\nclient_ca = \"peers\"\nrequire_client_certificate = true\nverify_customers = false\n\
                 handshake_timeout_s = 3\nhandshakes_per_turn = 9\n\
                 [[sip.tls.certificate]]\ncertificate = \"c\"\nkey = \"k\"\n\
                 [[carrier]]\nname = \"x\"\n\
                 [[carrier.route]]\nhost = \"h.example\"\ntransport = \"tls\"\nverify = false\n\
                 [carrier.tls]\nca = \"ca2\"\nclient_certificate = \"c2\"\nclient_key = \"k2\"\n\
-                [limits]\nconnection_idle_s = 100\n";
+                [limits]\nconnection_idle_s = 100\nsource_connections_max = 7\n\
+                known_source_connections_max = 70\n";
     let config = load(text).unwrap();
     let tls = &config.sip.tls;
     assert_eq!(config.sip.listeners[0].transport, Transport::Tls);
@@ -133,10 +134,13 @@ fn tls_is_understood_and_what_is_left_out_has_its_default() {
     assert_eq!(tls.certificates[0].key, PathBuf::from("k"));
     assert_eq!(tls.ca, Some(PathBuf::from("ca")));
     assert_eq!(tls.client_ca, Some(PathBuf::from("peers")));
+    assert!(tls.require_client_certificate);
     assert!(!tls.verify_customers);
     assert_eq!(tls.handshake_timeout, Duration::from_secs(3));
     assert_eq!(tls.handshakes_per_turn, 9);
     assert_eq!(config.limits.connection_idle, Duration::from_secs(100));
+    assert_eq!(config.limits.source_connections_max, 7);
+    assert_eq!(config.limits.known_source_connections_max, 70);
     let carrier = &config.carriers[0];
     let target = &carrier.routes[0].target;
     assert_eq!(
@@ -267,4 +271,36 @@ fn name_servers_are_understood_and_wrong_ones_refused() {
         "a name server's address",
     );
     assert_refused(&dns("stale_s = -1"), "5: key `dns.stale_s`", "out of range");
+}
+
+#[test]
+fn certificates_of_peers_are_required_only_where_something_verifies_them() {
+    let listener = "[[sip.listener]]\ntransport = \"udp\"\nbind = \"127.0.0.1:5060\"\n";
+    assert_refused(
+        &format!("{listener}[sip.tls]\nrequire_client_certificate = true\n"),
+        "5: key `sip.tls.require_client_certificate`",
+        "add that",
+    );
+    let tls = load(listener).unwrap().sip.tls;
+    assert!(!tls.require_client_certificate);
+}
+
+#[test]
+fn a_carrier_is_called_from_a_listener_that_there_is() {
+    let text = |place: &str| {
+        format!(
+            "[[sip.listener]]\ntransport = \"udp\"\nbind = \"127.0.0.1:5060\"\n\
+             [[carrier]]\nname = \"x\"\nlistener = \"{place}\"\n"
+        )
+    };
+    let policy = load(&text("127.0.0.1:5060")).unwrap().carriers[0]
+        .policy
+        .clone();
+    assert_eq!(policy.listener, Some("127.0.0.1:5060".parse().unwrap()));
+    for (place, problem) in [
+        ("127.0.0.1:5070", "no listener binds this"),
+        ("127.0.0.1", "is not valid"),
+    ] {
+        assert_refused(&text(place), "6: key `carrier[0].listener`", problem);
+    }
 }

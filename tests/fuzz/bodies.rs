@@ -534,6 +534,7 @@ fn snapshot() -> Snapshot {
         }),
         trusted: true,
         redirect: true,
+        listener: None,
     };
     let mut snapshot = Snapshot::default();
     snapshot.set_carriers([Carrier {

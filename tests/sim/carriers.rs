@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use trunkline::config::{Carrier, CarrierCredentials, CarrierPolicy, Secret};
+use trunkline::config::{
+    Carrier, CarrierCredentials, CarrierPolicy, Secret, SipListener, Transport,
+};
 use trunkline::shard::snapshot::Snapshot;
 use trunkline::sip::digest::Algorithm;
 use trunkline::sip::message::{HeaderName, Message, Method, Request};
@@ -12,6 +14,7 @@ use crate::agent::plan::{Act, Demand, Plan, Session, When};
 use crate::cast::{
     CARRIER, CARRIER_SPARE, OUTSIDE, OWN, OWN_TCP, PBX, PBX_TCP, PLAIN, inbound, play_with, through,
 };
+use crate::gateway::Gateway;
 use crate::world::World;
 
 const USERNAME: &str = "trunk-17";
@@ -19,6 +22,15 @@ const PASSWORD: &str = "open sesame";
 
 /// Plays with this policy for the carrier.
 fn with_policy(policy: CarrierPolicy, scenario: impl Fn(&mut World)) {
+    with_policy_and(policy, |_| {}, scenario);
+}
+
+/// The same with these settings of the gateway.
+fn with_policy_and(
+    policy: CarrierPolicy,
+    settings: impl Fn(&mut Gateway),
+    scenario: impl Fn(&mut World),
+) {
     let change = |snapshot: &mut Snapshot| {
         let with_policy = |carrier: &Carrier| Carrier {
             policy: Arc::new(policy.clone()),
@@ -27,7 +39,11 @@ fn with_policy(policy: CarrierPolicy, scenario: impl Fn(&mut World)) {
         let carriers: Vec<Carrier> = snapshot.carriers().iter().map(with_policy).collect();
         snapshot.set_carriers(carriers);
     };
-    play_with(|gateway| gateway.transfers = true, change, scenario);
+    let settings = |gateway: &mut Gateway| {
+        gateway.transfers = true;
+        settings(gateway);
+    };
+    play_with(settings, change, scenario);
 }
 
 fn with_credentials() -> CarrierPolicy {
@@ -431,4 +447,48 @@ fn every_info_with_a_nonce_that_is_used_up_gets_a_new_one() {
         assert_eq!(answers, [200; 5]);
         world.act(a, Act::Bye);
     });
+}
+
+/// An inside interface, which the config has first, and a second one outside.
+fn with_interfaces(gateway: &mut Gateway) {
+    let udp = |address: &str| SipListener {
+        transport: Transport::Udp,
+        bind: address.parse().unwrap(),
+        advertise: address.parse().unwrap(),
+    };
+    gateway.listeners.insert(0, udp("10.20.0.1:5060"));
+    gateway.listeners.push(udp(TRUNK));
+}
+
+const TRUNK: &str = "198.51.100.9:5060";
+
+#[test]
+fn each_side_is_called_from_its_own_interface() {
+    for (listener, place) in [(None, "198.51.100.1:5060"), (Some(TRUNK), TRUNK)] {
+        let policy = CarrierPolicy {
+            listener: listener.map(|listener| listener.parse().unwrap()),
+            ..CarrierPolicy::default()
+        };
+        with_policy_and(policy, with_interfaces, |world| {
+            let (a, b) = world.establish(PBX, CARRIER, &through(PLAIN, OUTSIDE));
+            let call = world.at_call(b);
+            for invite in requests(call, Method::Invite) {
+                let via = invite.header(HeaderName::Via).unwrap();
+                assert!(via.contains(place), "{via}");
+                let contact = invite.header(HeaderName::Contact).unwrap();
+                assert!(contact.contains(place), "{contact}");
+            }
+            world.act(a, Act::Bye);
+            world.run(1_000);
+            assert_eq!(world.at_call(b).hung_up, Some(By::Them));
+            // A customer is called from the outside, whatever is first.
+            let (a, b) = world.establish(CARRIER, PBX, &inbound(OWN));
+            let invites = requests(world.at_call(b), Method::Invite);
+            let contact = invites[0].header(HeaderName::Contact).unwrap();
+            assert!(contact.contains("198.51.100.1:5060"), "{contact}");
+            world.act(a, Act::Bye);
+            world.run(1_000);
+            assert_eq!(world.at_call(b).hung_up, Some(By::Them));
+        });
+    }
 }

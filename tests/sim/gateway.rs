@@ -8,8 +8,8 @@ pub(crate) const GATEWAY_V4: &str = "198.51.100.1:5060";
 pub(crate) const GATEWAY_TLS: &str = "198.51.100.1:5061";
 pub(crate) const GATEWAY_V6: &str = "[2001:db8:1::1]:5060";
 
-/// The listeners of every world: UDP and TCP on both families, and TLS.
-pub(crate) fn listeners() -> Vec<SipListener> {
+/// The listeners of a world that brings none of its own: UDP and TCP on both families, and TLS.
+fn listeners() -> Vec<SipListener> {
     let places = [
         (Transport::Udp, GATEWAY_V4),
         (Transport::Tcp, GATEWAY_V4),
@@ -29,6 +29,7 @@ pub(crate) fn listeners() -> Vec<SipListener> {
 #[derive(Clone, Debug)]
 pub(crate) struct Gateway {
     pub(crate) shards: u8,
+    pub(crate) listeners: Vec<SipListener>,
     pub(crate) timers: SipTimers,
     pub(crate) limits: Limits,
     pub(crate) media_timeout: Duration,
@@ -45,6 +46,7 @@ impl Gateway {
     pub(crate) fn new(shards: u8) -> Self {
         Self {
             shards,
+            listeners: listeners(),
             timers: SipTimers::default(),
             limits: Limits::default(),
             media_timeout: Duration::from_secs(3_600),

@@ -258,3 +258,98 @@ fn rfc3263_a_contacts_host_is_located_before_it_is_needed() {
         );
     }
 }
+
+/// Plays calls whose caller names these places as its Contact's host, and hangs up from the other side; where
+/// the BYE went.
+fn byes(places: &[(u16, &str)], contact: &str, calls: usize) -> Vec<String> {
+    let all = std::cell::RefCell::new(Vec::new());
+    play_with(
+        |_| {},
+        |_| {},
+        |world| {
+            let own = world.agents[PBX].address;
+            world.agents[PBX].contact = Some(contact.to_owned());
+            for _ in 0..calls {
+                let (a, b) = world.establish(PBX, CARRIER, &through(PLAIN, OUTSIDE));
+                let mut known = snapshot();
+                let there: Vec<Place> = places
+                    .iter()
+                    .map(|(rank, address)| place(*rank, Transport::Udp, own.port(), &[address]))
+                    .collect();
+                learn(
+                    &mut known,
+                    "caller.example",
+                    (None, Some(Transport::Udp)),
+                    &there,
+                );
+                world.publish(known);
+                world.act(b, Act::Bye);
+                world.run(100);
+                let elsewhere = world.sent_to_strangers.iter();
+                all.borrow_mut()
+                    .extend(elsewhere.map(|(to, _)| to.to_string()));
+                world.sent_to_strangers.clear();
+                if world.at_call(a).hung_up.is_none() {
+                    world.act(a, Act::Bye);
+                }
+                world.run(40_000);
+                world.sent_to_strangers.clear();
+            }
+        },
+    );
+    all.into_inner()
+}
+
+#[test]
+fn rfc3263_of_several_hosts_the_one_that_has_the_dialog_is_spoken_with() {
+    // The call came from 203.0.113.101.
+    let twins = [(0, "203.0.113.55"), (0, "203.0.113.101")];
+    assert_eq!(byes(&twins, "caller.example", 10), [""; 0]);
+    let dead_first = [(0, "203.0.113.55"), (1, "203.0.113.101")];
+    assert_eq!(byes(&dead_first, "caller.example", 3), [""; 0]);
+    // Where it is none of them, it is always the same.
+    let moved = [(0, "203.0.113.55"), (0, "203.0.113.56")];
+    let byes = byes(&moved, "caller.example", 5);
+    assert!(!byes.is_empty());
+    assert!(byes.iter().all(|to| to == "203.0.113.55:5060"), "{byes:?}");
+}
+
+#[test]
+fn a_place_that_is_no_peer_is_not_sent_to() {
+    for contact in [
+        "0.0.0.0:8080",
+        "224.0.0.1:5060",
+        "255.255.255.255:5060",
+        "100.64.0.1:5060",
+        "127.0.0.1:5060",
+        "198.51.100.1:5060",
+    ] {
+        assert_eq!(byes(&[], contact, 1), [""; 0], "{contact}");
+    }
+}
+
+#[test]
+fn what_goes_over_tls_is_not_redirected_into_the_clear() {
+    let changed = |snapshot: &mut Snapshot| {
+        by_name(snapshot, true);
+        let here = [place(0, Transport::Tls, 5061, &["203.0.113.108"])];
+        learn(snapshot, "trunk.example", (None, None), &here);
+    };
+    play_with(
+        |_| {},
+        changed,
+        |world| {
+            world.agents[PBX_TLS].plan = Plan {
+                with_failures: vec![(
+                    "Contact",
+                    "<sip:+1@192.0.2.102:5080;transport=udp>".to_owned(),
+                )],
+                ..Plan::says(302)
+            };
+            let a = world.call(PBX, &through(PLAIN, OUTSIDE), Plan::idle());
+            world.run(10_000);
+            assert_eq!(world.at_call(a).status(), Some(480));
+            assert!(world.agents[CARRIER_SPARE].calls.is_empty());
+        },
+    );
+}

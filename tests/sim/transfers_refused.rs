@@ -4,8 +4,8 @@ use trunkline::sip::digest::Challenge;
 use trunkline::sip::message::HeaderName;
 
 use crate::agent::acting::answer_for;
-use crate::agent::call::Call;
-use crate::agent::plan::{Act, Plan};
+use crate::agent::call::{Call, State};
+use crate::agent::plan::{Act, Plan, When};
 use crate::cast::{
     CARRIER, OUTSIDE, OWN, OWN_SECRET, PASSWORD, PBX, PLAIN, SECRET, USERNAME, inbound, play,
     play_with, through,
@@ -183,5 +183,29 @@ fn without_the_operators_word_there_is_no_transfer() {
         let allow = world.at_call(a).last_response_header(HeaderName::Allow);
         assert!(allow.unwrap().contains("REFER"));
         world.act(a, Act::Bye);
+    });
+}
+
+#[test]
+fn nobody_is_transferred_before_the_caller_knows_of_the_answer() {
+    with_transfers(|world| {
+        world.agents[CARRIER].plan = Plan::idle()
+            .then(When::Invited, 100, Act::Reliable(183))
+            .then(When::Invited, 500, Act::Answer(200));
+        let calling = Plan {
+            extra: vec![("Supported", "100rel".to_owned())],
+            no_prack: true,
+            ..Plan::idle()
+        };
+        let a = world.call(PBX, &through(PLAIN, OUTSIDE), calling);
+        world.run(1_000);
+        let b = world.last_call(CARRIER);
+        assert_eq!(world.at_call(b).state, State::Talking);
+        refer_to(world, b, &format!("<tel:{OWN}>"));
+        world.run(1_000);
+        assert_eq!(answers(world.at_call(b)), [491]);
+        world.act(b, Act::Bye);
+        world.run(1_000);
+        assert_eq!(world.at_call(a).state, State::Over);
     });
 }

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
-use trunkline::config::Transport;
+use trunkline::config::{SipListener, Transport};
 use trunkline::connector_id::VoiceConnectorId;
 use trunkline::gateway::limiter::CallLimiter;
 use trunkline::instant::Instant;
@@ -23,7 +23,7 @@ use trunkline::telemetry::Event;
 use crate::agent::call::{Call, State};
 use crate::agent::plan::{Act, Plan};
 use crate::agent::{Agent, Effect, Hands, Wake};
-use crate::gateway::{Gateway, listeners};
+use crate::gateway::Gateway;
 use crate::network::{Network, Rng};
 
 /// One call, as the agent's number and the call's.
@@ -53,6 +53,7 @@ pub(crate) struct World {
     pub(crate) undeliverable: usize,
     /// The same, where to and what.
     pub(crate) sent_to_strangers: Vec<(SocketAddr, Bytes)>,
+    listeners: Vec<SipListener>,
     by_source: HashMap<SocketAddr, usize>,
     queue: BTreeMap<(Instant, u64), Happening>,
     order: u64,
@@ -112,7 +113,7 @@ impl World {
             let settings = Settings {
                 shard: number,
                 shards: gateway.shards,
-                listeners: listeners(),
+                listeners: gateway.listeners.clone(),
                 timers: gateway.timers,
                 limits: gateway.limits,
                 udp_mtu: gateway.udp_mtu,
@@ -141,6 +142,7 @@ impl World {
             datagrams: 0,
             undeliverable: 0,
             sent_to_strangers: Vec::new(),
+            listeners: gateway.listeners.clone(),
             by_source,
             queue: BTreeMap::new(),
             order: 0,
@@ -410,7 +412,8 @@ impl World {
 
     fn send_to_gateway(&mut self, agent: usize, to: SocketAddr, bytes: Bytes) {
         let (source, transport) = (self.agents[agent].source, self.agents[agent].transport);
-        let listener = listeners()
+        let listener = self
+            .listeners
             .iter()
             .position(|listener| listener.bind == to && listener.transport == transport);
         let listener = listener.unwrap_or_else(|| panic!("nobody listens at {to}")) as u8;

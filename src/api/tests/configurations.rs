@@ -138,7 +138,7 @@ async fn what_termination_may_not_be_is_refused_by_name() {
     for (termination, message) in [
         (
             json!({"CpsLimit": 0}),
-            "Termination.CpsLimit: expected an integer from 1 to 2147483647",
+            "Termination.CpsLimit: expected an integer, at least 1",
         ),
         (
             json!({"DefaultPhoneNumber": "555-0100"}),

@@ -1,6 +1,7 @@
 //! Every operation through [`dispatch`](super::dispatch), on a store in a folder of its own.
 
 mod configurations;
+mod documents;
 mod numbers;
 mod voice_connectors;
 

@@ -119,7 +119,9 @@ async fn an_order_says_of_each_number_whether_it_was_acquired() {
         .await
         .unwrap();
     assert_eq!(read, json!({"PhoneNumberOrder": partial}));
-    let result = api.get("/phone-number-orders/x").await;
+    let result = api
+        .get("/phone-number-orders/00000000-0000-0000-0000-000000000000")
+        .await;
     assert_eq!(refused(result).0, "NotFoundException");
 }
 
@@ -264,7 +266,7 @@ async fn numbers_are_listed_by_status_product_and_connector() {
         ("filter-value=x", "FilterName is required"),
         (
             "product-type=Fax",
-            "ProductType: expected one of BusinessCalling, VoiceConnector, SipMediaApplicationDialIn",
+            "ProductType: expected one of VoiceConnector, SipMediaApplicationDialIn, BusinessCalling",
         ),
     ] {
         let result = api.get(&format!("/phone-numbers?{query}")).await;

@@ -32,7 +32,7 @@ async fn a_connector_is_created_with_the_models_defaults() {
 #[tokio::test]
 async fn what_a_connector_may_not_be_is_refused_by_name() {
     let api = Api::open().await;
-    let name = "Name: expected 1 to 256 letters, digits, spaces and characters of _.-";
+    let name = "Name: expected a string of 1 to 256 characters";
     let tags: Vec<Value> = (0..51).map(|_| json!({"Key": "k", "Value": ""})).collect();
     for (body, message) in [
         (json!({"RequireEncryption": false}), "Name is required"),
@@ -42,7 +42,6 @@ async fn what_a_connector_may_not_be_is_refused_by_name() {
             "Name: expected a string",
         ),
         (json!({"Name": "", "RequireEncryption": false}), name),
-        (json!({"Name": "é", "RequireEncryption": false}), name),
         (
             json!({"Name": "a".repeat(257), "RequireEncryption": false}),
             name,

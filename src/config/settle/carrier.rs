@@ -1,5 +1,6 @@
 //! `[[carrier]]` and `[[number_pool]]`: what the operator has from the PSTN.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use ipnetwork::IpNetwork;
@@ -19,6 +20,7 @@ pub(in crate::config) struct PlacedCarrier {
     routes: Vec<CarrierRoute>,
     tls: CarrierTls,
     policy: CarrierPolicy,
+    pub(in crate::config) listener: Placed<Option<SocketAddr>>,
 }
 
 impl PlacedCarrier {
@@ -61,15 +63,19 @@ impl Settler<'_> {
                 false,
                 value::redirect,
             );
-            let policy = credentials
-                .zip(redirect)
-                .map(|(credentials, redirect)| CarrierPolicy {
-                    credentials,
-                    trusted: carrier.trusted.unwrap_or(true),
-                    redirect: redirect.value,
-                });
-            let (Some(name), Some(tls), Some(policy)) = (name, tls, policy) else {
+            let listener = self.optional(&section, "listener", carrier.listener, None, |text| {
+                value::peer_address(text).map(Some)
+            });
+            let (Some(name), Some(tls), Some(credentials), Some(redirect), Some(listener)) =
+                (name, tls, credentials, redirect, listener)
+            else {
                 continue;
+            };
+            let policy = CarrierPolicy {
+                credentials,
+                trusted: carrier.trusted.unwrap_or(true),
+                redirect: redirect.value,
+                listener: listener.value,
             };
             carriers.push(PlacedCarrier {
                 name,
@@ -77,6 +83,7 @@ impl Settler<'_> {
                 routes,
                 tls,
                 policy,
+                listener,
             });
         }
         carriers

@@ -95,7 +95,7 @@ impl Settler<'_> {
         let log = self.log(file.log);
 
         conflict::listeners(&listeners, &mut self.errors);
-        conflict::carriers(&carriers, &mut self.errors);
+        conflict::carriers(&carriers, &listeners, &mut self.errors);
         conflict::pools(&pools, &mut self.errors);
         if let Some(api) = &api {
             conflict::api(api, &listeners, &mut self.errors);

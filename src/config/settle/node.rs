@@ -164,6 +164,18 @@ impl Settler<'_> {
             1..=1_000_000,
             default.connections_max,
         );
+        let source_connections_max = number(
+            "source_connections_max",
+            limits.source_connections_max,
+            1..=1_000_000,
+            default.source_connections_max,
+        );
+        let known_source_connections_max = number(
+            "known_source_connections_max",
+            limits.known_source_connections_max,
+            1..=1_000_000,
+            default.known_source_connections_max,
+        );
         let connection_idle_s = number(
             "connection_idle_s",
             limits.connection_idle_s,
@@ -203,6 +215,8 @@ impl Settler<'_> {
             sip_message_bytes_max: sip_message_bytes_max?,
             sip_headers_max: sip_headers_max?,
             connections_max: connections_max?,
+            source_connections_max: source_connections_max?,
+            known_source_connections_max: known_source_connections_max?,
             connection_idle: Duration::from_secs(connection_idle_s? as u64),
             mailbox_max: mailbox_max?,
             source_messages_per_second: per_second?,

@@ -151,6 +151,15 @@ impl Settler<'_> {
             }
         }
         let client_ca = self.optional_file(&section, "client_ca", tls.client_ca);
+        let required = tls.require_client_certificate;
+        let require_client_certificate = required.as_ref().is_some_and(|is| *is.get_ref());
+        if let (true, Some(required), Some(None)) =
+            (require_client_certificate, &required, &client_ca)
+        {
+            let line = self.line(required);
+            let key = section.key("require_client_certificate");
+            self.refuse(key, line, Problem::NoClientCa);
+        }
         let ca = self.optional_file(&section, "ca", tls.ca);
         let handshake_timeout = self.number(
             &section,
@@ -169,6 +178,7 @@ impl Settler<'_> {
         Some(SipTls {
             certificates: is_right.then_some(certificates)?,
             client_ca: client_ca?,
+            require_client_certificate,
             ca: ca?,
             verify_customers: tls.verify_customers.unwrap_or(default.verify_customers),
             handshake_timeout: Duration::from_secs(handshake_timeout?),

@@ -108,13 +108,15 @@ impl Dns {
         }
         match failure {
             Some(error) if addresses.is_empty() => Err(error),
-            Some(_) => Ok(Known {
+            Some(error) => Ok(Known {
                 answer: Answer::Addresses(addresses),
                 valid: Duration::ZERO,
+                missing: Some(error),
             }),
             None => Ok(Known {
                 answer: Answer::Addresses(addresses),
                 valid,
+                missing: None,
             }),
         }
     }
@@ -123,17 +125,28 @@ impl Dns {
 impl Ask for Dns {
     async fn ask(&self, question: &Question) -> Result<Known, String> {
         match question {
+            // Only a name of one label is one of this network, and found by way of its search domains.
+            Question::Addresses(name) if name.contains('.') => {
+                self.addresses(&format!("{name}.")).await
+            }
             Question::Addresses(name) => self.addresses(name).await,
             Question::Srv(name) => {
-                // With a dot at the end no search domain is tried.
                 let (records, valid) = self.records(&format!("{name}."), RecordType::SRV).await?;
                 let answer = Answer::Srv(records.iter().filter_map(srv).collect());
-                Ok(Known { answer, valid })
+                Ok(Known {
+                    answer,
+                    valid,
+                    missing: None,
+                })
             }
             Question::Naptr(name) => {
                 let (records, valid) = self.records(&format!("{name}."), RecordType::NAPTR).await?;
                 let answer = Answer::Naptr(records.iter().filter_map(naptr).collect());
-                Ok(Known { answer, valid })
+                Ok(Known {
+                    answer,
+                    valid,
+                    missing: None,
+                })
             }
         }
     }

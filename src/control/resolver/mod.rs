@@ -26,8 +26,14 @@ const LOOKUPS_MAX: usize = 32;
 const VALID_MIN: Duration = Duration::from_secs(5);
 /// An answer serves no longer than this, whatever it says.
 const VALID_MAX: Duration = Duration::from_secs(86_400);
-/// After a failure a name is looked up again so soon.
+/// Of these, those for names that calls came upon: a peer that names hosts of dead zones keeps no route waiting.
+const WANTED_LOOKUPS_MAX: usize = 8;
+/// After a failure a name is looked up again so soon; one of calls later and later.
 const RETRY: Duration = Duration::from_secs(10);
+/// As often that wait doubles at most.
+const DOUBLINGS_MAX: u32 = 6;
+/// A lookup that has not come back after this has ended by a fault of ours.
+const LOST: Duration = Duration::from_secs(120);
 /// A name that a call came upon is kept for so long after it was asked for.
 const WANTED_FOR: Duration = Duration::from_secs(3_600);
 /// Names of calls that are kept; the one asked for longest ago goes for a new one.
@@ -40,6 +46,8 @@ pub struct Known {
     pub answer: Answer,
     /// How long they hold: their time to live, or that of their absence (RFC 2308).
     pub valid: Duration,
+    /// Why some of them may be missing, where one family's addresses could not be told.
+    pub missing: Option<String>,
 }
 
 /// Where answers come from.
@@ -96,19 +104,25 @@ pub async fn run(
 struct Entry {
     /// `None` until the first lookup has ended.
     places: Option<Arc<[Place]>>,
-    /// What is known serves until then though nobody answers.
-    serves_until: Instant,
-    /// When it is to be looked up; `None` while it is.
-    due: Option<Instant>,
+    /// What the last lookup heard, for when nobody answers.
+    heard: Heard,
+    /// When it is to be looked up.
+    due: Instant,
     /// Until when it is kept though no route names it; `None` for a route's.
     wanted_until: Option<Instant>,
-    is_failing: bool,
+    /// Lookups in a row that were not whole.
+    failures: u32,
+    is_looked_up: bool,
 }
+
+/// Answers, and until when each serves though nobody answers.
+type Heard = BTreeMap<Question, (Answer, Instant)>;
 
 /// What a lookup came to.
 struct Found {
     destination: Destination,
     places: Vec<Place>,
+    heard: Heard,
     valid: Duration,
     /// Why it is not whole.
     failure: Option<String>,
@@ -161,13 +175,13 @@ impl<D: Ask> Resolver<D> {
     }
 
     fn entry(&mut self, destination: Destination) -> &mut Entry {
-        let now = Instant::now();
         self.entries.entry(destination).or_insert(Entry {
             places: None,
-            serves_until: now,
-            due: Some(now),
+            heard: Heard::new(),
+            due: Instant::now(),
             wanted_until: None,
-            is_failing: false,
+            failures: 0,
+            is_looked_up: false,
         })
     }
 
@@ -183,27 +197,50 @@ impl<D: Ask> Resolver<D> {
     }
 
     fn next_due(&self) -> Instant {
-        // What is due and not started waits for a lookup to end.
-        let waits = self.lookups.len() >= LOOKUPS_MAX;
-        let due = self.entries.values().filter_map(|entry| entry.due);
-        let due = due.filter(|_| !waits);
+        // What is due and has to wait for a lookup to end is looked at again then.
+        let now = Instant::now();
+        let due = self
+            .entries
+            .values()
+            .map(|entry| entry.due)
+            .filter(|due| *due > now);
         let wanted = self.entries.values().filter_map(|entry| entry.wanted_until);
         let next = due.chain(wanted).min();
-        next.unwrap_or_else(|| Instant::now() + VALID_MAX)
+        next.unwrap_or_else(|| now + VALID_MAX)
     }
 
+    /// Begins what is due: routes' names before those of calls, and what has been due longest first.
     fn start_lookups(&mut self) {
         let now = Instant::now();
-        let due = self.entries.iter_mut();
-        let due = due.filter(|(_, entry)| entry.due.is_some_and(|due| due <= now));
-        for (destination, entry) in due.take(LOOKUPS_MAX.saturating_sub(self.lookups.len())) {
-            entry.due = None;
-            let lookup = look_up(
-                Arc::clone(&self.dns),
-                Arc::clone(&self.spoken),
-                destination.clone(),
-            );
-            self.lookups.spawn(lookup);
+        let under_way = self.entries.values().filter(|entry| entry.is_looked_up);
+        let wanted_under_way = under_way
+            .filter(|entry| entry.wanted_until.is_some())
+            .count();
+        let due = self
+            .entries
+            .iter_mut()
+            .filter(|(_, entry)| entry.due <= now);
+        let mut due: Vec<(&Destination, &mut Entry)> = due.collect();
+        due.sort_by_key(|(_, entry)| (entry.wanted_until.is_some(), entry.due));
+        let mut room = LOOKUPS_MAX.saturating_sub(self.lookups.len());
+        let mut room_for_wanted = WANTED_LOOKUPS_MAX.saturating_sub(wanted_under_way);
+        for (destination, entry) in due {
+            let is_wanted = entry.wanted_until.is_some();
+            if room == 0 || (is_wanted && room_for_wanted == 0) {
+                break;
+            }
+            room -= 1;
+            room_for_wanted -= usize::from(is_wanted);
+            entry.due = now + LOST;
+            entry.is_looked_up = true;
+            let lookup = Lookup {
+                dns: Arc::clone(&self.dns),
+                spoken: Arc::clone(&self.spoken),
+                stale: self.stale,
+                destination: destination.clone(),
+                before: entry.heard.clone(),
+            };
+            self.lookups.spawn(lookup.run());
         }
     }
 
@@ -223,29 +260,32 @@ impl<D: Ask> Resolver<D> {
         let Some(entry) = self.entries.get_mut(&found.destination) else {
             return;
         };
-        let now = Instant::now();
-        let is_failing = found.failure.is_some();
-        if is_failing != entry.is_failing {
-            entry.is_failing = is_failing;
-            let name = &*found.destination.name;
-            match &found.failure {
-                Some(failure) => tracing::warn!(name, failure, "host name cannot be located"),
-                None => tracing::info!(name, "host name is located again"),
+        let name = &found.destination.name;
+        let is_of_route = entry.wanted_until.is_none();
+        if is_of_route {
+            tell(name, entry, &found);
+        }
+        entry.is_looked_up = false;
+        entry.heard = found.heard;
+        let wait = match (found.failure.is_some(), is_of_route) {
+            (false, _) => {
+                entry.failures = 0;
+                found.valid.clamp(VALID_MIN, VALID_MAX)
             }
-        }
-        let valid = found.valid.clamp(VALID_MIN, VALID_MAX);
-        entry.due = Some(now + if is_failing { RETRY } else { valid });
-        let serves_on = is_failing && entry.places.is_some() && now < entry.serves_until;
-        if serves_on {
-            return;
-        }
-        if !is_failing {
-            entry.serves_until = now + valid + self.stale;
-        }
+            (true, is_of_route) => {
+                entry.failures = entry.failures.saturating_add(1);
+                let doublings = (entry.failures - 1).min(DOUBLINGS_MAX);
+                match is_of_route {
+                    true => RETRY,
+                    false => RETRY * (1 << doublings),
+                }
+            }
+        };
+        entry.due = Instant::now() + wait;
         let places: Arc<[Place]> = found.places.into();
         if entry.places.as_ref() != Some(&places) {
             entry.places = Some(places);
-            self.changed.insert(found.destination.name);
+            self.changed.insert(Arc::clone(name));
         }
     }
 
@@ -278,41 +318,108 @@ impl<D: Ask> Resolver<D> {
     }
 }
 
-/// Asks until [`locate`] knows enough. What nobody answers counts as absent: the places that come out then are
-/// better than none, and not to be relied on.
-async fn look_up<D: Ask>(dns: Arc<D>, spoken: Arc<[Transport]>, destination: Destination) -> Found {
-    let mut known: BTreeMap<Question, Answer> = BTreeMap::new();
-    let (mut valid, mut failure) = (VALID_MAX, None);
-    loop {
-        let located = locate(&destination, &spoken, |question| known.get(question));
-        let missing = match located {
-            Ok(places) => {
-                return Found {
-                    destination,
-                    places: in_order(places),
-                    valid,
-                    failure,
+/// What an operator wants to know of a route's name: when it is first located, when it is nowhere, and when
+/// nobody can say.
+fn tell(name: &str, before: &Entry, found: &Found) {
+    let had_places = before.places.as_ref().map(|places| !places.is_empty());
+    let (had_failed, has_places) = (before.failures > 0, !found.places.is_empty());
+    match (&found.failure, had_failed) {
+        (Some(failure), false) => tracing::warn!(name, failure, "host name cannot be located"),
+        (Some(_), true) => {}
+        (None, _) if has_places && (had_failed || had_places != Some(true)) => {
+            tracing::info!(name, places = found.places.len(), "host name is located");
+        }
+        (None, _) if !has_places && had_places != Some(false) => {
+            tracing::warn!(
+                name,
+                "host name is nowhere: no SRV record, and no address; check its spelling"
+            );
+        }
+        (None, _) => {}
+    }
+}
+
+/// One lookup of a destination.
+struct Lookup<D> {
+    dns: Arc<D>,
+    spoken: Arc<[Transport]>,
+    stale: Duration,
+    destination: Destination,
+    /// What the lookup before has heard.
+    before: Heard,
+}
+
+impl<D: Ask> Lookup<D> {
+    /// Asks until [`locate`] knows enough. A question that nobody answers has its last answer, while that
+    /// serves, and after that counts as one for nothing.
+    async fn run(self) -> Found {
+        let mut known: BTreeMap<Question, Answer> = BTreeMap::new();
+        let mut heard = Heard::new();
+        let (mut valid, mut failure) = (VALID_MAX, None);
+        loop {
+            let located = locate(&self.destination, &self.spoken, |question| {
+                known.get(question)
+            });
+            let missing = match located {
+                Ok(places) => {
+                    return Found {
+                        destination: self.destination,
+                        places: in_order(places),
+                        heard,
+                        valid,
+                        failure,
+                    };
+                }
+                Err(missing) => missing,
+            };
+            let mut asked = JoinSet::new();
+            for question in missing {
+                let dns = Arc::clone(&self.dns);
+                asked.spawn(async move { (dns.ask(&question).await, question) });
+            }
+            for (result, question) in asked.join_all().await {
+                let now = Instant::now();
+                let before = self.before.get(&question).filter(|(_, until)| *until > now);
+                let (answer, until) = match result {
+                    Ok(Known {
+                        answer,
+                        valid: holds,
+                        missing,
+                    }) => {
+                        valid = valid.min(holds);
+                        let until = now + holds.clamp(VALID_MIN, VALID_MAX) + self.stale;
+                        match (missing, before) {
+                            (None, _) => (answer, until),
+                            (Some(error), None) => {
+                                failure = Some(error);
+                                (answer, until)
+                            }
+                            (Some(error), Some((before, until))) => {
+                                failure = Some(error);
+                                (both(answer, before), *until)
+                            }
+                        }
+                    }
+                    Err(error) => {
+                        failure = Some(error);
+                        before.cloned().unwrap_or_else(|| (nothing(&question), now))
+                    }
                 };
-            }
-            Err(missing) => missing,
-        };
-        let mut asked = JoinSet::new();
-        for question in missing {
-            let dns = Arc::clone(&dns);
-            asked.spawn(async move { (dns.ask(&question).await, question) });
-        }
-        for (result, question) in asked.join_all().await {
-            match result {
-                Ok(answered) => {
-                    valid = valid.min(answered.valid);
-                    known.insert(question, answered.answer);
-                }
-                Err(error) => {
-                    failure = Some(error);
-                    known.insert(question.clone(), nothing(&question));
-                }
+                heard.insert(question.clone(), (answer.clone(), until));
+                known.insert(question, answer);
             }
         }
+    }
+}
+
+/// Addresses that were told now, and those that were told before.
+fn both(now: Answer, before: &Answer) -> Answer {
+    match (now, before) {
+        (Answer::Addresses(mut now), Answer::Addresses(before)) => {
+            now.extend(before);
+            Answer::Addresses(now)
+        }
+        (now, _) => now,
     }
 }
 

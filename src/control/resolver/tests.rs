@@ -19,6 +19,7 @@ impl Ask for Table {
             return Ok(Known {
                 answer: nothing(question),
                 valid: VALID_MAX,
+                missing: None,
             });
         };
         self.asked.send(name.clone()).ok();
@@ -32,11 +33,13 @@ impl Ask for Table {
                         .collect(),
                 ),
                 valid: Duration::from_secs(*seconds),
+                missing: None,
             }),
             Some(Err(())) => Err("no answer".to_owned()),
             None => Ok(Known {
                 answer: nothing(question),
                 valid: Duration::from_secs(60),
+                missing: None,
             }),
         }
     }
@@ -257,4 +260,93 @@ async fn many_names_are_asked_for_in_turns() {
         running.published.recv().await.unwrap();
     }
     running.nothing_published();
+}
+
+#[tokio::test(start_paused = true)]
+async fn names_of_calls_that_nobody_answers_for_keep_no_route_waiting() {
+    let mut running = start(&["pbx.example"], &[("pbx.example", "192.0.2.1", 60)], 0);
+    for number in 0..200 {
+        let name = format!("a{number}.dead");
+        running.set(&name, Err(()));
+        running.wanted.send(destination(&name)).await.unwrap();
+    }
+    assert_eq!(running.asked_within("pbx.example", 605).await, 11);
+    // They are asked for less and less often.
+    let asked: usize = running.asked_within("a7.dead", 3_000).await;
+    assert!(asked <= 10, "{asked}");
+}
+
+/// Answers to the questions of one destination with SRV: what each says, or that nobody answers.
+struct Srv2(Arc<Mutex<BTreeMap<Question, Result<Answer, ()>>>>);
+
+impl Ask for Srv2 {
+    async fn ask(&self, question: &Question) -> Result<Known, String> {
+        let zone = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let answer = match zone.get(question) {
+            Some(Ok(answer)) => answer.clone(),
+            Some(Err(())) => return Err("no answer".to_owned()),
+            None => nothing(question),
+        };
+        Ok(Known {
+            answer,
+            valid: Duration::from_secs(60),
+            missing: None,
+        })
+    }
+}
+
+#[tokio::test]
+async fn what_is_answered_counts_and_only_what_is_not_is_stale() {
+    let srv = |targets: &[&str]| {
+        let records = targets
+            .iter()
+            .enumerate()
+            .map(|(rank, target)| crate::sip::locate::Srv {
+                priority: rank as u16,
+                weight: 0,
+                port: 5060,
+                target: (*target).to_owned(),
+            });
+        Ok(Answer::Srv(records.collect()))
+    };
+    let name = Question::Srv("_sip._udp.trunk.example".to_owned());
+    let addresses = |name: &str| Question::Addresses(name.to_owned());
+    let at = |address: &str| Ok(Answer::Addresses(vec![address.parse().unwrap()]));
+    let zone = Arc::new(Mutex::new(BTreeMap::from([
+        (name.clone(), srv(&["old", "kept"])),
+        (addresses("old"), at("192.0.2.1")),
+        (addresses("kept"), at("192.0.2.2")),
+    ])));
+    let dns = Arc::new(Srv2(Arc::clone(&zone)));
+    let look_up = async |before: Heard| {
+        let lookup = Lookup {
+            dns: Arc::clone(&dns),
+            spoken: [Transport::Udp].into(),
+            stale: Duration::from_secs(1_000),
+            destination: Destination {
+                name: "trunk.example".into(),
+                port: None,
+                transport: Some(Transport::Udp),
+            },
+            before,
+        };
+        lookup.run().await
+    };
+    let shown = |found: &Found| -> Vec<String> {
+        let all = found.places.iter().flat_map(|place| place.addresses.iter());
+        all.map(ToString::to_string).collect()
+    };
+    let first = look_up(Heard::new()).await;
+    assert_eq!(shown(&first), ["192.0.2.1", "192.0.2.2"]);
+    // One target is replaced by two, of which one cannot be told; of another the old address still serves.
+    {
+        let mut zone = zone.lock().unwrap();
+        zone.insert(name, srv(&["new", "dead", "kept"]));
+        zone.insert(addresses("new"), at("192.0.2.3"));
+        zone.insert(addresses("dead"), Err(()));
+        zone.insert(addresses("kept"), Err(()));
+    }
+    let second = look_up(first.heard).await;
+    assert!(second.failure.is_some());
+    assert_eq!(shown(&second), ["192.0.2.3", "192.0.2.2"]);
 }

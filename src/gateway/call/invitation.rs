@@ -249,7 +249,7 @@ pub(super) fn flow_to(core: &mut Core, candidate: &Candidate) -> Result<Flow, Re
     }
     let transport = candidate.transport;
     let listener = core
-        .listener_for(transport, candidate.address)
+        .listener_for(transport, candidate.address, candidate.policy.as_deref())
         .ok_or_else(|| {
             Refusal::new(
                 503,
@@ -296,7 +296,11 @@ pub(super) fn over_a_stream(core: &Core, candidate: &Candidate, bytes: usize) ->
     if core.without_stream.rests(candidate.address, core.now) {
         return None;
     }
-    core.listener_for(Transport::Tcp, candidate.address)?;
+    core.listener_for(
+        Transport::Tcp,
+        candidate.address,
+        candidate.policy.as_deref(),
+    )?;
     let mut stream = candidate.clone();
     stream.transport = Transport::Tcp;
     stream.target.transport = Some(Transport::Tcp);

@@ -7,6 +7,7 @@ use crate::config::{Host, Target, TlsPeerId, Transport};
 use crate::gateway::Admission;
 use crate::shard::core::Core;
 use crate::shard::io::Flow;
+use crate::shard::listeners::is_private;
 use crate::shard::snapshot::Snapshot;
 use crate::telemetry::Direction;
 
@@ -22,16 +23,17 @@ impl Leg {
             return flow;
         }
         let reached = self.flow.remote;
-        // A private address that a public peer names is of its own network.
-        let is_believed = |address: &SocketAddr| {
-            address.is_ipv4() == reached.is_ipv4()
-                && (!is_private(address.ip()) || is_private(reached.ip()))
-        };
         let transport = self.next_transport();
         let hops = self.next_hops(core);
-        match hops.into_iter().find(is_believed) {
+        let believed = |hop: &SocketAddr| {
+            hop.is_ipv4() == reached.is_ipv4() && may_be_sent_to(core, *hop, reached)
+        };
+        let mut hops: Vec<SocketAddr> = hops.into_iter().filter(believed).collect();
+        // Of several hosts the one that has the dialog is where the peer was reached; of others always the same.
+        hops.sort_by_key(|hop| (hop.ip() != reached.ip(), *hop));
+        match hops.first().copied() {
             Some(remote) if transport == flow.transport => Flow { remote, ..flow },
-            Some(remote) => match core.listener_for(transport, remote) {
+            Some(remote) => match core.listener_beside(flow.listener, transport, remote) {
                 Some(listener) => Flow {
                     transport,
                     listener,
@@ -115,13 +117,20 @@ pub(super) fn caller_over_tls(
     }
 }
 
-fn is_private(address: IpAddr) -> bool {
-    match address {
-        IpAddr::V4(address) => {
-            address.is_private() || address.is_loopback() || address.is_link_local()
-        }
-        IpAddr::V6(address) => {
-            address.is_unique_local() || address.is_loopback() || address.is_unicast_link_local()
-        }
-    }
+/// Whether a place that a peer has named may be sent to, a peer that was reached there: never ourselves, never
+/// a place that is no host, and a private or loopback address only where the peer has such a one itself.
+pub(super) fn may_be_sent_to(core: &Core, place: SocketAddr, reached: SocketAddr) -> bool {
+    let (ip, reached_ip) = (place.ip().to_canonical(), reached.ip().to_canonical());
+    let is_host = match ip {
+        IpAddr::V4(ip) => !ip.is_unspecified() && !ip.is_multicast() && !ip.is_broadcast(),
+        IpAddr::V6(ip) => !ip.is_unspecified() && !ip.is_multicast(),
+    };
+    let is_ours = core
+        .settings
+        .listeners
+        .iter()
+        .any(|listener| listener.bind == place || listener.advertise == place);
+    let is_near = (!is_private(ip) || is_private(reached_ip))
+        && (!ip.is_loopback() || reached_ip.is_loopback());
+    is_host && !is_ours && is_near && place.port() > 0
 }

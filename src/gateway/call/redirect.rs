@@ -1,8 +1,10 @@
 //! A carrier that sends us elsewhere (RFC 3261 §8.1.3.4): its contacts are tried before what is left.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::next_hop::may_be_sent_to;
 use super::{Call, CallTimer, State};
 use crate::config::{CarrierPolicy, Host, Target, Transport};
 use crate::gateway::Refusal;
@@ -24,6 +26,8 @@ pub(super) struct Redirection {
     /// The best first.
     contacts: Vec<Target>,
     policy: Option<Arc<CarrierPolicy>>,
+    /// Where the one who sends us elsewhere is.
+    reached: SocketAddr,
     timer: Option<TimerId>,
 }
 
@@ -36,10 +40,13 @@ impl Call {
         };
         let policy = attempt.leg.policy.clone();
         let follows = policy.as_ref().is_some_and(|policy| policy.redirect);
-        if !follows || self.redirections == CONTACTS_MAX {
+        let transport = attempt.leg.flow.transport;
+        // What goes over TLS goes nowhere else, and over TLS nobody would know whom to expect.
+        let is_secured = transport == Transport::Tls || self.a.is_sips;
+        if !follows || is_secured || self.redirections == CONTACTS_MAX {
             return false;
         }
-        let transport = attempt.leg.flow.transport;
+        let reached = attempt.leg.flow.remote;
         let mut contacts: Vec<(u32, Target)> = response
             .values(HeaderName::Contact)
             .filter_map(|value| NameAddr::parse(value).ok())
@@ -56,6 +63,7 @@ impl Call {
         self.redirection = Some(Redirection {
             contacts: contacts.into_iter().map(|(_, target)| target).collect(),
             policy,
+            reached,
             timer: None,
         });
         true
@@ -101,9 +109,11 @@ impl Call {
             let places = core.places(target).unwrap_or_default();
             let places = places
                 .into_iter()
-                // Over TLS nobody would know whom to expect. RFC 3261 §8.1.3.4: nobody is asked twice.
+                // RFC 3261 §8.1.3.4: nobody is asked twice.
                 .filter(|(transport, address)| {
-                    *transport != Transport::Tls && !self.tried.contains(address)
+                    *transport != Transport::Tls
+                        && !self.tried.contains(address)
+                        && may_be_sent_to(core, *address, redirection.reached)
                 })
                 .take(CONTACTS_MAX - first.len());
             first.extend(places.map(|(transport, address)| Candidate {

@@ -26,6 +26,8 @@ use crate::sip::uri::{Scheme, Uri};
 use crate::sip::writer::reason_phrase;
 use crate::telemetry::{CallFacts, Direction, EndCause, Event};
 
+/// Seconds for which a place that said nothing at all is tried after the others.
+const SILENT_PLACE_RESTS_S: u64 = 30;
 /// Bytes of a peer's reason phrase that are passed on at most.
 const REASON_BYTES_MAX: usize = 120;
 
@@ -439,6 +441,10 @@ impl Call {
         self.route_timer = None;
         match self.state {
             State::Setup => {
+                if let Some(place) = self.tried.last().copied() {
+                    let now = core.now;
+                    core.resting.rest(place, SILENT_PLACE_RESTS_S, now);
+                }
                 self.note_failure(Refusal::new(408, reason_phrase(408)));
                 self.abandon_current(core);
                 self.try_next_place(core);

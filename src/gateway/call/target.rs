@@ -14,9 +14,9 @@ use super::reinvite::Purpose;
 use super::setup::{for_caller, is_retried_elsewhere, passed_reason};
 use super::unattended::Unattended;
 use super::{Attempt, Call, CallTimer, Leg, Outcome, Party, Progress, Side};
+use crate::gateway::Refusal;
 use crate::gateway::headers::Privacy;
 use crate::gateway::routing::Candidate;
-use crate::gateway::{Admission, Refusal};
 use crate::instant::Instant;
 use crate::sdp::SessionDescription;
 use crate::shard::core::Core;
@@ -25,13 +25,12 @@ use crate::shard::transactions::User;
 use crate::shard::wheel::TimerId;
 use crate::sip::message::{Method, Request, Response};
 use crate::sip::writer::reason_phrase;
+use crate::telemetry::CallFacts;
 
 /// The target of a transfer.
 pub(super) struct Target {
     /// The REFER.
     request: Request,
-    caller: String,
-    called: String,
     party: Party,
     privacy: Privacy,
     is_sips: bool,
@@ -42,6 +41,8 @@ pub(super) struct Target {
     failure: Option<Refusal>,
     /// Its leg's number.
     leg: Option<u8>,
+    /// What identifies its call in records.
+    pub(super) facts: CallFacts,
     answered: Option<Answered>,
 }
 
@@ -57,21 +58,19 @@ struct Answered {
 impl Target {
     pub(super) fn new(
         core: &mut Core,
-        request: Request,
-        admission: Admission,
+        (request, facts): (Request, CallFacts),
+        mut candidates: Vec<Candidate>,
         party: Party,
         privacy: Privacy,
         is_sips: bool,
         session: SessionDescription,
     ) -> Self {
-        let mut candidates = admission.candidates;
         let now = core.now;
         core.resting
             .put_last(&mut candidates, |candidate| candidate.address, now);
         Self {
             request,
-            caller: admission.caller,
-            called: admission.called,
+            facts,
             party,
             privacy,
             is_sips,
@@ -123,8 +122,8 @@ impl Call {
         let target = &transfer.target;
         Some(Invitation {
             request: &target.request,
-            caller: &target.caller,
-            called: &target.called,
+            caller: &target.facts.caller,
+            called: &target.facts.called,
             party: target.party,
             source: self.leg(transfer.from)?.policy.as_deref(),
             privacy: target.privacy,

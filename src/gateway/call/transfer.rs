@@ -19,7 +19,7 @@ use crate::sip::header::NameAddr;
 use crate::sip::message::{HeaderName, Method, Request};
 use crate::sip::uri::{Scheme, Uri};
 use crate::sip::writer::reason_phrase;
-use crate::telemetry::{EndCause, Event};
+use crate::telemetry::{CallFacts, EndCause, Event};
 
 /// Legs that a call may have had before its last transfer: their numbers are a byte.
 const LEGS_MAX: u8 = 200;
@@ -85,7 +85,8 @@ impl Call {
             return Err(Refusal::new(405, reason_phrase(405)));
         }
         match self.state {
-            State::Established if !self.is_transferring() => {}
+            // Nor before leg A knows of the answer.
+            State::Established if !self.is_transferring() && !self.is_success_held() => {}
             State::Setup | State::Established => return Err(Refusal::new(491, reason_phrase(491))),
             State::Ended => return Err(Refusal::new(481, reason_phrase(481))),
         }
@@ -124,14 +125,21 @@ impl Call {
             id: asked.id || own.id,
             user: asked.user || own.user,
         };
+        let facts = CallFacts {
+            call_id: self.facts.call_id.clone(),
+            direction: admission.direction,
+            connector: admission.connector.id,
+            caller: admission.caller,
+            called: admission.called,
+        };
         Ok(Transfer {
             from: side,
             has_left: false,
             subscription,
             target: Target::new(
                 core,
-                request.clone(),
-                admission,
+                (request.clone(), facts),
+                admission.candidates,
                 party,
                 privacy,
                 is_sips,
@@ -195,11 +203,11 @@ impl Call {
         self.stop_session_timer(core, from);
         self.forget_refresh(from);
         self.end_infos(core, &busy());
-        self.replace_leg(core, from, transfer.target);
         core.event(Event::CallTransferred {
-            facts: Box::new(self.facts.clone()),
+            facts: Box::new(transfer.target.facts.clone()),
             status: 200,
         });
+        self.replace_leg(core, from, transfer.target);
     }
 
     /// The target cannot be had: the call stays what it was, or ends where nobody is left to go on with.
@@ -230,7 +238,7 @@ impl Call {
         let outcome = (refusal.status, refusal.reason.as_str());
         self.notify(core, &transfer, Notice::Ended, outcome);
         core.event(Event::CallTransferred {
-            facts: Box::new(self.facts.clone()),
+            facts: Box::new(transfer.target.facts.clone()),
             status: refusal.status,
         });
         Some(transfer)

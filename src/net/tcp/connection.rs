@@ -1,6 +1,7 @@
 //! One connection: its socket, its TLS where it has that, what came in of the next message, and what
 //! waits to be written.
 
+use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::io::{self, Read, Write};
 use std::net::SocketAddr;
@@ -10,13 +11,15 @@ use bytes::{Buf, Bytes};
 use mio::net::TcpStream;
 use socket2::TcpKeepalive;
 
+use super::admission::Rank;
 use super::alias::Alias;
 use super::expected::Expected;
 use crate::config::{Host, Limits, Transport};
 use crate::instant::Instant;
 use crate::net::gauges::NetGauges;
 use crate::net::mailbox::Origin;
-use crate::net::tls::{Failure, Session};
+use crate::net::tls::{Failure, Session, remedy};
+use crate::shard::guard::Network;
 use crate::shard::io::{ConnectionId, Flow};
 use crate::sip::framing::{Frame, Framer};
 use crate::sip::message::Message;
@@ -28,7 +31,12 @@ const QUEUE_BYTES_MAX: usize = 256 * 1_024;
 /// What a queued message costs beside its bytes.
 const QUEUE_MESSAGE_BYTES: usize = size_of::<Outgoing>();
 /// When the kernel begins to ask whether an idle peer is still there.
-const KEEPALIVE_TIME: Duration = Duration::from_secs(60);
+const KEEPALIVE_TIME: Duration = Duration::from_secs(30);
+/// How long it waits before it asks again, and how often it asks.
+const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(5);
+const KEEPALIVE_RETRIES: u32 = 3;
+/// How long a peer's kernel may leave bytes unacknowledged (RFC 5482).
+const UNACKNOWLEDGED_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// A message to be sent.
 #[derive(Debug)]
@@ -44,9 +52,9 @@ pub(super) enum State {
     Connecting,
     /// TLS is being agreed on.
     Handshaking,
-    /// Accepted; no whole message has arrived yet.
+    /// Accepted; no message that is listened to has arrived yet.
     Accepted,
-    /// Messages have passed.
+    /// Opened by us and up, or such a message has arrived.
     Established,
 }
 
@@ -58,6 +66,15 @@ pub(super) struct Connection {
     pub(super) remote: SocketAddr,
     /// Whom we opened it to; `None` for a peer that came to us.
     pub(super) expected: Option<Expected>,
+    pub(super) rank: Rank,
+    /// Whose share of the table it takes; `None` for one of ours.
+    pub(super) source: Option<Network>,
+    /// When the oldest request was written that nothing has been read after.
+    pub(super) asked: Option<Instant>,
+    /// It has an entry among those that owe an answer.
+    pub(super) is_watched: bool,
+    /// It owed an answer for too long: nothing new goes on it.
+    pub(super) is_retired: bool,
     /// The peer has asked for an alias, whatever came of it.
     pub(super) is_introduced: bool,
     /// What it stands for beside itself.
@@ -185,7 +202,12 @@ impl Connection {
         }
     }
 
-    /// Reads once from the socket into the framer; returns the number of bytes that came.
+    /// Whether what passes shows that it is needed.
+    pub(super) fn is_in_use(&self) -> bool {
+        self.state == State::Established && !self.is_retired
+    }
+
+    /// Reads once from the socket into the framer; returns the number of bytes that it got: TLS takes its own.
     pub(super) fn read(&mut self, buffer: &mut [u8]) -> Result<Option<usize>, End> {
         let bytes = match self.stream.read(buffer) {
             Ok(0) => return Err(End::Lost),
@@ -196,15 +218,22 @@ impl Connection {
         };
         let received = buffer.get(..bytes).unwrap_or_default();
         let framer = &mut self.framer;
+        let mut framed = 0;
         match &mut self.security {
-            Security::Plain => framer.push(received),
+            Security::Plain => {
+                framer.push(received);
+                framed = bytes;
+            }
             // Bytes of a handshake that was not begun: they are read when its turn has come.
             Security::Awaited => {}
             Security::Session(session) => session
-                .receive(received, |plaintext| framer.push(plaintext))
+                .receive(received, |plaintext| {
+                    framer.push(plaintext);
+                    framed += plaintext.len();
+                })
                 .map_err(End::from)?,
         }
-        Ok(Some(bytes))
+        Ok(Some(framed))
     }
 
     /// Whether the peer has said, within TLS, that nothing more will come.
@@ -237,8 +266,10 @@ impl Connection {
                     return Err(End::Unframed);
                 }
             }
-            self.state = State::Established;
-            self.deadline = deadline;
+            // A stranger's ping, or a message that nobody listens to, earns no time.
+            if self.is_in_use() {
+                self.deadline = self.deadline.max(deadline);
+            }
         }
     }
 
@@ -304,6 +335,37 @@ impl Connection {
         Ok(true)
     }
 
+    /// A peer that fails to come in is its own affair, a known one's also the operator's; one that we want to
+    /// reach is ours.
+    pub(super) fn tell_insecure(&self, error: &rustls::Error) {
+        let remote = self.remote;
+        match self.rank {
+            Rank::Ours => tracing::warn!(
+                expected = &*self.expected_name(), %remote, %error, remedy = remedy(error), "TLS failed"
+            ),
+            Rank::Known => tracing::info!(%remote, %error, "TLS of a peer that came to us failed"),
+            Rank::Stranger => tracing::debug!(%remote, %error, "TLS of a stranger failed"),
+        }
+    }
+
+    pub(super) fn tell_hesitant(&self) {
+        let remote = self.remote;
+        match self.rank {
+            Rank::Ours => tracing::warn!(
+                expected = &*self.expected_name(), %remote, "TLS handshake took too long"
+            ),
+            Rank::Known | Rank::Stranger => tracing::debug!(%remote, "TLS handshake took too long"),
+        }
+    }
+
+    fn expected_name(&self) -> Cow<'_, str> {
+        let name = match &self.security {
+            Security::Session(session) => session.expected(),
+            Security::Plain | Security::Awaited => None,
+        };
+        name.unwrap_or_default()
+    }
+
     /// Says good-bye as far as the kernel takes it at once: close_notify, or the alert of a failure.
     pub(super) fn take_leave(&mut self, end: &End) {
         if let Security::Session(session) = &mut self.security {
@@ -322,14 +384,19 @@ impl Connection {
     }
 }
 
-/// Small messages leave at once, and a peer that vanished is noticed. A connection without these is
-/// still of use.
+/// Small messages leave at once, and a peer that vanished is noticed: what it does not acknowledge, be it a
+/// message or the kernel's question whether it is there, ends the connection. One without these is still of
+/// use.
 pub(super) fn configure(stream: &TcpStream) {
     let socket = socket2::SockRef::from(stream);
-    let keepalive = TcpKeepalive::new().with_time(KEEPALIVE_TIME);
+    let keepalive = TcpKeepalive::new()
+        .with_time(KEEPALIVE_TIME)
+        .with_interval(KEEPALIVE_INTERVAL)
+        .with_retries(KEEPALIVE_RETRIES);
     if let Err(error) = socket
         .set_tcp_nodelay(true)
         .and_then(|()| socket.set_tcp_keepalive(&keepalive))
+        .and_then(|()| socket.set_tcp_user_timeout(Some(UNACKNOWLEDGED_TIMEOUT)))
     {
         tracing::debug!(%error, "socket option of a connection");
     }

@@ -253,3 +253,50 @@ fn a_ban_reaches_every_other_shard() {
     let source = client.local_addr().unwrap().ip();
     assert_eq!(told, [(0, source), (2, source)]);
 }
+
+#[test]
+fn a_source_may_hold_so_many_connections_and_a_known_one_more() {
+    let mut config = config(1);
+    config.limits.source_connections_max = 1;
+    let bench = Bench::try_start(&config, 0).unwrap();
+    let mut first = bench.tcp_client();
+    echo_tcp(&mut first, &order("ECHO", 0));
+    let mut second = bench.tcp_client();
+    assert!(matches!(second.read(&mut [0; 16]), Ok(0) | Err(_)));
+    bench
+        .snapshot
+        .store(Arc::new(super::reuse::with_customer()));
+    // A message that came after the publication is handled after it.
+    echo_udp(&bench.udp_client(), &order("ECHO", 0));
+    echo_tcp(&mut bench.tcp_client(), &order("ECHO", 0));
+    assert_eq!(bench.running.gauges[0].net().connections_refused, 1);
+}
+
+#[test]
+fn a_peer_that_accepts_and_answers_nothing_is_connected_to_again() {
+    let mut config = config(1);
+    config.sip.timers.route_timeout = Duration::from_millis(1);
+    let bench = Bench::try_start(&config, 0).unwrap();
+    let peer = TcpListener::bind("127.0.0.1:0").unwrap();
+    bench.set_flow(Flow {
+        transport: Transport::Tcp,
+        listener: 1,
+        remote: peer.local_addr().unwrap(),
+        connection: None,
+        tls: None,
+    });
+    let client = bench.udp_client();
+    client.send(&order("RELAY", 0)).unwrap();
+    let _mute = peer.accept().unwrap();
+    peer.set_nonblocking(true).unwrap();
+    let clock = bench.running.clock;
+    let began = clock.now();
+    while peer.accept().is_err() {
+        assert!(clock.now().since(began) < PATIENCE);
+        client.send(&order("RELAY", 0)).unwrap();
+        bench.see_message();
+    }
+    // Not because it did not read.
+    echo_udp(&bench.udp_client(), &order("ECHO", 0));
+    assert_eq!(bench.sum(|net| net.slow_readers), 0);
+}

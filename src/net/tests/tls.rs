@@ -29,9 +29,19 @@ impl Folder {
 
     /// A certificate for these names that signs itself.
     fn issue(&self, file: &str, names: &[&str]) -> CertificateFiles {
+        self.issue_as(file, names, |_| {})
+    }
+
+    fn issue_as(
+        &self,
+        file: &str,
+        names: &[&str],
+        change: impl FnOnce(&mut CertificateParams),
+    ) -> CertificateFiles {
         let key = KeyPair::generate().unwrap();
         let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
-        let params = CertificateParams::new(names).unwrap();
+        let mut params = CertificateParams::new(names).unwrap();
+        change(&mut params);
         let certificate = params.self_signed(&key).unwrap();
         let files = CertificateFiles {
             certificate: self.0.path().join(format!("{file}.pem")),
@@ -50,6 +60,16 @@ fn provider() -> Arc<rustls::crypto::CryptoProvider> {
 /// A node with a TLS listener that shows these certificates, and opens connections under the policies.
 fn node(certificates: Vec<CertificateFiles>, policies: &[TlsPolicy]) -> Bench {
     node_with(1, certificates, None, policies)
+}
+
+/// Whether a client gets an answer.
+fn is_served(mut client: Client) -> bool {
+    let message = order("ECHO", 0);
+    let mut received = vec![0; message.len()];
+    let answered = client
+        .write_all(&message)
+        .and_then(|()| client.read_exact(&mut received));
+    answered.is_ok()
 }
 
 /// The same with several shards; peers are asked for a certificate that `client_ca` has signed.
@@ -547,4 +567,77 @@ fn connections_are_counted_by_transport() {
     assert_eq!(last.read(&mut [0; 16]).unwrap(), 0);
     echo_udp(&bench.udp_client(), &order("ECHO", 0));
     assert_eq!(counted(&bench), [2, 1, 1]);
+}
+
+#[test]
+fn a_certificate_may_be_required_of_peers() {
+    let folder = Folder::new();
+    let own = folder.issue("own", &["sip.example"]);
+    let known = folder.issue("known", &["pbx.example"]);
+    let stranger = folder.issue("stranger", &["pbx.example"]);
+    let bench = node(vec![own.clone()], &[]);
+    let tls = SipTls {
+        certificates: vec![own.clone()],
+        client_ca: Some(known.certificate.clone()),
+        require_client_certificate: true,
+        ..SipTls::default()
+    };
+    let material = Material::load(&tls, &[]).unwrap();
+    bench.material.store(Arc::new(material));
+    for version in [&rustls::version::TLS12, &rustls::version::TLS13] {
+        for (shown, is_taken) in [
+            (None, false),
+            (Some(&known), true),
+            (Some(&stranger), false),
+        ] {
+            let client = connect_as(&bench, &own, "sip.example", version, shown);
+            assert_eq!(is_served(client), is_taken, "{shown:?}");
+        }
+    }
+}
+
+#[test]
+fn a_failure_says_what_is_to_be_done() {
+    let folder = Folder::new();
+    let own = folder.issue("own", &["sip.example"]);
+    let other = folder.issue("other", &["carrier.example"]);
+    let authority = folder.issue_as("authority", &["carrier.example"], |params| {
+        params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+    });
+    let expired = folder.issue_as("expired", &["carrier.example"], |params| {
+        params.not_after = rcgen::date_time_ymd(2001, 1, 1);
+    });
+    let future = folder.issue_as("future", &["carrier.example"], |params| {
+        params.not_before = rcgen::date_time_ymd(2400, 1, 1);
+        params.not_after = rcgen::date_time_ymd(2401, 1, 1);
+    });
+    for (shown, trusted, name, advice) in [
+        (&other, &own, "carrier.example", "ca"),
+        (&other, &other, "another.example", "names"),
+        (&expired, &expired, "carrier.example", "expired"),
+        (&future, &future, "carrier.example", "clock"),
+        (&authority, &authority, "carrier.example", "CA:TRUE"),
+    ] {
+        let mut roots = RootCertStore::empty();
+        let certificate = CertificateDer::from_pem_file(&trusted.certificate).unwrap();
+        roots.add(certificate).unwrap();
+        let verifier = rustls::client::WebPkiServerVerifier::builder_with_provider(
+            Arc::new(roots),
+            provider(),
+        );
+        use rustls::client::danger::ServerCertVerifier;
+        let error = verifier
+            .build()
+            .unwrap()
+            .verify_server_cert(
+                &CertificateDer::from_pem_file(&shown.certificate).unwrap(),
+                &[],
+                &ServerName::try_from(name).unwrap(),
+                &[],
+                rustls::pki_types::UnixTime::now(),
+            )
+            .unwrap_err();
+        let remedy = crate::net::tls::remedy(&error);
+        assert!(remedy.contains(advice), "{error:?}: {remedy}");
+    }
 }

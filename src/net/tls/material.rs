@@ -205,10 +205,14 @@ fn server(
             let mut roots = RootCertStore::empty();
             add_roots(&mut roots, file)?;
             let verifier =
-                WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::clone(provider))
-                    .allow_unauthenticated()
-                    .build()
-                    .map_err(|error| refused(file, rustls::Error::General(error.to_string())))?;
+                WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::clone(provider));
+            let verifier = match tls.require_client_certificate {
+                true => verifier,
+                false => verifier.allow_unauthenticated(),
+            };
+            let verifier = verifier
+                .build()
+                .map_err(|error| refused(file, rustls::Error::General(error.to_string())))?;
             versions.with_client_cert_verifier(verifier)
         }
     };

@@ -1,5 +1,6 @@
 //! One connection's TLS, without its socket.
 
+use std::borrow::Cow;
 use std::net::IpAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -25,6 +26,8 @@ const RECORD_BYTES: usize = 16_384;
 /// The session of one connection.
 pub(in crate::net) struct Session {
     role: Role,
+    /// Whom it leads to, where we have opened it.
+    expected: Option<ServerName<'static>>,
     /// Ciphertext of a record that is not whole.
     incoming: Vec<u8>,
     /// Ciphertext that the socket has not taken, behind the first `sent` bytes.
@@ -68,7 +71,8 @@ enum Step {
 impl Session {
     /// The session of a connection that a peer opened.
     pub(in crate::net) fn server(config: Arc<ServerConfig>) -> Result<Self, Error> {
-        UnbufferedServerConnection::new(config).map(|server| Self::new(Role::Server(server)))
+        let server = UnbufferedServerConnection::new(config)?;
+        Ok(Self::new(Role::Server(server), None))
     }
 
     /// The session of a connection that is opened to this host.
@@ -76,18 +80,25 @@ impl Session {
         config: Arc<ClientConfig>,
         name: ServerName<'static>,
     ) -> Result<Self, Error> {
-        UnbufferedClientConnection::new(config, name).map(|client| Self::new(Role::Client(client)))
+        let client = UnbufferedClientConnection::new(config, name.clone())?;
+        Ok(Self::new(Role::Client(client), Some(name)))
     }
 
-    fn new(role: Role) -> Self {
+    fn new(role: Role, expected: Option<ServerName<'static>>) -> Self {
         Self {
             role,
+            expected,
             incoming: Vec::new(),
             outgoing: Vec::new(),
             sent: 0,
             has_ended: false,
             is_broken: false,
         }
+    }
+
+    /// The name or address that the peer has to prove; `None` for one that came to us.
+    pub(in crate::net) fn expected(&self) -> Option<Cow<'_, str>> {
+        self.expected.as_ref().map(ServerName::to_str)
     }
 
     /// Whether messages cannot pass yet.

@@ -222,3 +222,18 @@ fn a_long_answer_is_cut() {
     let (places, questions) = Zone::new(&lines).locate(None, Some(Transport::Udp), &ALL);
     assert_eq!((places.len(), questions), (PLACES_MAX, 1 + RECORDS_MAX));
 }
+
+#[test]
+fn nobody_makes_us_ask_for_more_hosts_than_there_may_be_places() {
+    let mut lines = String::new();
+    for service in 0..30 {
+        lines += &format!("NAPTR example.com {service} 1 SIP+D2U _s{service}.example.com\n");
+        for host in 0..30 {
+            lines +=
+                &format!("SRV _s{service}.example.com 1 0 5060 h{service}x{host}.example.com\n");
+            lines += &format!("A h{service}x{host}.example.com 192.0.2.1\n");
+        }
+    }
+    let (places, questions) = Zone::new(&lines).locate(None, None, &ALL);
+    assert_eq!((places.len(), questions), (PLACES_MAX, 1 + 30 + PLACES_MAX));
+}

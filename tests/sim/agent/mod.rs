@@ -34,6 +34,8 @@ const LIMITS: Limits = Limits {
     calls_max: 0,
     transactions_max: 0,
     connections_max: 0,
+    source_connections_max: 0,
+    known_source_connections_max: 0,
     connection_idle: Duration::ZERO,
     mailbox_max: 0,
     source_messages_per_second: 0,

@@ -1,0 +1,171 @@
+//! Configurations of a connector that calls do not read: one shape for all of them. Each is kept as it was put.
+
+use serde_json::{Map, Value, json};
+
+use super::ApiState;
+use super::errors::{ApiError, NotFound};
+use super::members::connector_id;
+use super::model::Input;
+use super::request::{ApiRequest, ApiResponse};
+use crate::store::Key;
+
+/// One of a connector's configurations.
+#[derive(Clone, Copy)]
+pub(super) struct Configuration {
+    /// The kind of its document.
+    kind: &'static str,
+    /// The member that an answer has it in.
+    member: &'static str,
+    /// The members of a request that make it up, and their names in the answer; none where the request has it
+    /// in the same member as the answer.
+    parts: &'static [(&'static str, &'static str)],
+}
+
+pub(super) const STREAMING: Configuration = Configuration {
+    kind: "streaming",
+    member: "StreamingConfiguration",
+    parts: &[],
+};
+
+pub(super) const LOGGING: Configuration = Configuration {
+    kind: "logging",
+    member: "LoggingConfiguration",
+    parts: &[],
+};
+
+pub(super) const EMERGENCY: Configuration = Configuration {
+    kind: "emergency-calling",
+    member: "EmergencyCallingConfiguration",
+    parts: &[],
+};
+
+pub(super) const EXTERNAL_SYSTEMS: Configuration = Configuration {
+    kind: "external-systems",
+    member: "ExternalSystemsConfiguration",
+    parts: &[
+        (
+            "SessionBorderControllerTypes",
+            "SessionBorderControllerTypes",
+        ),
+        ("ContactCenterSystemTypes", "ContactCenterSystemTypes"),
+    ],
+};
+
+pub(super) const PROXY: Configuration = Configuration {
+    kind: "proxy",
+    member: "Proxy",
+    parts: &[
+        ("DefaultSessionExpiryMinutes", "DefaultSessionExpiryMinutes"),
+        ("Disabled", "Disabled"),
+        ("FallBackPhoneNumber", "FallBackPhoneNumber"),
+        ("PhoneNumberPoolCountries", "PhoneNumberCountries"),
+    ],
+};
+
+/// Every configuration; they go with their connector.
+pub(super) const ALL: [Configuration; 5] = [STREAMING, LOGGING, EMERGENCY, EXTERNAL_SYSTEMS, PROXY];
+
+impl Configuration {
+    /// The kind of its document.
+    pub(super) fn kind(self) -> &'static str {
+        self.kind
+    }
+
+    fn key<'a>(self, request: &'a ApiRequest<'_>, input: &'a Input) -> Key<'a> {
+        Key {
+            kind: self.kind,
+            account: request.account,
+            id: input.text("VoiceConnectorId"),
+        }
+    }
+
+    /// Whether the connector has it.
+    pub(super) async fn is_there(
+        self,
+        state: &ApiState,
+        request: &ApiRequest<'_>,
+        input: &Input,
+    ) -> Result<bool, ApiError> {
+        let key = self.key(request, input);
+        Ok(state.control.store().document(key).await?.is_some())
+    }
+
+    /// Puts it.
+    pub(super) async fn put(
+        self,
+        state: &ApiState,
+        request: &ApiRequest<'_>,
+        input: &Input,
+    ) -> Result<ApiResponse, ApiError> {
+        let connector = existing(state, request, input).await?;
+        let body = match self.parts {
+            [] => input.value(self.member).cloned().unwrap_or_default(),
+            parts => {
+                let there = parts.iter().filter_map(|(asked, answered)| {
+                    Some(((*answered).to_owned(), input.value(asked)?.clone()))
+                });
+                Value::Object(there.collect::<Map<String, Value>>())
+            }
+        };
+        let key = self.key(request, input);
+        let store = state.control.store();
+        let put = store
+            .put_document(key, &connector, &body, (state.now)())
+            .await?;
+        self.respond(&put.body)
+    }
+
+    /// Answers it.
+    pub(super) async fn get(
+        self,
+        state: &ApiState,
+        request: &ApiRequest<'_>,
+        input: &Input,
+    ) -> Result<ApiResponse, ApiError> {
+        existing(state, request, input).await?;
+        let document = state
+            .control
+            .store()
+            .document(self.key(request, input))
+            .await?;
+        match document {
+            Some(document) => self.respond(&document.body),
+            None => Err(NotFound::Configuration(self.kind).into()),
+        }
+    }
+
+    /// Takes it away; what was never put is no error.
+    pub(super) async fn delete(
+        self,
+        state: &ApiState,
+        request: &ApiRequest<'_>,
+        input: &Input,
+    ) -> Result<ApiResponse, ApiError> {
+        existing(state, request, input).await?;
+        state
+            .control
+            .store()
+            .delete_document(self.key(request, input))
+            .await?;
+        Ok(ApiResponse::no_content())
+    }
+
+    fn respond(self, body: &Value) -> Result<ApiResponse, ApiError> {
+        ApiResponse::json(&json!({ self.member: body }))
+    }
+}
+
+/// The id of the connector that the request is about, which has to be one of the account's.
+pub(super) async fn existing(
+    state: &ApiState,
+    request: &ApiRequest<'_>,
+    input: &Input,
+) -> Result<String, ApiError> {
+    let id = connector_id(input.text("VoiceConnectorId"))?;
+    state
+        .control
+        .store()
+        .voice_connector(request.account, id)
+        .await?;
+    Ok(id.to_string())
+}

@@ -1,0 +1,135 @@
+//! Configurations that calls do not read: all of one behaviour.
+
+use super::*;
+
+/// Path below a connector, what is put, what is answered, and a wrong body with its refusal.
+fn configurations() -> Vec<(&'static str, Value, Value, Value, &'static str)> {
+    let streaming = json!({"StreamingConfiguration": {
+        "DataRetentionInHours": 24,
+        "Disabled": false,
+        "StreamingNotificationTargets": [{"NotificationTarget": "SQS"}],
+    }});
+    let logging = json!({"LoggingConfiguration": {"EnableSIPLogs": true}});
+    let emergency = json!({"EmergencyCallingConfiguration": {
+        "DNIS": [{"EmergencyPhoneNumber": "+19115550100", "CallingCountry": "US"}],
+    }});
+    let external = json!({
+        "SessionBorderControllerTypes": ["RIBBON_SBC"],
+        "ContactCenterSystemTypes": ["GENESYS_ENGAGE_ON_PREMISES"],
+    });
+    let proxy = json!({
+        "DefaultSessionExpiryMinutes": 60,
+        "PhoneNumberPoolCountries": ["US", "CA"],
+        "FallBackPhoneNumber": "+12065550100",
+    });
+    let answered_proxy = json!({"Proxy": {
+        "DefaultSessionExpiryMinutes": 60,
+        "PhoneNumberCountries": ["US", "CA"],
+        "FallBackPhoneNumber": "+12065550100",
+    }});
+    vec![
+        (
+            "streaming-configuration",
+            streaming.clone(),
+            streaming,
+            json!({"StreamingConfiguration": {"DataRetentionInHours": -1}}),
+            "StreamingConfiguration.DataRetentionInHours: expected an integer, at least 0",
+        ),
+        (
+            "logging-configuration",
+            logging.clone(),
+            logging,
+            json!({"LoggingConfiguration": {"EnableSIPLogs": 1}}),
+            "LoggingConfiguration.EnableSIPLogs: expected true or false",
+        ),
+        (
+            "emergency-calling-configuration",
+            emergency.clone(),
+            emergency,
+            json!({"EmergencyCallingConfiguration": {"DNIS": [{"CallingCountry": "US"}]}}),
+            "EmergencyCallingConfiguration.DNIS[0].EmergencyPhoneNumber is required",
+        ),
+        (
+            "external-systems-configuration",
+            external.clone(),
+            json!({"ExternalSystemsConfiguration": external}),
+            json!({"ContactCenterSystemTypes": ["PAPER"]}),
+            "ContactCenterSystemTypes[0]: expected one of GENESYS_ENGAGE_ON_PREMISES, \
+             AVAYA_AURA_CALL_CENTER_ELITE, AVAYA_AURA_CONTACT_CENTER, \
+             CISCO_UNIFIED_CONTACT_CENTER_ENTERPRISE",
+        ),
+        (
+            "programmable-numbers/proxy",
+            proxy,
+            answered_proxy,
+            json!({"DefaultSessionExpiryMinutes": 60, "PhoneNumberPoolCountries": []}),
+            "PhoneNumberPoolCountries: expected a list of 1 to 100 elements",
+        ),
+    ]
+}
+
+#[tokio::test]
+async fn a_configuration_is_put_read_and_deleted() {
+    let api = Api::open().await;
+    let connector = api.connector().await;
+    for (below, put, answered, _, _) in configurations() {
+        let path = format!("{connector}/{below}");
+        let missing = refused(api.get(&path).await);
+        assert_eq!(missing.0, "NotFoundException", "{below}");
+        assert_eq!(api.put(&path, put.clone()).await.unwrap(), answered);
+        assert_eq!(api.get(&path).await.unwrap(), answered);
+        let another = api.call_as("999999999999", Method::GET, &path, b"").await;
+        assert_eq!(another.unwrap_err().exception(), "NotFoundException");
+        if below != "logging-configuration" {
+            api.delete(&path).await.unwrap();
+            assert_eq!(refused(api.get(&path).await), missing);
+            api.delete(&path).await.unwrap();
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_configuration_that_is_wrong_is_refused_by_name_and_changes_nothing() {
+    let api = Api::open().await;
+    let connector = api.connector().await;
+    for (below, put, answered, wrong, message) in configurations() {
+        let path = format!("{connector}/{below}");
+        api.put(&path, put).await.unwrap();
+        let result = api.put(&path, wrong).await;
+        assert_eq!(refused(result), bad_request(message));
+        assert_eq!(api.get(&path).await.unwrap(), answered);
+        let nowhere = format!("/voice-connectors/{NOBODY}/{below}");
+        assert_eq!(refused(api.get(&nowhere).await).0, "NotFoundException");
+    }
+}
+
+#[tokio::test]
+async fn what_no_declaration_names_is_not_kept() {
+    let api = Api::open().await;
+    let path = format!("{}/logging-configuration", api.connector().await);
+    let body = json!({"LoggingConfiguration": {"EnableSIPLogs": true, "Colour": "red", "EnableMediaMetricLogs": null}});
+    let kept = json!({"LoggingConfiguration": {"EnableSIPLogs": true}});
+    assert_eq!(api.put(&path, body).await.unwrap(), kept);
+}
+
+#[tokio::test]
+async fn a_connector_goes_with_its_configurations_and_not_with_an_emergency_one() {
+    let api = Api::open().await;
+    let connector = api.connector().await;
+    for (below, put, ..) in configurations() {
+        api.put(&format!("{connector}/{below}"), put).await.unwrap();
+    }
+    let (exception, message) = refused(api.delete(&connector).await);
+    assert_eq!(exception, "ConflictException");
+    assert!(
+        message.contains("DeleteVoiceConnectorEmergencyCallingConfiguration"),
+        "{message}"
+    );
+    let emergency = format!("{connector}/emergency-calling-configuration");
+    api.delete(&emergency).await.unwrap();
+    api.delete(&connector).await.unwrap();
+    for (below, ..) in configurations() {
+        let result = api.get(&format!("{connector}/{below}")).await;
+        assert_eq!(refused(result).0, "NotFoundException", "{below}");
+    }
+}

@@ -1,0 +1,172 @@
+//! What calls do not read: resources and configurations as the API has them, each a JSON object of a kind.
+
+use jiff::Timestamp;
+use serde_json::Value;
+use sqlx::Row;
+use sqlx::any::AnyRow;
+
+use super::records::{Page, StoreError};
+use super::{Store, timestamp};
+
+/// A resource or a configuration.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Document {
+    /// Its id among those of its kind and account.
+    pub id: String,
+    /// The id of what it belongs to; empty for what belongs to the account.
+    pub parent: String,
+    /// What it says.
+    pub body: Value,
+    /// When it was created.
+    pub created: Timestamp,
+    /// When it was changed last.
+    pub updated: Timestamp,
+}
+
+/// Which document: its kind, its account, and its id.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Key<'a> {
+    /// What it is, as in `sip-rule`.
+    pub kind: &'static str,
+    /// The AWS account that owns it.
+    pub account: &'a str,
+    /// Its id among those of its kind and account.
+    pub id: &'a str,
+}
+
+impl Store {
+    /// Puts a document in, or in the place of the one with its key; that keeps its time of creation.
+    pub async fn put_document(
+        &self,
+        key: Key<'_>,
+        parent: &str,
+        body: &Value,
+        now: Timestamp,
+    ) -> Result<Document, StoreError> {
+        // A row may be answered before a statement on its own is committed.
+        let mut transaction = self.begin().await?;
+        let row = sqlx::query(
+            "INSERT INTO document (kind, account, id, parent, body, created, updated) \
+             VALUES ($1, $2, $3, $4, $5, $6, $6) ON CONFLICT (kind, account, id) \
+             DO UPDATE SET body = excluded.body, updated = excluded.updated RETURNING *",
+        )
+        .bind(key.kind)
+        .bind(key.account)
+        .bind(key.id)
+        .bind(parent)
+        .bind(body.to_string())
+        .bind(now.as_millisecond())
+        .fetch_one(&mut *transaction)
+        .await?;
+        let put = document(&row)?;
+        self.commit(transaction, []).await?;
+        Ok(put)
+    }
+
+    /// Changes a document where it is what it was when it was read; false where somebody else came first.
+    pub async fn replace_document(
+        &self,
+        key: Key<'_>,
+        before: &Document,
+        body: &Value,
+        now: Timestamp,
+    ) -> Result<bool, StoreError> {
+        let done = sqlx::query(
+            "UPDATE document SET body = $1, updated = $2 \
+             WHERE kind = $3 AND account = $4 AND id = $5 AND body = $6",
+        )
+        .bind(body.to_string())
+        .bind(now.as_millisecond())
+        .bind(key.kind)
+        .bind(key.account)
+        .bind(key.id)
+        .bind(before.body.to_string())
+        .execute(&self.pool)
+        .await?;
+        Ok(done.rows_affected() == 1)
+    }
+
+    /// A document; `None` where there is none with this key.
+    pub async fn document(&self, key: Key<'_>) -> Result<Option<Document>, StoreError> {
+        let row =
+            sqlx::query("SELECT * FROM document WHERE kind = $1 AND account = $2 AND id = $3")
+                .bind(key.kind)
+                .bind(key.account)
+                .bind(key.id)
+                .fetch_optional(&self.pool)
+                .await?;
+        row.as_ref().map(document).transpose()
+    }
+
+    /// The documents of a kind that belong to `parent`, in the order of their creation, at most `most`, from
+    /// behind the token on.
+    pub async fn documents(
+        &self,
+        (kind, account, parent): (&'static str, &str, &str),
+        after: Option<&str>,
+        most: u32,
+    ) -> Result<Page<Document>, StoreError> {
+        let (created, id) = match after {
+            Some(token) => token.split_once('.').ok_or(StoreError::InvalidToken)?,
+            None => ("-1", ""),
+        };
+        let created: i64 = created.parse().map_err(|_| StoreError::InvalidToken)?;
+        let rows = sqlx::query(
+            "SELECT * FROM document WHERE kind = $1 AND account = $2 AND parent = $3 \
+             AND (created, id) > ($4, $5) ORDER BY created, id LIMIT $6",
+        )
+        .bind(kind)
+        .bind(account)
+        .bind(parent)
+        .bind(created)
+        .bind(id)
+        .bind(i64::from(most) + 1)
+        .fetch_all(&self.pool)
+        .await?;
+        let rows: Vec<Document> = rows.iter().map(document).collect::<Result<_, _>>()?;
+        let token = |last: &Document| format!("{}.{}", last.created.as_millisecond(), last.id);
+        Ok(Page::of(rows, most, token))
+    }
+
+    /// Takes a document out; false where there was none.
+    pub async fn delete_document(&self, key: Key<'_>) -> Result<bool, StoreError> {
+        let done = sqlx::query("DELETE FROM document WHERE kind = $1 AND account = $2 AND id = $3")
+            .bind(key.kind)
+            .bind(key.account)
+            .bind(key.id)
+            .execute(&self.pool)
+            .await?;
+        Ok(done.rows_affected() == 1)
+    }
+
+    /// Takes out all documents of these kinds that belong to `parent`.
+    pub async fn delete_documents_of(
+        &self,
+        kinds: &[&'static str],
+        account: &str,
+        parent: &str,
+    ) -> Result<(), StoreError> {
+        let mut transaction = self.begin().await?;
+        for kind in kinds {
+            sqlx::query("DELETE FROM document WHERE kind = $1 AND account = $2 AND parent = $3")
+                .bind(*kind)
+                .bind(account)
+                .bind(parent)
+                .execute(&mut *transaction)
+                .await?;
+        }
+        transaction.commit().await?;
+        Ok(())
+    }
+}
+
+fn document(row: &AnyRow) -> Result<Document, StoreError> {
+    let body: String = row.try_get("body")?;
+    Ok(Document {
+        id: row.try_get("id")?,
+        parent: row.try_get("parent")?,
+        body: serde_json::from_str(&body).map_err(|_| StoreError::Corrupt("document.body"))?,
+        created: timestamp(row.try_get("created")?)?,
+        updated: timestamp(row.try_get("updated")?)?,
+    })
+}
