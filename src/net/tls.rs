@@ -13,5 +13,5 @@ mod material;
 mod session;
 mod verification;
 
-pub use material::{Material, MaterialError, material_files};
+pub use material::{Material, MaterialError, file_fault, material_files};
 pub(super) use session::{Failure, Session, server_name};

@@ -143,15 +143,18 @@ impl Settler<'_> {
             );
             let key = self.required(&section, "key", files.key, value::PEM_FILE, value::file);
             match certificate.zip(key) {
-                Some((certificate, key)) => certificates.push(CertificateFiles {
-                    certificate: certificate.value,
-                    key: key.value,
-                }),
+                Some((certificate, key)) => {
+                    self.name_pair(&certificate, &key);
+                    certificates.push(CertificateFiles {
+                        certificate: certificate.value,
+                        key: key.value,
+                    });
+                }
                 None => is_right = false,
             }
         }
-        let client_ca = self.optional_file(&section, "client_ca", tls.client_ca);
-        let ca = self.optional_file(&section, "ca", tls.ca);
+        let client_ca = self.optional_roots(&section, "client_ca", tls.client_ca);
+        let ca = self.optional_roots(&section, "ca", tls.ca);
         let handshake_timeout = self.number(
             &section,
             "handshake_timeout_s",
