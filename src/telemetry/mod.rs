@@ -42,7 +42,7 @@ pub enum EndCause {
     Shutdown,
 }
 
-pub use log::{init, log};
+pub use log::{Log, init};
 
 /// Something that happened in the data plane.
 #[derive(Clone, PartialEq, Eq, Debug)]
