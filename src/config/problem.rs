@@ -255,7 +255,7 @@ impl fmt::Display for Problem {
             Self::Unreadable { error } => write!(f, "cannot be read: {}; expected a TOML file; name one with --config, or start without it for a node on loopback", unreadable(*error)),
             Self::Syntax { message } => write!(f, "not TOML: {message}; see https://toml.io for its syntax"),
             Self::UnknownKey { meant, known } => unknown_key(f, meant.as_deref(), known),
-            Self::WrongType { found, expected } => write!(f, "wrong type ({}); expected {}; config/trunkline.toml shows every key", plainly(found), plainly(expected)),
+            Self::WrongType { found, expected } => write!(f, "wrong type ({}); expected {}; config/trunkline.toml shows every key", found_plainly(found), expected_plainly(found, expected)),
             Self::Missing { expected } => write!(f, "missing; expected {expected}; add it"),
             Self::Value { written, expected } => write!(f, "`{written}` is not valid; expected {expected}; correct it"),
             Self::SecretEmpty => f.write_str("empty; expected the secret of this access key; write it, or take the key out"),
@@ -297,18 +297,34 @@ fn unknown_key(f: &mut fmt::Formatter<'_>, meant: Option<&str>, known: &[String]
     }
 }
 
-/// A type as the parser calls it, in the words of someone who writes the file.
-fn plainly(parsers: &str) -> String {
-    match parsers {
-        "i64" => "a whole number".to_owned(),
-        "a boolean" => "true or false".to_owned(),
+/// What the parser expected, in the words of someone who writes the file.
+fn expected_plainly(found: &str, expected: &str) -> String {
+    let words = match (found, expected) {
+        ("map", "a sequence") => "a list of sections: write its name in double brackets",
+        (_, "a sequence") => "a list",
+        (_, "i64") => "a whole number",
+        (_, "a boolean") => "true or false",
+        (_, other) => other,
+    };
+    words.to_owned()
+}
+
+/// What the parser found, likewise.
+fn found_plainly(found: &str) -> String {
+    match found {
         "sequence" => "a list".to_owned(),
-        "a sequence" => "a list".to_owned(),
         "map" => "a section".to_owned(),
-        other => other
-            .replace("floating point", "number")
-            .replace("integer", "number")
-            .replace("boolean ", ""),
+        other => {
+            let value = other
+                .trim_end_matches(" as i128")
+                .trim_end_matches(" as u128");
+            match value.split_once(' ') {
+                Some(("integer", number)) => format!("number {number}"),
+                Some(("floating", rest)) => rest.replacen("point", "number", 1),
+                Some(("boolean", value)) => value.to_owned(),
+                Some(_) | None => value.to_owned(),
+            }
+        }
     }
 }
 

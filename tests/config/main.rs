@@ -281,6 +281,21 @@ fn a_wrong_type_is_refused() {
         "expected a string",
     );
     assert_refused(
+        "[sip.listener]\ntransport = \"udp\"\n",
+        "1: key `sip.listener`: wrong type (a section)",
+        "expected a list of sections: write its name in double brackets",
+    );
+    assert_refused(
+        "[media]\ntimeout_s = 1.5\n",
+        "2: key `media.timeout_s`: wrong type (number `1.5`)",
+        "expected a whole number",
+    );
+    assert_refused(
+        "[node]\nshards = 99999999999999999999\n",
+        "2: key `node.shards`: wrong type (number `99999999999999999999`)",
+        "expected a whole number",
+    );
+    assert_refused(
         "[sip.tls]\nverify_customers = \"yes\"\n",
         "2: key `sip.tls.verify_customers`: wrong type",
         "expected true or false",

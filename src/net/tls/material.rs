@@ -1,5 +1,8 @@
 //! Certificates, keys and roots, read from their files into what sessions begin with.
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::HashMap;
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
