@@ -23,16 +23,18 @@ pub fn init(level: LogLevel, format: LogFormat) {
     };
 }
 
-/// Lines of one kind in a second that anybody can bring about by sending a packet.
-const STRANGERS_LINES_PER_SECOND: u64 = 20;
+/// Lines of one kind in a second that a packet brings about, whose source may be forged.
+const FORGEABLE_LINES_PER_SECOND: u64 = 20;
 
-/// The log of what the shards tell. Whoever floods the node does not fill the disk: of what strangers bring
-/// about, a few lines a second are written, then how many more there were. At the level `debug` each is.
+/// The log of what the shards tell. Whoever floods the node does not fill the disk: of calls refused and
+/// sources banned a few lines a second are written, then how many more there were. At the level `debug` each
+/// is. Strangers do not use up the lines of those who are known.
 #[derive(Debug, Default)]
 pub struct Log {
     /// Whole seconds since the clock's origin.
     second: u64,
-    calls_refused: Quota,
+    strangers_refused: Quota,
+    known_refused: Quota,
     /// Bans and their ends.
     bans: Quota,
 }
@@ -47,13 +49,13 @@ impl Quota {
     /// Whether one more line is written as it stands.
     fn admits(&mut self) -> bool {
         self.lines += 1;
-        self.lines <= STRANGERS_LINES_PER_SECOND
+        self.lines <= FORGEABLE_LINES_PER_SECOND
     }
 
     /// How many were not, and begins anew.
     fn take_withheld(&mut self) -> u64 {
         let lines = std::mem::take(&mut self.lines);
-        lines.saturating_sub(STRANGERS_LINES_PER_SECOND)
+        lines.saturating_sub(FORGEABLE_LINES_PER_SECOND)
     }
 }
 
@@ -66,7 +68,10 @@ impl Log {
             reason = "what else there is comes from calls of known peers"
         )]
         let quota = match event {
-            Event::CallRefused { .. } => &mut self.calls_refused,
+            Event::CallRefused { is_known: true, .. } => &mut self.known_refused,
+            Event::CallRefused {
+                is_known: false, ..
+            } => &mut self.strangers_refused,
             Event::SourceBanned { .. } | Event::SourceReleased { .. } => &mut self.bans,
             _ => return line(event, true),
         };
@@ -85,9 +90,16 @@ impl Log {
 
     /// Sums up what is left, at the end.
     pub fn sum_up(&mut self) {
-        let calls = self.calls_refused.take_withheld();
+        let calls = self.strangers_refused.take_withheld();
         if calls > 0 {
-            info!(calls, "more calls refused within a second");
+            info!(calls, "more calls of strangers refused within a second");
+        }
+        let calls = self.known_refused.take_withheld();
+        if calls > 0 {
+            info!(
+                calls,
+                "more calls of customers and carriers refused within a second"
+            );
         }
         let sources = self.bans.take_withheld();
         if sources > 0 {
@@ -104,6 +116,7 @@ fn line(event: &Event, is_admitted: bool) {
         }
         Event::CallRefused {
             source,
+            is_known: _,
             status,
             reason,
         } => {
@@ -245,9 +258,10 @@ mod tests {
         Instant::from_micros(millis * 1_000)
     }
 
-    fn refused() -> Event {
+    fn refused(is_known: bool) -> Event {
         Event::CallRefused {
             source: "192.0.2.7:5060".parse().unwrap(),
+            is_known,
             status: 403,
             reason: "Forbidden".to_owned(),
         }
@@ -264,28 +278,35 @@ mod tests {
     fn a_flood_is_a_few_lines_a_second_and_how_many_more_there_were() {
         let text = written(Level::INFO, |log| {
             for _ in 0..5_000 {
-                log.write(&refused(), at(1_500));
+                log.write(&refused(false), at(1_500));
             }
             log.write(&banned(), at(1_600));
+            for _ in 0..FORGEABLE_LINES_PER_SECOND + 2 {
+                log.write(&refused(true), at(1_700));
+            }
             log.look(at(1_999));
             log.look(at(2_000));
             log.look(at(2_050));
             // The next second has lines of its own; few enough are all written.
-            for _ in 0..STRANGERS_LINES_PER_SECOND {
-                log.write(&refused(), at(2_900));
+            for _ in 0..FORGEABLE_LINES_PER_SECOND {
+                log.write(&refused(false), at(2_900));
             }
             log.look(at(3_000));
-            for _ in 0..STRANGERS_LINES_PER_SECOND + 3 {
+            for _ in 0..FORGEABLE_LINES_PER_SECOND + 3 {
                 log.write(&banned(), at(3_000));
             }
             log.sum_up();
             log.sum_up();
         });
         let count = |what: &str| text.lines().filter(|line| line.contains(what)).count();
-        assert_eq!(count("call refused"), 40, "{text}");
-        assert_eq!(count("more calls refused"), 1, "{text}");
+        assert_eq!(count("call refused"), 60, "{text}");
         assert_eq!(
-            count("more calls refused within a second calls=4980"),
+            count("more calls of strangers refused within a second calls=4980"),
+            1,
+            "{text}"
+        );
+        assert_eq!(
+            count("more calls of customers and carriers refused within a second calls=2"),
             1,
             "{text}"
         );
@@ -295,14 +316,14 @@ mod tests {
             1,
             "{text}"
         );
-        assert_eq!(text.lines().count(), 63, "{text}");
+        assert_eq!(text.lines().count(), 84, "{text}");
     }
 
     #[test]
     fn whoever_looks_for_a_fault_sees_every_line() {
         let text = written(Level::DEBUG, |log| {
             for _ in 0..100 {
-                log.write(&refused(), at(0));
+                log.write(&refused(false), at(0));
             }
         });
         assert_eq!(text.lines().count(), 100, "{text}");

@@ -58,6 +58,8 @@ pub enum Event {
     CallRefused {
         /// Who sent it.
         source: SocketAddr,
+        /// It is a customer or a carrier that was refused, not a stranger.
+        is_known: bool,
         /// SIP status.
         status: u16,
         /// Reason phrase.
