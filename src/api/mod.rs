@@ -11,6 +11,7 @@ pub mod sigv4;
 
 mod configurations;
 mod credentials;
+mod e911;
 mod inventory;
 mod members;
 mod model;
@@ -31,6 +32,7 @@ use axum::http::StatusCode;
 use self::model::Input;
 use crate::config::{AccessKey, NumberPool};
 use crate::control::publish::Control;
+pub use e911::AddressTable;
 pub use errors::ApiError;
 pub use request::{ApiRequest, ApiResponse};
 
@@ -40,6 +42,8 @@ pub struct ApiState {
     pub control: Arc<Control>,
     /// The numbers that may be searched and ordered.
     pub number_pools: Vec<NumberPool>,
+    /// The operator's addresses; none where the operator has no table of them.
+    pub e911_addresses: AddressTable,
     /// Who may call.
     pub access_keys: Vec<AccessKey>,
     /// The clock.
@@ -140,6 +144,8 @@ async fn perform(
         "GetPhoneNumberOrder" => orders::get(s, r, input.text("PhoneNumberOrderId")).await,
         "ListPhoneNumbers" => phone_numbers::list(s, r).await,
         "GetPhoneNumber" => phone_numbers::get(s, r, input.text("PhoneNumberId")).await,
+
+        "ValidateE911Address" => e911::validate(s, r, input),
 
         _ => Err(unknown_operation(r)),
     }

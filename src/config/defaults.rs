@@ -82,6 +82,7 @@ impl Config {
             number_pools: vec![example_numbers()],
             api: Api {
                 bind: api_bind(),
+                e911_addresses: None,
                 access_keys: vec![AccessKey {
                     id: DEVELOPMENT_KEY_ID.to_owned(),
                     secret: Secret(DEVELOPMENT_KEY_SECRET.to_owned()),

@@ -378,6 +378,8 @@ pub struct NumberPool {
 pub struct Api {
     /// Where HTTP is served.
     pub bind: SocketAddr,
+    /// A table of addresses that emergency calls may come from; `None` where nobody has one.
+    pub e911_addresses: Option<PathBuf>,
     /// Who may call.
     pub access_keys: Vec<AccessKey>,
 }

@@ -35,6 +35,16 @@ pub(super) fn path(text: &str) -> Result<PathBuf, Problem> {
     }
 }
 
+pub(super) fn table(text: &str) -> Result<PathBuf, Problem> {
+    match text.is_empty() {
+        true => Err(wrong(
+            text,
+            "a file with an address a line, its columns between tabs",
+        )),
+        false => Ok(PathBuf::from(text)),
+    }
+}
+
 pub(super) fn file(text: &str) -> Result<PathBuf, Problem> {
     match text.is_empty() {
         true => Err(wrong(text, PEM_FILE)),

@@ -170,6 +170,7 @@ pub(super) struct NumberPool {
 #[serde(deny_unknown_fields, expecting = "a section")]
 pub(super) struct Api {
     pub(super) bind: Text,
+    pub(super) e911_addresses: Text,
     #[serde(default)]
     pub(super) access_key: Vec<Spanned<AccessKey>>,
 }

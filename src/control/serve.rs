@@ -18,7 +18,7 @@ use super::certificates::{Certificates, CertificatesError};
 use super::limiter::SlidingWindow;
 use super::publish::{Control, RouteNames};
 use super::{random_bytes, resolver};
-use crate::api::{self, ApiState};
+use crate::api::{self, AddressTable, ApiState};
 use crate::config::{Config, Transport};
 use crate::gateway::limiter::CallLimiter;
 use crate::instant::Instant;
@@ -51,6 +51,8 @@ pub enum ServeError {
     Api(std::net::SocketAddr, io::Error),
     /// The name servers.
     Dns(String),
+    /// The table of addresses.
+    Addresses(String),
     /// The system.
     System(io::Error),
     /// A shard's thread ended while the node served; the log says why.
@@ -70,6 +72,7 @@ impl fmt::Display for ServeError {
                 )
             }
             Self::Dns(error) => write!(f, "dns.servers: {error}"),
+            Self::Addresses(error) => write!(f, "api.e911_addresses: {error}"),
             Self::System(error) => write!(f, "{error}"),
             Self::ShardLost => f.write_str("a shard has ended: its calls are lost, the node stops"),
         }
@@ -129,6 +132,10 @@ async fn run(config: Config) -> Result<(), ServeError> {
         locations_wanted,
     ));
 
+    let e911_addresses = match &config.api.e911_addresses {
+        Some(path) => AddressTable::read(path).map_err(ServeError::Addresses)?,
+        None => AddressTable::default(),
+    };
     let bind = config.api.bind;
     let listener = TcpListener::bind(bind)
         .await
@@ -141,6 +148,7 @@ async fn run(config: Config) -> Result<(), ServeError> {
     let state = Arc::new(ApiState {
         control: Arc::clone(&control),
         number_pools: config.number_pools.clone(),
+        e911_addresses,
         access_keys: config.api.access_keys.clone(),
         now: Timestamp::now,
         status: Box::new(move || status(&figures.gauges)),

@@ -67,6 +67,7 @@ impl Node {
         let state = Arc::new(ApiState {
             control,
             number_pools: pools(),
+            e911_addresses: Default::default(),
             access_keys: [FIRST_KEY, SECOND_KEY].map(access_key).to_vec(),
             now,
             status: Box::new(|| json!({"Calls": 0})),

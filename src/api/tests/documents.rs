@@ -133,3 +133,54 @@ async fn a_connector_goes_with_its_configurations_and_not_with_an_emergency_one(
         assert_eq!(refused(result).0, "NotFoundException", "{below}");
     }
 }
+
+#[tokio::test]
+async fn an_address_is_validated_as_far_as_it_is_known() {
+    let address = |number: &str, street: &str| {
+        json!({
+            "AwsAccountId": ACCOUNT,
+            "StreetNumber": number,
+            "StreetInfo": street,
+            "City": "Seattle",
+            "State": "WA",
+            "Country": "US",
+            "PostalCode": "98101",
+        })
+    };
+    let mut api = Api::open().await;
+    let validate = async |api: &Api, body| {
+        let path = "/emergency-calling/address";
+        api.post(StatusCode::ACCEPTED, path, body).await.unwrap()
+    };
+    // Without a table an address only gets its one way to be written.
+    let corrected = validate(&api, address("12", "North Main Street")).await;
+    assert_eq!(corrected["ValidationResult"], 1);
+    assert_eq!(corrected["Address"]["streetName"], "MAIN");
+    let perfect = validate(&api, address("12", "N Main St")).await;
+    assert_eq!(perfect["ValidationResult"], 0);
+    assert_eq!(perfect["AddressExternalId"], corrected["AddressExternalId"]);
+
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("addresses.tsv");
+    std::fs::write(&file, "14\tN Main St\tSeattle\tWA\t98101-2000\tUS\n").unwrap();
+    api.state.e911_addresses = AddressTable::read(&file).unwrap();
+    let found = validate(&api, address("14", "N Main St")).await;
+    assert_eq!(found["Address"]["postalCodePlus4"], "2000");
+    let unknown = validate(&api, address("12", "N Main St")).await;
+    assert_eq!(unknown["ValidationResult"], 2);
+    assert_eq!(unknown["CandidateAddressList"][0]["streetNumber"], "14");
+    assert_eq!(unknown.get("Address"), None);
+
+    std::fs::write(&file, "14 N Main St\n").unwrap();
+    let error = AddressTable::read(&file).unwrap_err();
+    assert!(error.ends_with("line 1: expected street number, street, city, state, postal code and country, with tabs between them"), "{error}");
+    let mut blank = address("14", "N Main St");
+    blank["City"] = json!(" ");
+    let result = api
+        .post(StatusCode::ACCEPTED, "/emergency-calling/address", blank)
+        .await;
+    assert_eq!(
+        refused(result),
+        bad_request("City: expected a string that is not blank")
+    );
+}

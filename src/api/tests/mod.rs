@@ -9,7 +9,7 @@ use axum::http::{Method, StatusCode};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use super::{ApiError, ApiRequest, ApiState, dispatch};
+use super::{AddressTable, ApiError, ApiRequest, ApiState, dispatch};
 use crate::config::{NumberPool, SipTls};
 use crate::control::publish::Control;
 
@@ -49,6 +49,7 @@ impl Api {
                     pool(12_065_550_100..=12_065_550_109, "Seattle", false),
                     pool(18_005_550_100..=18_005_550_104, "", true),
                 ],
+                e911_addresses: AddressTable::default(),
                 access_keys: Vec::new(),
                 now: jiff::Timestamp::now,
                 status: Box::new(|| Value::Null),

@@ -15,6 +15,7 @@ use crate::config::{
 /// `[api]`, with the places that conflicts are told with.
 pub(in crate::config) struct PlacedApi {
     pub(in crate::config) bind: Placed<SocketAddr>,
+    e911_addresses: Option<PathBuf>,
     /// Placed at the key's id.
     pub(in crate::config) access_keys: Vec<Placed<AccessKey>>,
 }
@@ -23,6 +24,7 @@ impl PlacedApi {
     pub(super) fn settings(self) -> Api {
         Api {
             bind: self.bind.value,
+            e911_addresses: self.e911_addresses,
             access_keys: self.access_keys.into_iter().map(|key| key.value).collect(),
         }
     }
@@ -73,6 +75,13 @@ impl Settler<'_> {
             defaults::api_bind(),
             value::socket_address,
         );
+        let e911_addresses = self.optional(
+            &section,
+            "e911_addresses",
+            api.e911_addresses,
+            None,
+            |text| value::table(text).map(Some),
+        );
         let mut access_keys = Vec::new();
         for (section, key) in self.open_each("api.access_key", api.access_key) {
             let id = self.required(
@@ -110,6 +119,7 @@ impl Settler<'_> {
         }
         Some(PlacedApi {
             bind: bind?,
+            e911_addresses: e911_addresses?.value,
             access_keys,
         })
     }

@@ -366,6 +366,7 @@ fn config(shards: u8) -> Config {
         number_pools: Vec::new(),
         api: Api {
             bind: SocketAddr::new(localhost, 0),
+            e911_addresses: None,
             access_keys: Vec::new(),
         },
         store: Config::default_for_start().store,
