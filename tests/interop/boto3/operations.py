@@ -81,8 +81,8 @@ def voice_connectors(client):
         client.delete_voice_connector(VoiceConnectorId=other)
     with refused(client, "NotFoundException", UNKNOWN):
         client.get_voice_connector(VoiceConnectorId=UNKNOWN)
-    with refused(client, "BadRequestException", "Name"):
-        client.create_voice_connector(Name="/", RequireEncryption=False)
+    with refused(client, "BadRequestException", "AwsRegion"):
+        client.create_voice_connector(Name="mars", RequireEncryption=False, AwsRegion="mars-1")
     return key
 
 
