@@ -25,8 +25,13 @@ pub enum ApiError {
     Forbidden,
     /// 401: the caller is not known to this account.
     UnauthorizedClient,
-    /// 400: the account has as many as it may have.
-    ResourceLimitExceeded,
+    /// 400: there are as many as there may be.
+    ResourceLimitExceeded {
+        /// Of what, as it begins a sentence.
+        what: &'static str,
+        /// The most.
+        most: usize,
+    },
     /// 500: our fault; the cause is in the log.
     ServiceFailure,
     /// 503: to be tried again later.
@@ -92,6 +97,17 @@ pub enum BadRequest {
     InvalidToken,
     /// A text with a NUL, which the store does not keep.
     NulInText,
+    /// A call that a SIP media application was to place.
+    NoApplicationCalls,
+    /// The connector's proxy makes no new sessions.
+    ProxyDisabled,
+    /// A proxy session that is to be changed has ended.
+    ProxySessionClosed,
+    /// Every number that could stand for a participant stands for it already.
+    NoProxyNumber {
+        /// As in `ParticipantPhoneNumbers[0]`.
+        member: String,
+    },
 }
 
 /// What a member should have been.
@@ -146,24 +162,48 @@ pub enum NotFound {
     PhoneNumber(String),
     /// No order of the account has the id.
     PhoneNumberOrder,
+    /// The account has none of this kind with this id; any text may be asked for.
+    Resource {
+        /// As in `SipRule`.
+        kind: &'static str,
+        /// As asked for.
+        id: String,
+    },
+    /// The SIP media application has no logging configuration.
+    ApplicationLogging,
 }
 
 /// What stands in the way.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Conflict {
     /// The connector to delete has numbers.
     NumbersAssociated(u64),
     /// The connector to delete has an emergency calling configuration.
     EmergencyConfiguration,
+    /// A SIP rule targets the SIP media application to delete.
+    TargetOfRule {
+        /// The rule's id.
+        rule: String,
+    },
+    /// A SIP rule has the trigger already.
+    TriggerTaken {
+        /// The rule's id.
+        rule: String,
+    },
+    /// The SIP rule to delete is not disabled.
+    RuleEnabled {
+        /// The rule's id.
+        rule: String,
+    },
 }
 
 impl ApiError {
     /// The HTTP status of the answer.
     pub fn status(&self) -> StatusCode {
         match self {
-            Self::BadRequest(_) | Self::ResourceLimitExceeded | Self::IncompleteSignature => {
-                StatusCode::BAD_REQUEST
-            }
+            Self::BadRequest(_)
+            | Self::ResourceLimitExceeded { .. }
+            | Self::IncompleteSignature => StatusCode::BAD_REQUEST,
             Self::UnauthorizedClient => StatusCode::UNAUTHORIZED,
             Self::Forbidden
             | Self::MissingAuthenticationToken
@@ -186,7 +226,7 @@ impl ApiError {
             Self::Conflict(_) => "ConflictException",
             Self::Forbidden => "ForbiddenException",
             Self::UnauthorizedClient => "UnauthorizedClientException",
-            Self::ResourceLimitExceeded => "ResourceLimitExceededException",
+            Self::ResourceLimitExceeded { .. } => "ResourceLimitExceededException",
             Self::ServiceFailure => "ServiceFailureException",
             Self::ServiceUnavailable => "ServiceUnavailableException",
             Self::ThrottledClient => "ThrottledClientException",
@@ -207,7 +247,7 @@ impl ApiError {
             Self::Conflict(_) => "Conflict",
             Self::Forbidden => "Forbidden",
             Self::UnauthorizedClient => "Unauthorized",
-            Self::ResourceLimitExceeded => "ResourceLimitExceeded",
+            Self::ResourceLimitExceeded { .. } => "ResourceLimitExceeded",
             Self::ServiceFailure => "ServiceFailure",
             Self::ServiceUnavailable => "ServiceUnavailable",
             Self::ThrottledClient => "Throttled",
@@ -232,12 +272,14 @@ impl fmt::Display for ApiError {
             Self::BadRequest(problem) => return problem.fmt(f),
             Self::NotFound(missing) => return missing.fmt(f),
             Self::Conflict(conflict) => return conflict.fmt(f),
+            Self::ResourceLimitExceeded { what, most } => {
+                return write!(f, "{what}: there may be at most {most}");
+            }
             Self::UnknownOperation { method, path } => {
                 return write!(f, "No operation is {method} {path}");
             }
             Self::Forbidden => "The caller may not do this",
             Self::UnauthorizedClient => "The caller is not authorized in this account",
-            Self::ResourceLimitExceeded => "The account has as many of these as it may have",
             Self::ServiceFailure => "The service failed; its log says why",
             Self::ServiceUnavailable => "The service is unavailable; try again later",
             Self::ThrottledClient => "Too many requests; try again later",
@@ -285,6 +327,20 @@ impl fmt::Display for BadRequest {
                 f.write_str("NextToken: expected the NextToken of an earlier answer")
             }
             Self::NulInText => f.write_str("a text has a NUL character (U+0000); send it without"),
+            Self::NoApplicationCalls => f.write_str(
+                "SIP media applications place no calls on this node: it invokes no AWS Lambda functions",
+            ),
+            Self::ProxyDisabled => f.write_str(
+                "The VoiceConnector's proxy is disabled; enable it with PutVoiceConnectorProxy first",
+            ),
+            Self::ProxySessionClosed => {
+                f.write_str("The ProxySession is Closed; create another with CreateProxySession")
+            }
+            Self::NoProxyNumber { member } => write!(
+                f,
+                "{member}: no phone number of the VoiceConnector that the proxy's countries allow is free for \
+                 this participant; associate more, or delete proxy sessions"
+            ),
         }
     }
 }
@@ -321,6 +377,10 @@ impl fmt::Display for NotFound {
             }
             Self::PhoneNumber(id) => write!(f, "Could not find PhoneNumber with Id '{id}'"),
             Self::PhoneNumberOrder => f.write_str("Could not find PhoneNumberOrder with this Id"),
+            Self::Resource { kind, id } => write!(f, "Could not find {kind} with Id '{id}'"),
+            Self::ApplicationLogging => {
+                f.write_str("The SipMediaApplication has no logging configuration")
+            }
         }
     }
 }
@@ -337,6 +397,19 @@ impl fmt::Display for Conflict {
             Self::EmergencyConfiguration => f.write_str(
                 "The VoiceConnector has an emergency calling configuration; delete it with \
                  DeleteVoiceConnectorEmergencyCallingConfiguration first",
+            ),
+            Self::TargetOfRule { rule } => write!(
+                f,
+                "The SIP rule {rule} targets the SipMediaApplication; change it with UpdateSipRule or delete it with \
+                 DeleteSipRule first"
+            ),
+            Self::TriggerTaken { rule } => write!(
+                f,
+                "The SIP rule {rule} has this TriggerType and TriggerValue; a trigger has one rule"
+            ),
+            Self::RuleEnabled { rule } => write!(
+                f,
+                "The SIP rule {rule} is enabled; disable it with UpdateSipRule first"
             ),
         }
     }

@@ -18,7 +18,13 @@ mod model;
 mod orders;
 mod origination;
 mod phone_numbers;
+mod proxy_sessions;
+mod resources;
 mod search;
+mod settings;
+mod sip_media_applications;
+mod sip_rules;
+mod tags;
 mod termination;
 mod voice_connectors;
 
@@ -80,7 +86,7 @@ async fn perform(
 ) -> Result<ApiResponse, ApiError> {
     let connector = input.text("VoiceConnectorId");
     match operation {
-        "CreateVoiceConnector" => voice_connectors::create(s, r).await,
+        "CreateVoiceConnector" => voice_connectors::create(s, r, input).await,
         "ListVoiceConnectors" => voice_connectors::list(s, r).await,
         "GetVoiceConnector" => voice_connectors::get(s, r, connector).await,
         "UpdateVoiceConnector" => voice_connectors::update(s, r, connector).await,
@@ -146,6 +152,39 @@ async fn perform(
         "GetPhoneNumber" => phone_numbers::get(s, r, input.text("PhoneNumberId")).await,
 
         "ValidateE911Address" => e911::validate(s, r, input),
+        "CreateSipMediaApplication" => sip_media_applications::create(s, r, input).await,
+        "ListSipMediaApplications" => sip_media_applications::list(s, r).await,
+        "GetSipMediaApplication" => sip_media_applications::get(s, r, input).await,
+        "UpdateSipMediaApplication" => sip_media_applications::update(s, r, input).await,
+        "DeleteSipMediaApplication" => sip_media_applications::delete(s, r, input).await,
+        "PutSipMediaApplicationLoggingConfiguration" => {
+            sip_media_applications::put_logging(s, r, input).await
+        }
+        "GetSipMediaApplicationLoggingConfiguration" => {
+            sip_media_applications::get_logging(s, r, input).await
+        }
+        "CreateSipMediaApplicationCall" => sip_media_applications::create_call(s, r, input).await,
+        "UpdateSipMediaApplicationCall" => sip_media_applications::update_call(s, r, input).await,
+
+        "CreateSipRule" => sip_rules::create(s, r, input).await,
+        "ListSipRules" => sip_rules::list(s, r, input).await,
+        "GetSipRule" => sip_rules::get(s, r, input).await,
+        "UpdateSipRule" => sip_rules::update(s, r, input).await,
+        "DeleteSipRule" => sip_rules::delete(s, r, input).await,
+
+        "CreateProxySession" => proxy_sessions::create(s, r, input).await,
+        "ListProxySessions" => proxy_sessions::list(s, r, input).await,
+        "GetProxySession" => proxy_sessions::get(s, r, input).await,
+        "UpdateProxySession" => proxy_sessions::update(s, r, input).await,
+        "DeleteProxySession" => proxy_sessions::delete(s, r, input).await,
+
+        "TagResource" => tags::tag(s, r, input).await,
+        "UntagResource" => tags::untag(s, r, input).await,
+        "ListTagsForResource" => tags::list(s, r, input).await,
+
+        "GetGlobalSettings" => settings::get(s, r).await,
+        "UpdateGlobalSettings" => settings::update(s, r, input).await,
+        "ListAvailableVoiceConnectorRegions" => settings::regions(),
 
         _ => Err(unknown_operation(r)),
     }

@@ -5,11 +5,11 @@ use serde::Serialize;
 use super::errors::{ApiError, BadRequest, Conflict};
 use super::members::{connector_id, iso8601, next_token, page_length};
 use super::model::Input;
-use super::request::{ApiRequest, ApiResponse, Member, Members};
-use super::{ApiState, configurations};
+use super::request::{ApiRequest, ApiResponse, Members};
+use super::{ApiState, configurations, proxy_sessions, tags};
 use crate::store::{NewVoiceConnector, VoiceConnectorRecord};
 
-const AWS_REGIONS: &[&str] = &[
+pub(super) const AWS_REGIONS: &[&str] = &[
     "us-east-1",
     "us-west-2",
     "ca-central-1",
@@ -31,15 +31,15 @@ const INTEGRATION_TYPES: &[&str] = &[
     "CONNECT_ANALYTICS_CONNECTOR",
 ];
 
-const TAGS_MAX: usize = 50;
-
 /// `CreateVoiceConnector`
 pub(super) async fn create(
     state: &ApiState,
     request: &ApiRequest<'_>,
+    input: &Input,
 ) -> Result<ApiResponse, ApiError> {
     let new = new_connector(request)?;
     let record = state.control.create_voice_connector(new).await?;
+    tags::keep(state, request.account, record.id.as_str(), input).await?;
     respond(&record)
 }
 
@@ -111,7 +111,10 @@ pub(super) async fn delete(
         .control
         .delete_voice_connector(request.account, id)
         .await?;
-    let kinds = configurations::ALL.map(configurations::Configuration::kind);
+    let mut kinds = configurations::ALL
+        .map(configurations::Configuration::kind)
+        .to_vec();
+    kinds.extend([tags::KIND, proxy_sessions::KIND]);
     let store = state.control.store();
     store
         .delete_documents_of(&kinds, request.account, id.as_str())
@@ -128,9 +131,6 @@ fn new_connector(request: &ApiRequest<'_>) -> Result<NewVoiceConnector, BadReque
             .map(|member| member.text()?.one_of(values))
             .transpose()
     };
-    if let Some(tags) = members.optional("Tags") {
-        check_tags(tags)?;
-    }
     Ok(NewVoiceConnector {
         account: request.account.to_owned(),
         name: name(&members)?.to_owned(),
@@ -149,22 +149,12 @@ fn name<'a>(members: &Members<'a>) -> Result<&'a str, BadRequest> {
     Ok(members.required("Name")?.text()?.as_str())
 }
 
-/// Tags are checked, and not kept: nothing here reads them.
-fn check_tags(tags: Member<'_>) -> Result<(), BadRequest> {
-    for tag in tags.list(1..=TAGS_MAX)? {
-        let tag = tag.members()?;
-        tag.required("Key")?
-            .text()?
-            .matching("1 to 128 characters", |key| {
-                (1..=128).contains(&key.chars().count())
-            })?;
-        tag.required("Value")?
-            .text()?
-            .matching("at most 256 characters", |value| {
-                value.chars().count() <= 256
-            })?;
-    }
-    Ok(())
+/// `VoiceConnectorArn`
+pub(super) fn arn(record: &VoiceConnectorRecord) -> String {
+    format!(
+        "arn:aws:chime:{}:{}:vc/{}",
+        record.aws_region, record.account, record.id
+    )
 }
 
 fn respond(record: &VoiceConnectorRecord) -> Result<ApiResponse, ApiError> {
@@ -212,10 +202,7 @@ impl<'a> From<&'a VoiceConnectorRecord> for VoiceConnector<'a> {
             require_encryption: record.require_encryption,
             created_timestamp: iso8601(record.created),
             updated_timestamp: iso8601(record.updated),
-            voice_connector_arn: format!(
-                "arn:aws:chime:{}:{}:vc/{}",
-                record.aws_region, record.account, record.id
-            ),
+            voice_connector_arn: arn(record),
             integration_type: record.integration_type.as_deref(),
             network_type: &record.network_type,
         }

@@ -88,6 +88,12 @@ impl Control {
         &self.store
     }
 
+    /// Holds off every write of this node, for a check and the write that rests on it. Whoever has it calls
+    /// nothing of this type that writes.
+    pub async fn hold_writes(&self) -> MutexGuard<'_, ()> {
+        self.writing.lock().await
+    }
+
     /// What calls see now.
     pub fn snapshot(&self) -> Arc<Snapshot> {
         self.snapshot.load_full()

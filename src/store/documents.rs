@@ -34,6 +34,13 @@ pub struct Key<'a> {
     pub id: &'a str,
 }
 
+impl Document {
+    /// Where a list goes on behind it.
+    pub fn token(&self) -> String {
+        format!("{}.{}", self.created.as_millisecond(), self.id)
+    }
+}
+
 impl Store {
     /// Puts a document in, or in the place of the one with its key; that keeps its time of creation.
     pub async fn put_document(
@@ -124,8 +131,7 @@ impl Store {
         .fetch_all(&self.pool)
         .await?;
         let rows: Vec<Document> = rows.iter().map(document).collect::<Result<_, _>>()?;
-        let token = |last: &Document| format!("{}.{}", last.created.as_millisecond(), last.id);
-        Ok(Page::of(rows, most, token))
+        Ok(Page::of(rows, most, Document::token))
     }
 
     /// Takes a document out; false where there was none.

@@ -3,6 +3,9 @@
 mod configurations;
 mod documents;
 mod numbers;
+mod proxy_sessions;
+mod sip_applications;
+mod tags_and_settings;
 mod voice_connectors;
 
 use axum::http::{Method, StatusCode};

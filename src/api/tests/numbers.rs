@@ -1,12 +1,12 @@
 use super::*;
 
-async fn order(api: &Api, numbers: &[&str]) -> Value {
+pub(super) async fn order(api: &Api, numbers: &[&str]) -> Value {
     let body = json!({"ProductType": "VoiceConnector", "E164PhoneNumbers": numbers});
     let output = api.post(StatusCode::CREATED, "/phone-number-orders", body);
     output.await.unwrap()["PhoneNumberOrder"].take()
 }
 
-async fn associate(api: &Api, connector: &str, body: Value) -> Value {
+pub(super) async fn associate(api: &Api, connector: &str, body: Value) -> Value {
     let path = format!("{connector}?operation=associate-phone-numbers");
     let output = api.post(StatusCode::OK, &path, body).await.unwrap();
     output["PhoneNumberErrors"].clone()

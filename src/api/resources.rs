@@ -1,0 +1,138 @@
+//! What all resources have in common that are documents of the store.
+
+use serde_json::Value;
+
+use super::ApiState;
+use super::errors::{ApiError, NotFound};
+use super::members::{next_token, page_length};
+use super::request::ApiRequest;
+use crate::store::{Document, Key, Page};
+
+/// Rounds of [`Kind::change`]: each is lost only where somebody else's change was made.
+const ROUNDS_MAX: usize = 16;
+
+/// A kind of resources.
+#[derive(Clone, Copy)]
+pub(super) struct Kind {
+    /// The kind of its documents.
+    pub(super) kind: &'static str,
+    /// Its name in the API, as in `SipRule`.
+    pub(super) name: &'static str,
+}
+
+impl Kind {
+    /// The key of one of an account's.
+    pub(super) fn key<'a>(self, account: &'a str, id: &'a str) -> Key<'a> {
+        Key {
+            kind: self.kind,
+            account,
+            id,
+        }
+    }
+
+    /// What is answered where there is none with this id.
+    pub(super) fn missing(self, id: &str) -> ApiError {
+        let id = id.to_owned();
+        NotFound::Resource {
+            kind: self.name,
+            id,
+        }
+        .into()
+    }
+
+    /// One of the account's.
+    pub(super) async fn existing(
+        self,
+        state: &ApiState,
+        account: &str,
+        id: &str,
+    ) -> Result<Document, ApiError> {
+        let found = state
+            .control
+            .store()
+            .document(self.key(account, id))
+            .await?;
+        found.ok_or_else(|| self.missing(id))
+    }
+
+    /// Changes one of the account's; whoever changes it meanwhile, no change is lost.
+    pub(super) async fn change(
+        self,
+        state: &ApiState,
+        account: &str,
+        id: &str,
+        change: impl Fn(&Document) -> Result<Value, ApiError>,
+    ) -> Result<Document, ApiError> {
+        for _ in 0..ROUNDS_MAX {
+            let before = self.existing(state, account, id).await?;
+            let body = change(&before)?;
+            let now = (state.now)();
+            let store = state.control.store();
+            let key = self.key(account, id);
+            if store.replace_document(key, &before, &body, now).await? {
+                return Ok(Document {
+                    body,
+                    updated: now,
+                    ..before
+                });
+            }
+        }
+        Err(ApiError::ServiceUnavailable)
+    }
+
+    /// All that belong to `parent`, in the order of their creation.
+    pub(super) async fn all(
+        self,
+        state: &ApiState,
+        account: &str,
+        parent: &str,
+    ) -> Result<Vec<Document>, ApiError> {
+        let mut all = Vec::new();
+        let mut after: Option<String> = None;
+        loop {
+            let page = state
+                .control
+                .store()
+                .documents((self.kind, account, parent), after.as_deref(), 1000)
+                .await?;
+            all.extend(page.rows);
+            match page.next {
+                Some(next) => after = Some(next),
+                None => return Ok(all),
+            }
+        }
+    }
+
+    /// The page that the request asks for of those that belong to `parent` and are `wanted`.
+    pub(super) async fn page(
+        self,
+        state: &ApiState,
+        request: &ApiRequest<'_>,
+        parent: &str,
+        wanted: impl Fn(&Document) -> bool,
+    ) -> Result<Page<Document>, ApiError> {
+        let most = page_length(request)?;
+        let length = usize::try_from(most).unwrap_or(usize::MAX);
+        let mut rows: Vec<Document> = Vec::new();
+        let mut after = next_token(request).map(str::to_owned);
+        loop {
+            let page = state
+                .control
+                .store()
+                .documents((self.kind, request.account, parent), after.as_deref(), most)
+                .await?;
+            for row in page.rows.into_iter().filter(&wanted) {
+                // One more than the page holds tells that there is another.
+                if rows.len() == length {
+                    let next = rows.last().map(Document::token);
+                    return Ok(Page { rows, next });
+                }
+                rows.push(row);
+            }
+            match page.next {
+                Some(next) => after = Some(next),
+                None => return Ok(Page { rows, next: None }),
+            }
+        }
+    }
+}
