@@ -2,7 +2,7 @@
 //!
 //! One file a family of resources, all of one shape: an operation parses its request into domain types
 //! ([`request`]), asks the control plane, and writes the answer from a struct with the model's member
-//! names. What an operation is, and what its requests hold, is declared in [`mod@model`]. HTTP and signatures are not known here.
+//! names. What an operation is, and what its requests hold, is declared in `model`. HTTP and signatures are not known here.
 
 pub mod errors;
 pub mod request;

@@ -3,7 +3,7 @@
 //! SQL stands in this module alone, one schema and one set of statements for both databases: `$1` is a parameter
 //! in both, a truth value is 0 or 1 in a BIGINT. Each write is one transaction, durable before the call returns.
 //! Two writers of the same rows (nodes on one PostgreSQL) wait for each other: a write locks the connector that it is
-//! about first ([`connectors`]), then numbers in ascending order ([`numbers`]). Nothing here knows of snapshots:
+//! about first (`connectors.rs`), then numbers in ascending order (`numbers.rs`). Nothing here knows of snapshots:
 //! [`crate::control::publish`] orders writes and publishing, and hears of other nodes' writes through [`ChangeFeed`].
 
 pub mod records;

@@ -146,14 +146,32 @@ impl Store {
         rows.iter().map(number_in).collect()
     }
 
-    /// The connector that a number is associated with, whoever's it is.
-    pub async fn association(&self, number: E164) -> Result<Option<VoiceConnectorId>, StoreError> {
-        let row = sqlx::query("SELECT voice_connector FROM phone_number WHERE number = $1")
-            .bind(number.digits() as i64)
-            .fetch_optional(&self.pool)
-            .await?;
-        let connector = row.as_ref().map(connector_in).transpose()?;
-        Ok(connector.flatten())
+    /// Those of the numbers that are associated, whoever's they are, with their connectors.
+    pub async fn associations_among(
+        &self,
+        numbers: &[E164],
+    ) -> Result<Vec<(E164, VoiceConnectorId)>, StoreError> {
+        let mut found = Vec::with_capacity(numbers.len());
+        for numbers in numbers.chunks(NUMBERS_MAX) {
+            // Digits: they need no parameters, of which there would be another number each time.
+            let list: Vec<String> = numbers
+                .iter()
+                .map(|number| number.digits().to_string())
+                .collect();
+            let statement = format!(
+                "SELECT number, voice_connector FROM phone_number \
+                 WHERE voice_connector IS NOT NULL AND number IN ({})",
+                list.join(", ")
+            );
+            let rows = sqlx::query(sqlx::AssertSqlSafe(statement))
+                .persistent(false)
+                .fetch_all(&self.pool)
+                .await?;
+            for row in &rows {
+                found.push(association_in(row)?);
+            }
+        }
+        Ok(found)
     }
 
     /// Every association of every account.
@@ -163,12 +181,7 @@ impl Store {
         )
         .fetch_all(&self.pool)
         .await?;
-        let association = |row: &AnyRow| {
-            let connector =
-                connector_in(row)?.ok_or(StoreError::Corrupt("phone_number.voice_connector"))?;
-            Ok((number_in(row)?, connector))
-        };
-        rows.iter().map(association).collect()
+        rows.iter().map(association_in).collect()
     }
 
     /// Associates numbers with a connector; what could not be is returned, the rest is done.
@@ -284,6 +297,12 @@ fn record(row: &AnyRow) -> Result<PhoneNumberRecord, StoreError> {
 fn number_in(row: &AnyRow) -> Result<E164, StoreError> {
     let digits: i64 = row.try_get("number")?;
     E164::from_digits(digits.unsigned_abs()).ok_or(StoreError::Corrupt("phone_number.number"))
+}
+
+fn association_in(row: &AnyRow) -> Result<(E164, VoiceConnectorId), StoreError> {
+    let connector =
+        connector_in(row)?.ok_or(StoreError::Corrupt("phone_number.voice_connector"))?;
+    Ok((number_in(row)?, connector))
 }
 
 fn connector_in(row: &AnyRow) -> Result<Option<VoiceConnectorId>, StoreError> {

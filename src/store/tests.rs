@@ -285,6 +285,8 @@ async fn a_number_is_acquired_once_and_associated_as_asked(fixture: Fixture) {
     );
     store.delete_voice_connector(ACCOUNT, one).await.unwrap();
     assert_eq!(store.associations().await.unwrap(), [(numbers[0], two)]);
+    let among = store.associations_among(&numbers).await.unwrap();
+    assert_eq!(among, [(numbers[0], two)]);
     let filter = NumberFilter {
         associated: Some(false),
         ..NumberFilter::default()

@@ -48,17 +48,12 @@ impl Control {
                 self.names_changed.notify_one();
             }
             Change::PhoneNumbers(numbers) => {
-                let mut associations = Vec::with_capacity(numbers.len());
-                for number in numbers {
-                    associations.push((number, self.store.association(number).await?));
-                }
+                let associated = self.store.associations_among(&numbers).await?;
                 self.publish(&writing, |snapshot| {
-                    for (number, connector) in associations {
-                        match connector {
-                            Some(id) => snapshot.numbers.insert(number, id),
-                            None => snapshot.numbers.remove(&number),
-                        };
+                    for number in &numbers {
+                        snapshot.numbers.remove(number);
                     }
+                    snapshot.numbers.extend(associated);
                 });
             }
         }
