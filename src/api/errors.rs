@@ -106,6 +106,8 @@ pub enum BadRequest {
         /// As in `ParticipantPhoneNumbers[0]`.
         member: String,
     },
+    /// A text with a NUL, which the store does not keep.
+    NulInText,
 }
 
 /// What a member should have been.
@@ -338,6 +340,7 @@ impl fmt::Display for BadRequest {
                 "{member}: no phone number of the VoiceConnector that the proxy's countries allow is free for \
                  this participant; associate more, or delete proxy sessions"
             ),
+            Self::NulInText => f.write_str("a text has a NUL character (U+0000); send it without"),
         }
     }
 }
@@ -445,6 +448,7 @@ impl From<StoreError> for ApiError {
                 BadRequest::TooManyCredentials { most }.into()
             }
             StoreError::InvalidToken => BadRequest::InvalidToken.into(),
+            StoreError::NulInText => BadRequest::NulInText.into(),
             StoreError::Database(error) => {
                 tracing::error!(%error, "the database failed");
                 Self::ServiceFailure

@@ -7,6 +7,7 @@ mod conflict;
 mod defaults;
 mod problem;
 mod settle;
+mod store_url;
 mod summary;
 mod tls;
 mod value;
@@ -22,6 +23,7 @@ use std::time::Duration;
 use ipnetwork::IpNetwork;
 
 pub use problem::{ConfigError, ConfigErrors, Problem};
+pub use store_url::StoreUrl;
 pub use tls::{
     CarrierTls, CertificateFiles, FileFault, SipTls, TlsFile, TlsFileRole, TlsPeer, TlsPeerId,
     TlsPolicy, TlsRoots,
@@ -413,8 +415,8 @@ impl fmt::Debug for Secret {
 /// `[store]`
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Store {
-    /// `sqlite://path`.
-    pub url: String,
+    /// `sqlite://` or `postgres://`.
+    pub url: StoreUrl,
 }
 
 /// `[limits]`: every bound of the data plane in one place.

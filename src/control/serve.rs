@@ -93,9 +93,14 @@ async fn run(config: Config) -> Result<(), ServeError> {
     let material = certificates.material();
     let carriers = config.carriers.clone();
     let customers = config.sip.tls.customers();
-    let control = Control::open(&config.store.url, &config.sip.domain, carriers, customers)
-        .await
-        .map_err(ServeError::Store)?;
+    let control = Control::open(
+        config.store.url.reveal(),
+        &config.sip.domain,
+        carriers,
+        customers,
+    )
+    .await
+    .map_err(ServeError::Store)?;
     control.set_own_hosts(&config).await;
 
     let events = Arc::new(ArrayQueue::new(EVENTS_MAX));
@@ -111,6 +116,10 @@ async fn run(config: Config) -> Result<(), ServeError> {
     };
     let (recording_ends, is_ended) = oneshot::channel();
     let recording = tokio::spawn(record(facts, is_ended));
+    let following = tokio::spawn({
+        let control = Arc::clone(&control);
+        async move { control.follow().await }
+    });
     let dns = resolver::Dns::new(&config.dns).map_err(ServeError::Dns)?;
     let names = tokio::spawn(resolver::run(
         RouteNames(Arc::clone(&control)),
@@ -145,6 +154,7 @@ async fn run(config: Config) -> Result<(), ServeError> {
 
     tracing::info!("stopping");
     names.abort();
+    following.abort();
     certificates.abort();
     running.shutdown();
     // What the shards told last is still recorded.
@@ -269,7 +279,7 @@ fn announce(config: &Config, running: &Running, api: std::net::SocketAddr) {
         tracing::info!(address = %address.bind, first, last, "media");
     }
     tracing::info!(
-        store = config.store.url,
+        store = %config.store.url,
         shards = config.node.shards,
         "store"
     );

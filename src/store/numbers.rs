@@ -2,13 +2,14 @@
 
 use jiff::Timestamp;
 use sqlx::Row;
-use sqlx::sqlite::SqliteRow;
+use sqlx::any::AnyRow;
 
+use super::changes::NUMBERS_MAX;
 use super::records::{
     NumberError, NumberFilter, NumberProblem, OrderRecord, OrderedNumber, Page, PhoneNumberRecord,
     StoreError,
 };
-use super::{Store, timestamp};
+use super::{Change, Store, timestamp};
 use crate::connector_id::VoiceConnectorId;
 use crate::numbering::E164;
 
@@ -22,10 +23,10 @@ impl Store {
         numbers: &[E164],
         now: Timestamp,
     ) -> Result<OrderRecord, StoreError> {
-        let mut transaction = self.pool.begin().await?;
+        let mut transaction = self.begin().await?;
         let now_millis = now.as_millisecond();
         // The order stands first, for the numbers refer to it; what came of it is written last.
-        sqlx::query("INSERT INTO phone_number_order (id, account, product_type, numbers, created) VALUES (?, ?, ?, '[]', ?)")
+        sqlx::query("INSERT INTO phone_number_order (id, account, product_type, numbers, created) VALUES ($1, $2, $3, '[]', $4)")
             .bind(&id)
             .bind(account)
             .bind(product_type)
@@ -33,10 +34,10 @@ impl Store {
             .execute(&mut *transaction)
             .await?;
         let mut ordered = Vec::with_capacity(numbers.len());
-        for number in numbers {
+        for (place, number) in ascending(numbers) {
             let done = sqlx::query(
                 "INSERT INTO phone_number (number, account, product_type, number_order, created, updated) \
-                 VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (number) DO NOTHING",
+                 VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (number) DO NOTHING",
             )
             .bind(number.digits() as i64)
             .bind(account)
@@ -46,25 +47,31 @@ impl Store {
             .bind(now_millis)
             .execute(&mut *transaction)
             .await?;
-            ordered.push(OrderedNumber {
-                number: number.to_string(),
-                acquired: done.rows_affected() == 1,
-            });
+            let number = number.to_string();
+            let acquired = done.rows_affected() == 1;
+            ordered.push((place, OrderedNumber { number, acquired }));
         }
+        let ordered = as_asked(ordered);
         let text = serde_json::to_string(&ordered)
             .map_err(|_| StoreError::Corrupt("an order that is no JSON"))?;
-        sqlx::query("UPDATE phone_number_order SET numbers = ? WHERE id = ?")
+        sqlx::query("UPDATE phone_number_order SET numbers = $1 WHERE id = $2")
             .bind(text)
             .bind(&id)
             .execute(&mut *transaction)
             .await?;
-        transaction.commit().await?;
-        self.order(account, &id).await
+        self.commit(transaction, []).await?;
+        Ok(OrderRecord {
+            id,
+            account: account.to_owned(),
+            product_type: product_type.to_owned(),
+            numbers: ordered,
+            created: timestamp(now_millis)?,
+        })
     }
 
     /// One order of an account.
     pub async fn order(&self, account: &str, id: &str) -> Result<OrderRecord, StoreError> {
-        let row = sqlx::query("SELECT * FROM phone_number_order WHERE id = ? AND account = ?")
+        let row = sqlx::query("SELECT * FROM phone_number_order WHERE id = $1 AND account = $2")
             .bind(id)
             .bind(account)
             .fetch_optional(&self.pool)
@@ -87,7 +94,7 @@ impl Store {
         account: &str,
         number: E164,
     ) -> Result<PhoneNumberRecord, StoreError> {
-        let row = sqlx::query("SELECT * FROM phone_number WHERE number = ? AND account = ?")
+        let row = sqlx::query("SELECT * FROM phone_number WHERE number = $1 AND account = $2")
             .bind(number.digits() as i64)
             .bind(account)
             .fetch_optional(&self.pool)
@@ -108,10 +115,10 @@ impl Store {
             .parse()
             .map_err(|_| StoreError::InvalidToken)?;
         let rows = sqlx::query(
-            "SELECT * FROM phone_number WHERE account = ?1 AND number > ?2 \
-             AND (?3 IS NULL OR voice_connector = ?3) \
-             AND (?4 IS NULL OR (voice_connector IS NOT NULL) = ?4) \
-             AND (?5 IS NULL OR product_type = ?5) ORDER BY number LIMIT ?6",
+            "SELECT * FROM phone_number WHERE account = $1 AND number > $2 \
+             AND ($3 IS NULL OR voice_connector = $3) \
+             AND ($4 IS NULL OR (voice_connector IS NOT NULL) = $4) \
+             AND ($5 IS NULL OR product_type = $5) ORDER BY number LIMIT $6",
         )
         .bind(account)
         .bind(after)
@@ -130,13 +137,23 @@ impl Store {
     /// The numbers from `first` to `last` that any account has, ascending.
     pub async fn numbers_taken(&self, first: E164, last: E164) -> Result<Vec<E164>, StoreError> {
         let rows = sqlx::query(
-            "SELECT number FROM phone_number WHERE number BETWEEN ? AND ? ORDER BY number",
+            "SELECT number FROM phone_number WHERE number BETWEEN $1 AND $2 ORDER BY number",
         )
         .bind(first.digits() as i64)
         .bind(last.digits() as i64)
         .fetch_all(&self.pool)
         .await?;
         rows.iter().map(number_in).collect()
+    }
+
+    /// The connector that a number is associated with, whoever's it is.
+    pub async fn association(&self, number: E164) -> Result<Option<VoiceConnectorId>, StoreError> {
+        let row = sqlx::query("SELECT voice_connector FROM phone_number WHERE number = $1")
+            .bind(number.digits() as i64)
+            .fetch_optional(&self.pool)
+            .await?;
+        let connector = row.as_ref().map(connector_in).transpose()?;
+        Ok(connector.flatten())
     }
 
     /// Every association of every account.
@@ -146,7 +163,7 @@ impl Store {
         )
         .fetch_all(&self.pool)
         .await?;
-        let association = |row: &SqliteRow| {
+        let association = |row: &AnyRow| {
             let connector =
                 connector_in(row)?.ok_or(StoreError::Corrupt("phone_number.voice_connector"))?;
             Ok((number_in(row)?, connector))
@@ -163,12 +180,12 @@ impl Store {
         force: bool,
         now: Timestamp,
     ) -> Result<Vec<NumberError>, StoreError> {
-        self.voice_connector(account, id).await?;
         let may = |holder: Option<VoiceConnectorId>| match holder {
             Some(holder) if holder != id && !force => Err(NumberProblem::AssociatedElsewhere),
             Some(_) | None => Ok(()),
         };
-        self.reassign(account, numbers, Some(id), now, may).await
+        self.reassign(account, id, numbers, Some(id), now, may)
+            .await
     }
 
     /// Takes numbers away from a connector; what could not be is returned, the rest is done.
@@ -179,7 +196,6 @@ impl Store {
         numbers: &[E164],
         now: Timestamp,
     ) -> Result<Vec<NumberError>, StoreError> {
-        self.voice_connector(account, id).await?;
         let may = |holder| {
             if holder == Some(id) {
                 Ok(())
@@ -187,22 +203,28 @@ impl Store {
                 Err(NumberProblem::NotAssociated)
             }
         };
-        self.reassign(account, numbers, None, now, may).await
+        self.reassign(account, id, numbers, None, now, may).await
     }
 
+    /// Gives numbers to a connector, or to none, where `may` allows it with whoever holds them.
     async fn reassign(
         &self,
         account: &str,
+        asked: VoiceConnectorId,
         numbers: &[E164],
         to: Option<VoiceConnectorId>,
         now: Timestamp,
         may: impl Fn(Option<VoiceConnectorId>) -> Result<(), NumberProblem>,
     ) -> Result<Vec<NumberError>, StoreError> {
-        let mut transaction = self.pool.begin().await?;
+        let mut transaction = self.begin().await?;
+        Self::lock_connector(&mut transaction, account, asked).await?;
         let mut errors = Vec::new();
-        for number in numbers {
+        let mut changed = Vec::with_capacity(numbers.len());
+        for (place, number) in ascending(numbers) {
+            // The write that changes nothing locks the number: who holds it now holds it until the commit.
             let row = sqlx::query(
-                "SELECT voice_connector FROM phone_number WHERE number = ? AND account = ?",
+                "UPDATE phone_number SET updated = updated WHERE number = $1 AND account = $2 \
+                 RETURNING voice_connector",
             )
             .bind(number.digits() as i64)
             .bind(account)
@@ -211,26 +233,41 @@ impl Store {
             let holder = row.as_ref().map(connector_in).transpose()?;
             let allowed = holder.ok_or(NumberProblem::NotInInventory).and_then(&may);
             if let Err(problem) = allowed {
-                errors.push(NumberError {
-                    number: *number,
-                    problem,
-                });
+                errors.push((place, NumberError { number, problem }));
                 continue;
             }
-            sqlx::query("UPDATE phone_number SET voice_connector = ?, associated = ?, updated = ? WHERE number = ?")
+            sqlx::query("UPDATE phone_number SET voice_connector = $1, associated = $2, updated = $3 WHERE number = $4")
                 .bind(to.map(|id| id.to_string()))
                 .bind(to.map(|_| now.as_millisecond()))
                 .bind(now.as_millisecond())
                 .bind(number.digits() as i64)
                 .execute(&mut *transaction)
                 .await?;
+            changed.push(number);
         }
-        transaction.commit().await?;
-        Ok(errors)
+        let changes: Vec<Change> = changed
+            .chunks(NUMBERS_MAX)
+            .map(|numbers| Change::PhoneNumbers(numbers.to_vec()))
+            .collect();
+        self.commit(transaction, changes).await?;
+        Ok(as_asked(errors))
     }
 }
 
-fn record(row: &SqliteRow) -> Result<PhoneNumberRecord, StoreError> {
+/// The numbers with their places, in the order in which all writers lock them: none waits for one that waits for it.
+fn ascending(numbers: &[E164]) -> Vec<(usize, E164)> {
+    let mut ascending: Vec<_> = numbers.iter().copied().enumerate().collect();
+    ascending.sort_by_key(|(_, number)| number.digits());
+    ascending
+}
+
+/// Answers in the order of the request.
+fn as_asked<T>(mut answers: Vec<(usize, T)>) -> Vec<T> {
+    answers.sort_by_key(|(place, _)| *place);
+    answers.into_iter().map(|(_, answer)| answer).collect()
+}
+
+fn record(row: &AnyRow) -> Result<PhoneNumberRecord, StoreError> {
     let associated: Option<i64> = row.try_get("associated")?;
     Ok(PhoneNumberRecord {
         number: number_in(row)?,
@@ -244,12 +281,12 @@ fn record(row: &SqliteRow) -> Result<PhoneNumberRecord, StoreError> {
     })
 }
 
-fn number_in(row: &SqliteRow) -> Result<E164, StoreError> {
+fn number_in(row: &AnyRow) -> Result<E164, StoreError> {
     let digits: i64 = row.try_get("number")?;
     E164::from_digits(digits.unsigned_abs()).ok_or(StoreError::Corrupt("phone_number.number"))
 }
 
-fn connector_in(row: &SqliteRow) -> Result<Option<VoiceConnectorId>, StoreError> {
+fn connector_in(row: &AnyRow) -> Result<Option<VoiceConnectorId>, StoreError> {
     let id: Option<String> = row.try_get("voice_connector")?;
     id.map(|id| id.parse())
         .transpose()

@@ -168,7 +168,10 @@ fn the_smallest_file_has_defaults_for_the_rest() {
 #[test]
 fn the_store_is_in_the_data_directory_unless_said() {
     let config = load(&format!("[node]\ndata_dir = \"/srv/trunk\"\n{SMALLEST}")).unwrap();
-    assert_eq!(config.store.url, "sqlite:///srv/trunk/trunkline.db");
+    assert_eq!(
+        config.store.url.reveal(),
+        "sqlite:///srv/trunk/trunkline.db"
+    );
 }
 
 #[test]
@@ -318,11 +321,38 @@ fn a_secret_is_never_shown() {
         shown.contains("AKIAIOSFODNN7EXAMPLE") && !shown.contains("wJalr"),
         "{shown}"
     );
-    let shown = load(&format!(
-        "{SMALLEST}[store]\nurl = \"postgres://me:hush@db/x\"\n"
-    ))
-    .unwrap_err();
-    assert!(!shown.to_string().contains("hush"), "{shown}");
+    for url in [
+        "postgres://me:hush@db",
+        "mysql://me:hush@db/x",
+        "me:hush@db/x",
+    ] {
+        let shown = load(&format!("{SMALLEST}[store]\nurl = \"{url}\"\n")).unwrap_err();
+        assert!(!shown.to_string().contains("hush"), "{shown}");
+    }
+}
+
+#[test]
+fn a_postgresql_store_is_taken_and_its_password_never_shown() {
+    let url = "postgres://me:hush@db.example.com:5432/trunkline";
+    let config = load(&format!("{SMALLEST}[store]\nurl = \"{url}\"\n")).unwrap();
+    assert_eq!(config.store.url.reveal(), url);
+    let summary = config.summary().to_string();
+    let without = "postgres://me:***@db.example.com:5432/trunkline";
+    assert!(summary.contains(without), "{summary}");
+    let shown = format!("{summary} {config:?} {}", config.store.url);
+    assert!(!shown.contains("hush"), "{shown}");
+}
+
+#[test]
+fn a_store_of_another_kind_is_refused_with_what_is_expected() {
+    let refusals = refusals(&format!("{SMALLEST}[store]\nurl = \"mysql://db\"\n"));
+    assert_eq!(
+        refusals,
+        [
+            "5: key `store.url`: `mysql://db` is not valid; expected sqlite://PATH, such as sqlite://data/trunkline.db, \
+             or postgres://USER:PASSWORD@HOST:PORT/DATABASE with special characters percent-encoded; correct it"
+        ]
+    );
 }
 
 #[test]
