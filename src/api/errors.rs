@@ -95,8 +95,6 @@ pub enum BadRequest {
     },
     /// A `NextToken` that no answer gave.
     InvalidToken,
-    /// A text with a NUL, which the store does not keep.
-    NulInText,
     /// A call that a SIP media application was to place.
     NoApplicationCalls,
     /// The connector's proxy makes no new sessions.
@@ -108,6 +106,8 @@ pub enum BadRequest {
         /// As in `ParticipantPhoneNumbers[0]`.
         member: String,
     },
+    /// A text with a NUL, which the store does not keep.
+    NulInText,
 }
 
 /// What a member should have been.
@@ -326,7 +326,6 @@ impl fmt::Display for BadRequest {
             Self::InvalidToken => {
                 f.write_str("NextToken: expected the NextToken of an earlier answer")
             }
-            Self::NulInText => f.write_str("a text has a NUL character (U+0000); send it without"),
             Self::NoApplicationCalls => f.write_str(
                 "SIP media applications place no calls on this node: it invokes no AWS Lambda functions",
             ),
@@ -341,6 +340,7 @@ impl fmt::Display for BadRequest {
                 "{member}: no phone number of the VoiceConnector that the proxy's countries allow is free for \
                  this participant; associate more, or delete proxy sessions"
             ),
+            Self::NulInText => f.write_str("a text has a NUL character (U+0000); send it without"),
         }
     }
 }

@@ -24,6 +24,9 @@ def main(service):
     credentials(client, connector)
     health(client, connector)
     numbers(client, connector)
+    tags_and_settings(client, connector)
+    sip_media_applications(client)
+    proxy_sessions(client, connector)
     end(client, connector)
     refusals(service)
     print(f"{service}: boto3 {boto3.__version__}: all operations")
@@ -226,6 +229,110 @@ def numbers(client, key):
     errors = missing["PhoneNumberErrors"]
     assert [error["PhoneNumberId"] for error in errors] == ["%2B12065550109"], missing
     assert errors[0]["ErrorMessage"], missing
+
+
+def tags_and_settings(client, key):
+    arn = client.get_voice_connector(VoiceConnectorId=key)["VoiceConnector"]["VoiceConnectorArn"]
+    tag = {"Key": "team", "Value": "voice"}
+    client.tag_resource(ResourceARN=arn, Tags=[tag])
+    assert client.list_tags_for_resource(ResourceARN=arn)["Tags"] == [tag]
+    client.untag_resource(ResourceARN=arn, TagKeys=["team"])
+    assert client.list_tags_for_resource(ResourceARN=arn)["Tags"] == []
+    with refused(client, "NotFoundException", UNKNOWN):
+        client.list_tags_for_resource(ResourceARN=arn.replace(key, UNKNOWN))
+
+    client.update_global_settings(VoiceConnector={"CdrBucket": "cdrs"})
+    settings = client.get_global_settings()
+    assert settings["VoiceConnector"] == {"CdrBucket": "cdrs"}, settings
+    if hasattr(client, "list_available_voice_connector_regions"):
+        regions = client.list_available_voice_connector_regions()["VoiceConnectorRegions"]
+        assert "us-east-1" in regions, regions
+
+
+def sip_media_applications(client):
+    function = "arn:aws:lambda:us-east-1:111122223333:function:ivr"
+    created = client.create_sip_media_application(
+        AwsRegion="us-east-1", Name="ivr", Endpoints=[{"LambdaArn": function}]
+    )
+    assert created["ResponseMetadata"]["HTTPStatusCode"] == 201
+    application = created["SipMediaApplication"]
+    key = {"SipMediaApplicationId": application["SipMediaApplicationId"]}
+    assert client.get_sip_media_application(**key)["SipMediaApplication"] == application
+    assert application in pages(client.list_sip_media_applications)
+    renamed = client.update_sip_media_application(**key, Name="desk")["SipMediaApplication"]
+    assert (renamed["Name"], renamed["Endpoints"]) == ("desk", application["Endpoints"]), renamed
+
+    member = "SipMediaApplicationLoggingConfiguration"
+    logging = {member: {"EnableSipMediaApplicationMessageLogs": True}}
+    with refused(client, "NotFoundException"):
+        client.get_sip_media_application_logging_configuration(**key)
+    client.put_sip_media_application_logging_configuration(**key, **logging)
+    read = client.get_sip_media_application_logging_configuration(**key)
+    assert read[member] == logging[member], read
+
+    number = client.list_phone_numbers()["PhoneNumbers"][0]["E164PhoneNumber"]
+    with refused(client, "BadRequestException", "place no calls on this node"):
+        client.create_sip_media_application_call(
+            **key, FromPhoneNumber=number, ToPhoneNumber="+12065550177"
+        )
+    with refused(client, "NotFoundException", "SipMediaApplicationCall"):
+        client.update_sip_media_application_call(
+            **key, TransactionId=str(uuid.uuid4()), Arguments={"a": "b"}
+        )
+
+    created = client.create_sip_rule(
+        Name="reception",
+        TriggerType="ToPhoneNumber",
+        TriggerValue=number,
+        TargetApplications=[{**key, "Priority": 1, "AwsRegion": "us-east-1"}],
+    )
+    rule = created["SipRule"]
+    rule_key = {"SipRuleId": rule["SipRuleId"]}
+    assert client.get_sip_rule(**rule_key)["SipRule"] == rule
+    assert list(pages(client.list_sip_rules, **key)) == [rule]
+    with refused(client, "ConflictException", rule["SipRuleId"]):
+        client.delete_sip_media_application(**key)
+    with refused(client, "ConflictException", "UpdateSipRule"):
+        client.delete_sip_rule(**rule_key)
+    disabled = client.update_sip_rule(**rule_key, Name="reception", Disabled=True)
+    assert disabled["ResponseMetadata"]["HTTPStatusCode"] == 202
+    assert disabled["SipRule"]["Disabled"], disabled
+    client.delete_sip_rule(**rule_key)
+    client.delete_sip_media_application(**key)
+    with refused(client, "NotFoundException"):
+        client.get_sip_media_application(**key)
+
+
+def proxy_sessions(client, key):
+    connector = {"VoiceConnectorId": key}
+    wanted = {
+        "ParticipantPhoneNumbers": ["+14255550123", "+13605550145"],
+        "Capabilities": ["Voice"],
+    }
+    with refused(client, "NotFoundException", "proxy"):
+        client.create_proxy_session(**connector, **wanted)
+    client.put_voice_connector_proxy(
+        **connector, DefaultSessionExpiryMinutes=60, PhoneNumberPoolCountries=["US"]
+    )
+    with refused(client, "BadRequestException", "ParticipantPhoneNumbers[0]"):
+        client.create_proxy_session(**connector, **wanted)
+    mine = [client.list_phone_numbers()["PhoneNumbers"][0]["E164PhoneNumber"]]
+    client.associate_phone_numbers_with_voice_connector(**connector, E164PhoneNumbers=mine)
+    created = client.create_proxy_session(**connector, **wanted)
+    assert created["ResponseMetadata"]["HTTPStatusCode"] == 201
+    session = created["ProxySession"]
+    assert (session["Status"], session["ExpiryMinutes"]) == ("Open", 60), session
+    proxies = {one["ProxyPhoneNumber"] for one in session["Participants"]}
+    assert proxies == set(mine), session
+    one = {**connector, "ProxySessionId": session["ProxySessionId"]}
+    assert client.get_proxy_session(**one)["ProxySession"] == session
+    assert list(pages(client.list_proxy_sessions, **connector, Status="Open")) == [session]
+    updated = client.update_proxy_session(**one, Capabilities=["Voice", "SMS"], ExpiryMinutes=5)
+    assert updated["ProxySession"]["ExpiryMinutes"] == 5, updated
+    client.delete_proxy_session(**one)
+    ended = client.get_proxy_session(**one)["ProxySession"]
+    assert ended["Status"] == "Closed" and ended["EndedTimestamp"], ended
+    client.disassociate_phone_numbers_from_voice_connector(**connector, E164PhoneNumbers=mine)
 
 
 def end(client, key):
