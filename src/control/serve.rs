@@ -17,7 +17,7 @@ use tokio::time::MissedTickBehavior;
 use super::certificates::{Certificates, CertificatesError};
 use super::limiter::SlidingWindow;
 use super::publish::{Control, RouteNames};
-use super::{random_bytes, resolver};
+use super::{deletion, random_bytes, resolver};
 use crate::api::{self, ApiState};
 use crate::config::{Config, Transport};
 use crate::gateway::limiter::CallLimiter;
@@ -111,6 +111,7 @@ async fn run(config: Config) -> Result<(), ServeError> {
     };
     let facts = Arc::new(facts);
     let recording = tokio::spawn(record(Arc::clone(&facts)));
+    let purging = tokio::spawn(deletion::run(Arc::clone(&control), Timestamp::now));
     let dns = resolver::Dns::new(&config.dns).map_err(ServeError::Dns)?;
     let names = tokio::spawn(resolver::run(
         RouteNames(Arc::clone(&control)),
@@ -145,6 +146,7 @@ async fn run(config: Config) -> Result<(), ServeError> {
 
     tracing::info!("stopping");
     names.abort();
+    purging.abort();
     certificates.abort();
     running.shutdown();
     recording.abort();

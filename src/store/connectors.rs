@@ -145,7 +145,7 @@ impl Store {
         id: VoiceConnectorId,
     ) -> Result<(), StoreError> {
         self.connector_row(account, id).await?;
-        let mut transaction = self.pool.begin().await?;
+        let mut transaction = self.begin().await?;
         let row = sqlx::query("SELECT count(*) FROM phone_number WHERE voice_connector = ?")
             .bind(id.as_str())
             .fetch_one(&mut *transaction)
@@ -153,6 +153,20 @@ impl Store {
         let numbers: i64 = row.try_get(0)?;
         if numbers > 0 {
             return Err(StoreError::NumbersAssociated(numbers.unsigned_abs()));
+        }
+        let row = sqlx::query(
+            "SELECT voice_connector_group.id, voice_connector_group.name FROM voice_connector_group_item \
+             JOIN voice_connector_group ON voice_connector_group.id = voice_connector_group_item.voice_connector_group \
+             WHERE voice_connector = $1 LIMIT 1",
+        )
+        .bind(id.as_str())
+        .fetch_optional(&mut *transaction)
+        .await?;
+        if let Some(row) = row {
+            return Err(StoreError::ConnectorInGroup {
+                id: row.try_get("id")?,
+                name: row.try_get("name")?,
+            });
         }
         sqlx::query("DELETE FROM voice_connector WHERE id = ?")
             .bind(id.as_str())
@@ -241,7 +255,7 @@ impl Store {
         credentials: &[Credential],
     ) -> Result<(), StoreError> {
         self.connector_row(account, id).await?;
-        let mut transaction = self.pool.begin().await?;
+        let mut transaction = self.begin().await?;
         for credential in credentials {
             sqlx::query(
                 "INSERT INTO termination_credential (voice_connector, username, ha1_md5, ha1_sha256) \
@@ -278,7 +292,7 @@ impl Store {
         usernames: &[String],
     ) -> Result<(), StoreError> {
         self.connector_row(account, id).await?;
-        let mut transaction = self.pool.begin().await?;
+        let mut transaction = self.begin().await?;
         for username in usernames {
             sqlx::query(
                 "DELETE FROM termination_credential WHERE voice_connector = ? AND username = ?",

@@ -8,15 +8,20 @@ pub mod records;
 
 mod connectors;
 mod documents;
+mod groups;
+mod lifecycle;
 mod numbers;
 mod open;
 #[cfg(test)]
 mod tests;
 
 use jiff::Timestamp;
+use sqlx::{Sqlite, Transaction};
 
 pub use connectors::{CREDENTIALS_MAX, WholeConnector};
 pub use documents::{Document, Key};
+pub use groups::{GROUPS_MAX, GroupItem, GroupRecord, ITEMS_MAX};
+pub use lifecycle::{DELETION_QUEUE, NumberChange};
 pub use open::OpenError;
 pub use records::*;
 
@@ -24,6 +29,24 @@ pub use records::*;
 #[derive(Clone, Debug)]
 pub struct Store {
     pool: sqlx::SqlitePool,
+}
+
+impl Store {
+    /// Begins a write, the only one at once from here on: a transaction that read first and wrote later could not go on
+    /// where another one wrote in between.
+    async fn begin(&self) -> Result<Transaction<'static, Sqlite>, sqlx::Error> {
+        self.pool.begin_with("BEGIN IMMEDIATE").await
+    }
+}
+
+/// Where a list in the order of creation goes on: behind this time and id.
+fn after_created(token: Option<&str>) -> Result<(i64, &str), StoreError> {
+    let Some(token) = token else {
+        return Ok((-1, ""));
+    };
+    let (created, id) = token.split_once('.').ok_or(StoreError::InvalidToken)?;
+    let created = created.parse().map_err(|_| StoreError::InvalidToken)?;
+    Ok((created, id))
 }
 
 impl<T> Page<T> {

@@ -47,7 +47,7 @@ impl Fixture {
     async fn numbers(&self, numbers: &[E164]) -> OrderRecord {
         let order = format!("order of {} numbers", numbers.len());
         self.store
-            .order_numbers(order, ACCOUNT, "VoiceConnector", numbers, now())
+            .order_numbers(order, ACCOUNT, "VoiceConnector", None, numbers, now())
             .await
             .unwrap()
     }
@@ -259,7 +259,7 @@ async fn a_number_is_acquired_once_and_associated_as_asked() {
     store.delete_voice_connector(ACCOUNT, one).await.unwrap();
     assert_eq!(store.associations().await.unwrap(), [(numbers[0], two)]);
     let filter = NumberFilter {
-        associated: Some(false),
+        status: Some(NumberStatus::Unassigned),
         ..NumberFilter::default()
     };
     let free = store
@@ -356,7 +356,7 @@ async fn a_schema_of_the_future_is_refused() {
             refused,
             Err(OpenError::NewerSchema {
                 found: 99,
-                known: 2
+                known: 3
             })
         ),
         "{refused:?}"

@@ -1,12 +1,12 @@
 use super::*;
 
-async fn order(api: &Api, numbers: &[&str]) -> Value {
+pub(super) async fn order(api: &Api, numbers: &[&str]) -> Value {
     let body = json!({"ProductType": "VoiceConnector", "E164PhoneNumbers": numbers});
     let output = api.post(StatusCode::CREATED, "/phone-number-orders", body);
     output.await.unwrap()["PhoneNumberOrder"].take()
 }
 
-async fn associate(api: &Api, connector: &str, body: Value) -> Value {
+pub(super) async fn associate(api: &Api, connector: &str, body: Value) -> Value {
     let path = format!("{connector}?operation=associate-phone-numbers");
     let output = api.post(StatusCode::OK, &path, body).await.unwrap();
     output["PhoneNumberErrors"].clone()
@@ -135,8 +135,9 @@ async fn what_cannot_be_ordered_is_refused_by_name() {
             "ProductType is required",
         ),
         (
-            json!({"ProductType": "BusinessCalling", "E164PhoneNumbers": ["+12065550100"]}),
-            "ProductType: expected one of VoiceConnector, SipMediaApplicationDialIn",
+            json!({"ProductType": "BusinessCalling", "E164PhoneNumbers": ["+18005550100"]}),
+            "ProductType: expected another product type than BusinessCalling, which toll-free numbers and \
+             numbers outside the US cannot have",
         ),
         (
             json!({"ProductType": "VoiceConnector"}),
