@@ -48,7 +48,7 @@ fn main() -> ExitCode {
 }
 
 fn serve(file: Option<&Path>) -> ExitCode {
-    let config = match file.map_or_else(|| Ok(Config::default_for_start()), config::load) {
+    let config = match file.map_or_else(|| Ok(Config::default_for_start()), read) {
         Ok(config) => config,
         Err(errors) => return refuse(&errors),
     };
@@ -73,8 +73,13 @@ fn serve(file: Option<&Path>) -> ExitCode {
     }
 }
 
+/// The config, with every certificate that it names looked at.
+fn read(file: &Path) -> Result<Config, ConfigErrors> {
+    config::load_with_files(file, trunkline::net::tls::file_fault)
+}
+
 fn check(file: &Path) -> ExitCode {
-    match config::load(file) {
+    match read(file) {
         Ok(config) => {
             match writeln!(io::stdout(), "{}: ok\n{}", file.display(), config.summary()) {
                 Ok(()) => ExitCode::SUCCESS,

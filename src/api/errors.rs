@@ -107,6 +107,8 @@ pub enum BadRequest {
         /// When it may be changed again, in ISO 8601.
         again: String,
     },
+    /// A text with a NUL, which the store does not keep.
+    NulInText,
 }
 
 /// What a member should have been.
@@ -331,6 +333,7 @@ impl fmt::Display for BadRequest {
                 f,
                 "CallingName: the default calling name is updated once in seven days, from {again} on again"
             ),
+            Self::NulInText => f.write_str("a text has a NUL character (U+0000); send it without"),
         }
     }
 }
@@ -493,6 +496,7 @@ impl From<StoreError> for ApiError {
                 BadRequest::TooManyCredentials { most }.into()
             }
             StoreError::InvalidToken => BadRequest::InvalidToken.into(),
+            StoreError::NulInText => BadRequest::NulInText.into(),
             StoreError::Database(error) => {
                 tracing::error!(%error, "the database failed");
                 Self::ServiceFailure

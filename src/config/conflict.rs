@@ -6,7 +6,7 @@ use ipnetwork::IpNetwork;
 
 use super::problem::{ConfigError, Problem};
 use super::settle::{Placed, PlacedApi, PlacedCarrier, PlacedMedia};
-use super::{NumberPool, SipListener};
+use super::{Host, NumberPool, SipListener};
 
 pub(super) fn listeners(listeners: &[Placed<SipListener>], errors: &mut Vec<ConfigError>) {
     // TLS runs over TCP: one port cannot be both.
@@ -78,6 +78,33 @@ pub(super) fn carriers(
                     line: other.line,
                 }));
             }
+        }
+    }
+}
+
+/// Requests leave from a listener of the route's transport and, where it is an address, its family.
+pub(super) fn routes(
+    carriers: &[PlacedCarrier],
+    listeners: &[Placed<SipListener>],
+    errors: &mut Vec<ConfigError>,
+) {
+    for route in carriers.iter().flat_map(|carrier| &carrier.routes) {
+        let target = &route.value.target;
+        // A host name by itself: the DNS is asked for the transports that there are listeners for.
+        let Some(transport) = target.transport else {
+            continue;
+        };
+        let address = match target.host {
+            Host::Name(_) => None,
+            Host::Address(address) => Some(address),
+        };
+        let mut spoken = listeners.iter().map(|listener| &listener.value);
+        let fits = |listener: &SipListener| {
+            listener.transport == transport
+                && address.is_none_or(|address| address.is_ipv4() == listener.bind.is_ipv4())
+        };
+        if !spoken.any(fits) {
+            errors.push(route.refused(Problem::NoListenerFor { transport, address }));
         }
     }
 }

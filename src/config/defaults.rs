@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use super::{
     AccessKey, Api, Carrier, CarrierRoute, CarrierTls, Config, Dns, Host, Limits, Log, Media,
-    MediaAddress, Node, NumberPool, Secret, Sip, SipListener, SipTimers, SipTls, Store, Target,
-    Transport,
+    MediaAddress, Node, NumberPool, Secret, Sip, SipListener, SipTimers, SipTls, Store, StoreUrl,
+    Target, Transport,
 };
 
 /// Ethernet's, and what RFC 3261 §18.1.1 assumes where nothing is known.
@@ -44,8 +44,8 @@ pub(super) fn api_bind() -> SocketAddr {
     SocketAddr::new(LOOPBACK, 8080)
 }
 
-pub(super) fn store_url(data_dir: &Path) -> String {
-    format!("sqlite://{}/trunkline.db", data_dir.display())
+pub(super) fn store_url(data_dir: &Path) -> StoreUrl {
+    StoreUrl::sqlite(&data_dir.join("trunkline.db"))
 }
 
 impl Config {

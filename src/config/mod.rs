@@ -7,6 +7,7 @@ mod conflict;
 mod defaults;
 mod problem;
 mod settle;
+mod store_url;
 mod summary;
 mod tls;
 mod value;
@@ -22,7 +23,11 @@ use std::time::Duration;
 use ipnetwork::IpNetwork;
 
 pub use problem::{ConfigError, ConfigErrors, Problem};
-pub use tls::{CarrierTls, CertificateFiles, SipTls, TlsPeer, TlsPeerId, TlsPolicy, TlsRoots};
+pub use store_url::StoreUrl;
+pub use tls::{
+    CarrierTls, CertificateFiles, FileFault, SipTls, TlsFile, TlsFileRole, TlsPeer, TlsPeerId,
+    TlsPolicy, TlsRoots,
+};
 
 /// Reads a config file, checks it as a whole, and returns what the node should use.
 ///
@@ -31,11 +36,20 @@ pub use tls::{CarrierTls, CertificateFiles, SipTls, TlsPeer, TlsPeerId, TlsPolic
 /// Everything that is wrong with the file, in the order of its lines. Syntax errors, unknown keys and
 /// wrong types come alone: what the file means is only known without them.
 pub fn load(path: &Path) -> Result<Config, ConfigErrors> {
+    load_with_files(path, |_not_looked_at| None)
+}
+
+/// As [`load`], and asks `fault` about each PEM file that the config names: what is wrong with them is told
+/// with everything else.
+pub fn load_with_files(
+    path: &Path,
+    fault: impl Fn(&TlsFile) -> Option<FileFault>,
+) -> Result<Config, ConfigErrors> {
     let refused = |errors| ConfigErrors::new(path, errors);
     let text = std::fs::read_to_string(path)
         .map_err(|error| refused(vec![ConfigError::unreadable(error.kind())]))?;
     written::parse(&text)
-        .and_then(|file| settle::settle(&text, file))
+        .and_then(|file| settle::settle(&text, file, &fault))
         .map_err(refused)
 }
 
@@ -401,8 +415,8 @@ impl fmt::Debug for Secret {
 /// `[store]`
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Store {
-    /// `sqlite://path`.
-    pub url: String,
+    /// `sqlite://` or `postgres://`.
+    pub url: StoreUrl,
 }
 
 /// `[limits]`: every bound of the data plane in one place.

@@ -6,6 +6,8 @@ use std::net::IpAddr;
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 
+use super::{FileFault, Transport};
+
 /// Everything that is wrong with one file. Shown as one line each:
 /// `FILE:LINE: key `KEY`: what is wrong; expected what; remedy`.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -69,6 +71,21 @@ impl ConfigError {
             key: None,
             problem: Problem::Unreadable { error },
         }
+    }
+}
+
+/// Why a file cannot be read, in an operator's words.
+#[expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "io::ErrorKind is open; most kinds speak for themselves"
+)]
+pub(super) fn unreadable(error: io::ErrorKind) -> String {
+    match error {
+        io::ErrorKind::NotFound => "no such file".to_owned(),
+        io::ErrorKind::IsADirectory => "a directory, not a file".to_owned(),
+        io::ErrorKind::NotADirectory => "a part of its path is a file, not a directory".to_owned(),
+        io::ErrorKind::InvalidData => "not text in UTF-8".to_owned(),
+        other => other.to_string(),
     }
 }
 
@@ -207,6 +224,20 @@ pub enum Problem {
         /// The other pool's line.
         line: usize,
     },
+    /// A route that no call can take: nothing would send on its transport.
+    NoListenerFor {
+        /// The route's transport.
+        transport: Transport,
+        /// Its address, where it has one: a listener of that family is meant.
+        address: Option<IpAddr>,
+    },
+    /// A certificate, a key or roots that are of no use.
+    File {
+        /// The file's name as written.
+        file: PathBuf,
+        /// Why.
+        fault: FileFault,
+    },
 }
 
 impl Problem {
@@ -225,10 +256,10 @@ impl Problem {
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Unreadable { error } => write!(f, "cannot be read: {error}; expected a TOML file; name one with --config, or start without it for a node on loopback"),
+            Self::Unreadable { error } => write!(f, "cannot be read: {}; expected a TOML file; name one with --config, or start without it for a node on loopback", unreadable(*error)),
             Self::Syntax { message } => write!(f, "not TOML: {message}; see https://toml.io for its syntax"),
             Self::UnknownKey { meant, known } => unknown_key(f, meant.as_deref(), known),
-            Self::WrongType { found, expected } => write!(f, "wrong type ({found}); expected {expected}; config/trunkline.toml shows every key"),
+            Self::WrongType { found, expected } => write!(f, "wrong type ({}); expected {}; config/trunkline.toml shows every key", found_plainly(found), expected_plainly(found, expected)),
             Self::Missing { expected } => write!(f, "missing; expected {expected}; add it"),
             Self::Value { written, expected } => write!(f, "`{written}` is not valid; expected {expected}; correct it"),
             Self::SecretEmpty => f.write_str("empty; expected the secret of this access key; write it, or take the key out"),
@@ -251,6 +282,11 @@ impl fmt::Display for Problem {
             Self::SourceOverlap { other, line } => write!(f, "overlaps {other} of another carrier (line {line}), so a call from there could be either's; expected sources of one carrier only; narrow one"),
             Self::PoolOrder { first } => write!(f, "not a number after {first} of the same length; expected the last number of the pool; correct either"),
             Self::PoolOverlap { line } => write!(f, "holds numbers of the pool at line {line}; expected every number in one pool only; shorten one"),
+            Self::NoListenerFor { transport, address } => {
+                let over = address.map_or(String::new(), |address| format!(" over {}", family(address)));
+                write!(f, "no listener speaks {transport}{over}, so no call can take this route; expected a [[sip.listener]] that does; add one, or change the route")
+            }
+            Self::File { file, fault } => write!(f, "{}: {fault}", file.display()),
         }
     }
 }
@@ -264,6 +300,37 @@ fn unknown_key(f: &mut fmt::Formatter<'_>, meant: Option<&str>, known: &[String]
     match meant {
         Some(meant) => write!(f, "; did you mean `{meant}`?"),
         None => f.write_str("; take it out"),
+    }
+}
+
+/// What the parser expected, in the words of someone who writes the file.
+fn expected_plainly(found: &str, expected: &str) -> String {
+    let words = match (found, expected) {
+        ("map", "a sequence") => "a list of sections: write its name in double brackets",
+        (_, "a sequence") => "a list",
+        (_, "i64") => "a whole number",
+        (_, "a boolean") => "true or false",
+        (_, other) => other,
+    };
+    words.to_owned()
+}
+
+/// What the parser found, likewise.
+fn found_plainly(found: &str) -> String {
+    match found {
+        "sequence" => "a list".to_owned(),
+        "map" => "a section".to_owned(),
+        other => {
+            let value = other
+                .trim_end_matches(" as i128")
+                .trim_end_matches(" as u128");
+            match value.split_once(' ') {
+                Some(("integer", number)) => format!("number {number}"),
+                Some(("floating", rest)) => rest.replacen("point", "number", 1),
+                Some(("boolean", value)) => value.to_owned(),
+                Some(_) | None => value.to_owned(),
+            }
+        }
     }
 }
 

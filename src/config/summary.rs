@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::{Carrier, Config, MediaAddress, SipListener};
+use super::{Carrier, CarrierRoute, Config, Dns, MediaAddress, SipListener, SipTls, Transport};
 
 impl Config {
     /// What listens where and what is known, for people; one line a fact, no secrets.
@@ -22,13 +22,22 @@ impl fmt::Display for Summary<'_> {
             carriers,
             number_pools,
             api,
+            dns,
             store,
-            ..
+            limits: _,
+            log: _,
         } = self.0;
         for listener in &sip.listeners {
             writeln!(f, "  SIP      {}", ShownListener(listener))?;
         }
         writeln!(f, "  domain   {}", sip.domain)?;
+        if sip
+            .listeners
+            .iter()
+            .any(|listener| listener.transport == Transport::Tls)
+        {
+            writeln!(f, "  TLS      {}", ShownTls(&sip.tls))?;
+        }
         for address in &media.addresses {
             let (first, last) = (media.ports.start(), media.ports.end());
             writeln!(
@@ -39,7 +48,11 @@ impl fmt::Display for Summary<'_> {
         }
         for carrier in carriers {
             writeln!(f, "  carrier  {}", ShownCarrier(carrier))?;
+            for route in &carrier.routes {
+                writeln!(f, "  route    {}", ShownRoute(carrier, route))?;
+            }
         }
+        writeln!(f, "  DNS      {}", ShownDns(dns))?;
         let numbers: u64 = number_pools
             .iter()
             .map(|pool| pool.numbers.end() - pool.numbers.start() + 1)
@@ -99,7 +112,7 @@ impl fmt::Display for ShownCarrier<'_> {
             name,
             sources,
             routes,
-            tls: _,
+            tls,
             policy: _,
         } = self.0;
         write!(
@@ -107,6 +120,88 @@ impl fmt::Display for ShownCarrier<'_> {
             "{name}: {} sources, {} routes",
             sources.len(),
             routes.len()
+        )?;
+        match &tls.client {
+            None => Ok(()),
+            Some(client) => write!(f, ", shown {}", client.certificate.display()),
+        }
+    }
+}
+
+struct ShownRoute<'c>(&'c Carrier, &'c CarrierRoute);
+
+impl fmt::Display for ShownRoute<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self(carrier, route) = self;
+        let target = &route.target;
+        write!(f, "{}", target.host)?;
+        if let Some(port) = target.port {
+            write!(f, ":{port}")?;
+        }
+        match target.transport {
+            Some(transport) => write!(f, " over {transport}")?,
+            None => f.write_str(" over what the DNS says")?,
+        }
+        if !route.prefix.is_empty() {
+            write!(f, ", numbers +{}…", route.prefix)?;
+        }
+        write!(f, ", priority {} weight {}", route.priority, route.weight)?;
+        let over_tls = match target.transport {
+            Some(Transport::Udp | Transport::Tcp) => return Ok(()),
+            Some(Transport::Tls) => "",
+            None => "over TLS ",
+        };
+        match (route.verify, &carrier.tls.ca) {
+            (false, _) => write!(f, ", {over_tls}not verified"),
+            (true, None) => write!(f, ", {over_tls}verified with the system's roots"),
+            (true, Some(ca)) => write!(f, ", {over_tls}verified with {}", ca.display()),
+        }
+    }
+}
+
+struct ShownTls<'c>(&'c SipTls);
+
+impl fmt::Display for ShownTls<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0.certificates.as_slice() {
+            [] => f.write_str("a development certificate")?,
+            [first, others @ ..] => {
+                write!(f, "{}", first.certificate.display())?;
+                for files in others {
+                    write!(f, ", {}", files.certificate.display())?;
+                }
+            }
+        }
+        match (self.0.verify_customers, &self.0.ca) {
+            (false, _) => f.write_str("; customers' hosts are not verified"),
+            (true, None) => f.write_str("; customers' hosts are verified with the system's roots"),
+            (true, Some(ca)) => write!(
+                f,
+                "; customers' hosts are verified with the system's roots and {}",
+                ca.display()
+            ),
+        }
+    }
+}
+
+struct ShownDns<'c>(&'c Dns);
+
+impl fmt::Display for ShownDns<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Dns { servers, stale } = self.0;
+        match servers.as_slice() {
+            [] => f.write_str("the system's name servers")?,
+            [first, others @ ..] => {
+                write!(f, "{first}")?;
+                for server in others {
+                    write!(f, ", {server}")?;
+                }
+            }
+        }
+        write!(
+            f,
+            "; answers serve {} s longer while none answers",
+            stale.as_secs()
         )
     }
 }

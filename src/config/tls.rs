@@ -1,7 +1,11 @@
 //! What TLS is spoken with: certificates, and whom to trust.
 
+use std::fmt;
+use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
+
+use super::problem::unreadable;
 
 use super::{Carrier, Config, Host};
 
@@ -46,6 +50,83 @@ pub struct CertificateFiles {
     pub certificate: PathBuf,
     /// The key, PKCS#8, PKCS#1 or SEC1.
     pub key: PathBuf,
+}
+
+/// A PEM file that the config names, whatever it is used for.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct TlsFile {
+    /// Its name as written.
+    pub path: PathBuf,
+    /// What must be in it.
+    pub role: TlsFileRole,
+}
+
+/// What a PEM file must hold.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum TlsFileRole {
+    /// A certificate, and those that sign it.
+    Certificate,
+    /// The key of a certificate.
+    Key {
+        /// The certificate's file.
+        certificate: PathBuf,
+    },
+    /// Certificates of those whose signatures count.
+    Roots,
+}
+
+/// Why a PEM file is of no use.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum FileFault {
+    /// It cannot be read.
+    Unreadable(io::ErrorKind),
+    /// It holds no certificate that can be read as PEM.
+    NoCertificate,
+    /// What it holds as a certificate is none.
+    DamagedCertificate,
+    /// It holds no private key that can be read as PEM.
+    NoKey,
+    /// Its key is of a kind that is not used, or damaged.
+    UnusableKey,
+    /// Its key is another certificate's.
+    KeyOfAnother {
+        /// The file of the certificate that it should belong to.
+        certificate: PathBuf,
+    },
+}
+
+impl fmt::Display for FileFault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unreadable(error) => write!(
+                f,
+                "cannot be read: {}; expected a PEM file; correct its name (a relative one begins \
+                 where Trunkline is started) or its permissions",
+                unreadable(*error)
+            ),
+            Self::NoCertificate => f.write_str(
+                "no certificate in it; expected `-----BEGIN CERTIFICATE-----`; put one in",
+            ),
+            Self::DamagedCertificate => f.write_str(
+                "a certificate in it is damaged; expected X.509 certificates as their issuer gave \
+                 them; copy them again",
+            ),
+            Self::NoKey => f.write_str(
+                "no private key in it; expected `-----BEGIN PRIVATE KEY-----`; put one in, not \
+                 encrypted",
+            ),
+            Self::UnusableKey => f.write_str(
+                "its private key is damaged or of a kind that is not served; expected RSA of 2048 \
+                 bits or more, ECDSA on P-256 or P-384, or Ed25519; make another one",
+            ),
+            Self::KeyOfAnother { certificate } => write!(
+                f,
+                "its private key is not the one of the certificate in {}; expected a pair; correct \
+                 either",
+                certificate.display()
+            ),
+        }
+    }
 }
 
 /// `[carrier.tls]`

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use ipnetwork::IpNetwork;
 
 use super::problem::Problem;
-use super::{Host, LogFormat, LogLevel, Transport};
+use super::{Host, LogFormat, LogLevel, StoreUrl, Transport};
 use crate::numbering::E164;
 
 pub(super) const ACCESS_KEY_ID: &str = "an access key id: 16 to 128 letters, digits or _";
@@ -252,18 +252,15 @@ pub(super) fn account(text: &str) -> Result<String, Problem> {
     }
 }
 
-pub(super) fn store_url(text: &str) -> Result<String, Problem> {
-    match text.strip_prefix("sqlite://") {
-        Some(path) if !path.is_empty() => Ok(text.to_owned()),
-        Some(_) | None => {
-            // A URL of another scheme may hold a password.
-            let scheme = text.split_once("://").map_or(text, |(scheme, _)| scheme);
-            Err(wrong(
-                scheme,
-                "sqlite://PATH, such as sqlite://data/trunkline.db",
-            ))
+pub(super) fn store_url(text: &str) -> Result<StoreUrl, Problem> {
+    StoreUrl::parse(text).ok_or_else(|| {
+        // With a user or parameters, anything behind the scheme may be a password.
+        let scheme = text.split_once("://").map_or("", |(scheme, _)| scheme);
+        match text.contains(['@', '?']) {
+            true => wrong(&format!("{scheme}://***"), StoreUrl::EXPECTED),
+            false => wrong(text, StoreUrl::EXPECTED),
         }
-    }
+    })
 }
 
 pub(super) fn log_level(text: &str) -> Result<LogLevel, Problem> {

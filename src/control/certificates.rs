@@ -3,6 +3,7 @@
 #[cfg(test)]
 mod tests;
 
+use std::collections::HashSet;
 use std::io::{self, Write};
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
@@ -11,9 +12,13 @@ use std::time::{Duration, SystemTime};
 
 use arc_swap::ArcSwap;
 use rcgen::{CertificateParams, DnType, KeyPair};
+use rustls::client::verify_server_name;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::server::ParsedCertificate;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-use crate::config::{CertificateFiles, Config, SipTls, TlsPolicy, Transport};
+use crate::config::{CertificateFiles, Config, Host, SipTls, TlsPolicy, Transport};
 use crate::net::tls::{Material, MaterialError, material_files};
 
 /// How often it is looked whether a file has changed.
@@ -138,14 +143,26 @@ fn times(files: &[PathBuf]) -> Vec<Option<SystemTime>> {
     files.iter().map(time).collect()
 }
 
-/// The development certificate of a data directory: made once, then used again.
+/// The development certificate of a data directory: made once, then used again for as long as it holds every
+/// name that the config gives the node.
 fn development_certificate(config: &Config, directory: &Path) -> Result<CertificateFiles, String> {
     let files = CertificateFiles {
         certificate: directory.join("development-certificate.pem"),
         key: directory.join("development-key.pem"),
     };
-    if !(files.certificate.exists() && files.key.exists()) {
-        make(&names(config), &files)?;
+    let names = names(config);
+    if files.certificate.exists() && files.key.exists() {
+        let missing = names_missing(&files.certificate, &names);
+        if !missing.is_empty() {
+            make(&names, &files)?;
+            tracing::warn!(
+                names = missing.join(", "),
+                "the development certificate did not hold all names of the config and was made anew: \
+                 peers that trusted it must be given the new one"
+            );
+        }
+    } else {
+        make(&names, &files)?;
     }
     tracing::warn!(
         certificate = %files.certificate.display(),
@@ -154,8 +171,36 @@ fn development_certificate(config: &Config, directory: &Path) -> Result<Certific
     Ok(files)
 }
 
+/// The names that the certificate of this file does not hold: all of them where it is none.
+fn names_missing(certificate: &Path, names: &[String]) -> Vec<String> {
+    let held = CertificateDer::from_pem_file(certificate).ok();
+    let held = held
+        .as_ref()
+        .and_then(|certificate| ParsedCertificate::try_from(certificate).ok());
+    let is_held = |name: &String| {
+        // A wildcard stands for names of one more label.
+        let name = name.replacen('*', "connector", 1);
+        let name = ServerName::try_from(name);
+        match (&held, name) {
+            (Some(held), Ok(name)) => verify_server_name(held, &name).is_ok(),
+            (None, _) | (_, Err(_)) => false,
+        }
+    };
+    names
+        .iter()
+        .filter(|name| !is_held(name))
+        .cloned()
+        .collect()
+}
+
+/// What the node may be called by: its domain and connectors' names, its aliases, its addresses.
 fn names(config: &Config) -> Vec<String> {
     let domain = &config.sip.domain;
+    let aliases = config.sip.aliases.iter();
+    let aliases = aliases.map(|alias| match Host::from(alias.as_str()) {
+        Host::Name(name) => name,
+        Host::Address(address) => address.to_string(),
+    });
     let listeners = config.sip.listeners.iter();
     let addresses = listeners
         .flat_map(|listener| [listener.bind.ip(), listener.advertise.ip()])
@@ -166,8 +211,9 @@ fn names(config: &Config) -> Vec<String> {
         format!("*.{domain}"),
         "localhost".to_owned(),
     ];
-    names.extend(addresses);
-    names.dedup();
+    let mut seen = HashSet::new();
+    names.extend(aliases.chain(addresses));
+    names.retain(|name| seen.insert(name.clone()));
     names
 }
 

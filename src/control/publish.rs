@@ -1,7 +1,12 @@
 //! Writes and what calls see of them: commit, then publish, then answer.
 //!
 //! All writes go through one lock, so that snapshots follow each other in the order of the commits. A
-//! snapshot is a changed copy of the last one that shares all that did not change.
+//! snapshot is a changed copy of the last one that shares all that did not change. Writes of other nodes on the same
+//! database are heard of and read ([`Control::follow`]).
+
+mod follow;
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 
@@ -18,7 +23,7 @@ use crate::shard::snapshot::{
 use crate::sip::digest::{self, Algorithm};
 use crate::sip::locate::Destination;
 use crate::store::{
-    Holder, NewVoiceConnector, NumberError, OpenError, OrderRecord, OriginationRecord,
+    ChangeFeed, Holder, NewVoiceConnector, NumberError, OpenError, OrderRecord, OriginationRecord,
     RouteProtocol, RouteRecord, Store, StoreError, TerminationRecord, VoiceConnectorRecord,
     WholeConnector,
 };
@@ -32,6 +37,8 @@ pub struct Control {
     snapshot: Arc<ArcSwap<Snapshot>>,
     /// Held from before a commit until after its publishing.
     writing: Mutex<()>,
+    /// What is written since the first snapshot was read, until [`Control::follow`] listens.
+    changes: Mutex<Option<ChangeFeed>>,
     sip_domain: String,
     /// How connections to customers' hosts are secured.
     customers: TlsPolicy,
@@ -49,6 +56,8 @@ impl Control {
         customers: TlsPolicy,
     ) -> Result<Arc<Self>, OpenError> {
         let store = Store::open(url).await?;
+        // Before anything is read, so that nothing is missed.
+        let changes = store.changes().await?;
         let mut snapshot = Snapshot::default();
         for carrier in &mut carriers {
             for route in &mut carrier.routes {
@@ -66,6 +75,7 @@ impl Control {
             store,
             snapshot: Arc::new(ArcSwap::from_pointee(snapshot)),
             writing: Mutex::new(()),
+            changes: Mutex::new(changes),
             sip_domain: sip_domain.to_owned(),
             customers,
             names_changed: Arc::new(Notify::new()),
@@ -332,7 +342,15 @@ impl Control {
         writing: &MutexGuard<'_, ()>,
         id: VoiceConnectorId,
     ) -> Result<(), StoreError> {
-        let connector = for_calls(self.store.whole_connector(id).await?);
+        let connector = match self.store.whole_connector(id).await {
+            Ok(connector) => for_calls(connector),
+            // Deleted, by another node if this one has just written it.
+            Err(StoreError::UnknownVoiceConnector(_)) => {
+                self.publish(writing, |snapshot| snapshot.remove_connector(id));
+                return Ok(());
+            }
+            Err(error) => return Err(error),
+        };
         self.publish(writing, |snapshot| {
             put_connector(snapshot, connector, &self.customers);
         });

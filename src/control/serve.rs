@@ -11,7 +11,7 @@ use crossbeam_queue::ArrayQueue;
 use jiff::Timestamp;
 use serde_json::json;
 use tokio::net::TcpListener;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 use tokio::time::MissedTickBehavior;
 
 use super::certificates::{Certificates, CertificatesError};
@@ -27,7 +27,7 @@ use crate::net::{self, Running, SharedGauges, StartError};
 use crate::shard::{Settings, Shard};
 use crate::sip::locate::Destination;
 use crate::store::OpenError;
-use crate::telemetry::{self, Event};
+use crate::telemetry::{Event, Log};
 
 /// Events that may wait for the log.
 const EVENTS_MAX: usize = 65_536;
@@ -93,9 +93,14 @@ async fn run(config: Config) -> Result<(), ServeError> {
     let material = certificates.material();
     let carriers = config.carriers.clone();
     let customers = config.sip.tls.customers();
-    let control = Control::open(&config.store.url, &config.sip.domain, carriers, customers)
-        .await
-        .map_err(ServeError::Store)?;
+    let control = Control::open(
+        config.store.url.reveal(),
+        &config.sip.domain,
+        carriers,
+        customers,
+    )
+    .await
+    .map_err(ServeError::Store)?;
     control.set_own_hosts(&config).await;
 
     let events = Arc::new(ArrayQueue::new(EVENTS_MAX));
@@ -109,8 +114,12 @@ async fn run(config: Config) -> Result<(), ServeError> {
         control: Arc::clone(&control),
         wanted,
     };
-    let facts = Arc::new(facts);
-    let recording = tokio::spawn(record(Arc::clone(&facts)));
+    let (recording_ends, is_ended) = oneshot::channel();
+    let recording = tokio::spawn(record(facts, is_ended));
+    let following = tokio::spawn({
+        let control = Arc::clone(&control);
+        async move { control.follow().await }
+    });
     let purging = tokio::spawn(deletion::run(Arc::clone(&control), Timestamp::now));
     let dns = resolver::Dns::new(&config.dns).map_err(ServeError::Dns)?;
     let names = tokio::spawn(resolver::run(
@@ -147,10 +156,14 @@ async fn run(config: Config) -> Result<(), ServeError> {
     tracing::info!("stopping");
     names.abort();
     purging.abort();
+    following.abort();
     certificates.abort();
     running.shutdown();
-    recording.abort();
-    facts.drain().await;
+    // What the shards told last is still recorded.
+    drop(recording_ends);
+    if recording.await.is_err() {
+        tracing::error!("the last events could not be recorded");
+    }
     control.store().close().await;
     served
 }
@@ -183,22 +196,36 @@ struct Facts {
     wanted: mpsc::Sender<Destination>,
 }
 
-/// Writes the log, and keeps what the API tells of, for as long as it is not aborted.
-async fn record(facts: Arc<Facts>) {
+/// Writes the log, and keeps what the API tells of, until the other end of `is_ended` is dropped.
+async fn record(facts: Facts, mut is_ended: oneshot::Receiver<()>) {
+    let mut log = Log::default();
     let mut look = tokio::time::interval(EVENTS_LOOK);
     look.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut now = look.tick().await;
+    let origin = now;
     loop {
-        look.tick().await;
-        facts.drain().await;
+        facts.drain(&mut log, since(origin, now)).await;
+        now = tokio::select! {
+            now = look.tick() => now,
+            _ = &mut is_ended => break,
+        };
     }
+    facts.drain(&mut log, since(origin, now)).await;
+    log.sum_up();
+}
+
+/// The log's time, which begins with it.
+fn since(origin: tokio::time::Instant, now: tokio::time::Instant) -> Instant {
+    Instant::ORIGIN + now.saturating_duration_since(origin)
 }
 
 impl Facts {
     /// Takes all events there are; of several OPTIONS of a connector the last one is kept.
-    async fn drain(&self) {
+    async fn drain(&self, log: &mut Log, now: Instant) {
+        log.look(now);
         let mut options = HashMap::new();
         while let Some(event) = self.events.pop() {
-            telemetry::log(&event);
+            log.write(&event, now);
             #[expect(clippy::wildcard_enum_match_arm, reason = "the others are for the log")]
             match event {
                 Event::OptionsReceived { connector, source } => {
@@ -254,7 +281,7 @@ fn announce(config: &Config, running: &Running, api: std::net::SocketAddr) {
         tracing::info!(address = %address.bind, first, last, "media");
     }
     tracing::info!(
-        store = config.store.url,
+        store = %config.store.url,
         shards = config.node.shards,
         "store"
     );

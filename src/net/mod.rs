@@ -150,20 +150,19 @@ impl fmt::Display for StartError {
             Self::TooManyListeners { listeners } => {
                 write!(f, "{listeners} SIP listeners; at most 255 are served")
             }
-            Self::NoCertificate { listener, bind } => write!(
+            Self::NoCertificate { bind, .. } => write!(
                 f,
-                "sip.listener {} (tls {bind}): no certificate; add a [[sip.tls.certificate]]",
-                listener + 1
+                "sip.listener tls {bind}: no certificate; add a [[sip.tls.certificate]]"
             ),
+            // Its address tells which: of a listener with two, the file counts one.
             Self::Listener {
-                listener,
                 transport,
                 bind,
                 source,
+                ..
             } => write!(
                 f,
-                "sip.listener {} ({transport} {bind}): {source}; {}",
-                listener + 1,
+                "sip.listener {transport} {bind}: {source}; {}",
                 remedy(source)
             ),
             Self::Media {

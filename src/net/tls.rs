@@ -14,6 +14,6 @@ mod remedy;
 mod session;
 mod verification;
 
-pub use material::{Material, MaterialError, material_files};
+pub use material::{Material, MaterialError, file_fault, material_files};
 pub(super) use remedy::remedy;
 pub(super) use session::{Failure, Session, server_name};

@@ -462,6 +462,7 @@ impl Shard {
                 if status != 407 {
                     self.core.event(Event::CallRefused {
                         source: flow.remote,
+                        is_known: refusal.is_remembered,
                         status,
                         reason,
                     });

@@ -5,14 +5,14 @@ use std::net::IpAddr;
 use jiff::Timestamp;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use sqlx::Row;
-use sqlx::sqlite::SqliteRow;
+use sqlx::any::AnyRow;
+use sqlx::{Any, Row, Transaction};
 
 use super::records::{
     HealthRecord, NewVoiceConnector, OriginationRecord, Page, StoreError, TerminationRecord,
     VoiceConnectorRecord,
 };
-use super::{Store, timestamp};
+use super::{Change, Store, timestamp};
 use crate::connector_id::VoiceConnectorId;
 use crate::shard::snapshot::Credential;
 
@@ -48,23 +48,26 @@ impl Store {
             network_type,
             integration_type,
         } = new;
-        sqlx::query(
+        let mut transaction = self.begin().await?;
+        let row = sqlx::query(
             "INSERT INTO voice_connector (id, account, name, aws_region, outbound_host_name, require_encryption, \
-             network_type, integration_type, created, updated) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+             network_type, integration_type, created, updated) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $9) RETURNING *",
         )
         .bind(id.as_str())
         .bind(&account)
         .bind(&name)
         .bind(&aws_region)
         .bind(&outbound_host_name)
-        .bind(require_encryption)
+        .bind(i64::from(require_encryption))
         .bind(&network_type)
         .bind(&integration_type)
         .bind(now.as_millisecond())
-        .bind(now.as_millisecond())
-        .execute(&self.pool)
+        .fetch_one(&mut *transaction)
         .await?;
-        self.voice_connector(&account, id).await
+        let inserted = record(&row)?;
+        self.commit(transaction, [Change::VoiceConnector(id)])
+            .await?;
+        Ok(inserted)
     }
 
     /// One connector of an account.
@@ -82,13 +85,33 @@ impl Store {
         &self,
         account: &str,
         id: VoiceConnectorId,
-    ) -> Result<SqliteRow, StoreError> {
-        let row = sqlx::query("SELECT * FROM voice_connector WHERE id = ? AND account = ?")
+    ) -> Result<AnyRow, StoreError> {
+        let row = sqlx::query("SELECT * FROM voice_connector WHERE id = $1 AND account = $2")
             .bind(id.as_str())
             .bind(account)
             .fetch_optional(&self.pool)
             .await?;
         row.ok_or(StoreError::UnknownVoiceConnector(id))
+    }
+
+    /// Locks a connector until the transaction ends, so that what is decided over it and its numbers and credentials
+    /// stays true. A write that changes nothing does that in both databases.
+    pub(super) async fn lock_connector(
+        transaction: &mut Transaction<'static, Any>,
+        account: &str,
+        id: VoiceConnectorId,
+    ) -> Result<(), StoreError> {
+        let locked = sqlx::query(
+            "UPDATE voice_connector SET updated = updated WHERE id = $1 AND account = $2",
+        )
+        .bind(id.as_str())
+        .bind(account)
+        .execute(&mut **transaction)
+        .await?;
+        match locked.rows_affected() {
+            0 => Err(StoreError::UnknownVoiceConnector(id)),
+            1.. => Ok(()),
+        }
     }
 
     /// An account's connectors in the order of their creation, at most `most`, from behind the token on.
@@ -104,7 +127,7 @@ impl Store {
         };
         let created: i64 = created.parse().map_err(|_| StoreError::InvalidToken)?;
         let rows = sqlx::query(
-            "SELECT * FROM voice_connector WHERE account = ? AND (created, id) > (?, ?) ORDER BY created, id LIMIT ?",
+            "SELECT * FROM voice_connector WHERE account = $1 AND (created, id) > ($2, $3) ORDER BY created, id LIMIT $4",
         )
         .bind(account)
         .bind(created)
@@ -127,15 +150,22 @@ impl Store {
         require_encryption: bool,
         now: Timestamp,
     ) -> Result<VoiceConnectorRecord, StoreError> {
-        sqlx::query("UPDATE voice_connector SET name = ?, require_encryption = ?, updated = ? WHERE id = ? AND account = ?")
-            .bind(name)
-            .bind(require_encryption)
-            .bind(now.as_millisecond())
-            .bind(id.as_str())
-            .bind(account)
-            .execute(&self.pool)
+        let mut transaction = self.begin().await?;
+        let row = sqlx::query(
+            "UPDATE voice_connector SET name = $1, require_encryption = $2, updated = $3 \
+             WHERE id = $4 AND account = $5 RETURNING *",
+        )
+        .bind(name)
+        .bind(i64::from(require_encryption))
+        .bind(now.as_millisecond())
+        .bind(id.as_str())
+        .bind(account)
+        .fetch_optional(&mut *transaction)
+        .await?;
+        let updated = record(&row.ok_or(StoreError::UnknownVoiceConnector(id))?)?;
+        self.commit(transaction, [Change::VoiceConnector(id)])
             .await?;
-        self.voice_connector(account, id).await
+        Ok(updated)
     }
 
     /// Takes a connector out, if no number is associated with it.
@@ -144,9 +174,9 @@ impl Store {
         account: &str,
         id: VoiceConnectorId,
     ) -> Result<(), StoreError> {
-        self.connector_row(account, id).await?;
         let mut transaction = self.begin().await?;
-        let row = sqlx::query("SELECT count(*) FROM phone_number WHERE voice_connector = ?")
+        Self::lock_connector(&mut transaction, account, id).await?;
+        let row = sqlx::query("SELECT count(*) FROM phone_number WHERE voice_connector = $1")
             .bind(id.as_str())
             .fetch_one(&mut *transaction)
             .await?;
@@ -168,11 +198,12 @@ impl Store {
                 name: row.try_get("name")?,
             });
         }
-        sqlx::query("DELETE FROM voice_connector WHERE id = ?")
+        sqlx::query("DELETE FROM voice_connector WHERE id = $1")
             .bind(id.as_str())
             .execute(&mut *transaction)
             .await?;
-        transaction.commit().await?;
+        self.commit(transaction, [Change::VoiceConnector(id)])
+            .await?;
         Ok(())
     }
 
@@ -204,8 +235,7 @@ impl Store {
         termination: Option<&TerminationRecord>,
         now: Timestamp,
     ) -> Result<(), StoreError> {
-        let sql =
-            "UPDATE voice_connector SET termination = ?, updated = ? WHERE id = ? AND account = ?";
+        let sql = "UPDATE voice_connector SET termination = $1, updated = $2 WHERE id = $3 AND account = $4";
         self.set_configuration(sql, account, id, termination, now)
             .await
     }
@@ -218,8 +248,7 @@ impl Store {
         origination: Option<&OriginationRecord>,
         now: Timestamp,
     ) -> Result<(), StoreError> {
-        let sql =
-            "UPDATE voice_connector SET origination = ?, updated = ? WHERE id = ? AND account = ?";
+        let sql = "UPDATE voice_connector SET origination = $1, updated = $2 WHERE id = $3 AND account = $4";
         self.set_configuration(sql, account, id, origination, now)
             .await
     }
@@ -234,17 +263,20 @@ impl Store {
     ) -> Result<(), StoreError> {
         let text = configuration.map(serde_json::to_string).transpose();
         let text = text.map_err(|_| StoreError::Corrupt("a configuration that is no JSON"))?;
+        let mut transaction = self.begin().await?;
         let done = sqlx::query(sql)
             .bind(text)
             .bind(now.as_millisecond())
             .bind(id.as_str())
             .bind(account)
-            .execute(&self.pool)
+            .execute(&mut *transaction)
             .await?;
-        match done.rows_affected() {
-            0 => Err(StoreError::UnknownVoiceConnector(id)),
-            1.. => Ok(()),
+        if done.rows_affected() == 0 {
+            return Err(StoreError::UnknownVoiceConnector(id));
         }
+        self.commit(transaction, [Change::VoiceConnector(id)])
+            .await?;
+        Ok(())
     }
 
     /// Adds credentials, or replaces those of the same user name.
@@ -254,12 +286,12 @@ impl Store {
         id: VoiceConnectorId,
         credentials: &[Credential],
     ) -> Result<(), StoreError> {
-        self.connector_row(account, id).await?;
         let mut transaction = self.begin().await?;
+        Self::lock_connector(&mut transaction, account, id).await?;
         for credential in credentials {
             sqlx::query(
                 "INSERT INTO termination_credential (voice_connector, username, ha1_md5, ha1_sha256) \
-                 VALUES (?, ?, ?, ?) ON CONFLICT (voice_connector, username) \
+                 VALUES ($1, $2, $3, $4) ON CONFLICT (voice_connector, username) \
                  DO UPDATE SET ha1_md5 = excluded.ha1_md5, ha1_sha256 = excluded.ha1_sha256",
             )
             .bind(id.as_str())
@@ -270,7 +302,7 @@ impl Store {
             .await?;
         }
         let row =
-            sqlx::query("SELECT count(*) FROM termination_credential WHERE voice_connector = ?")
+            sqlx::query("SELECT count(*) FROM termination_credential WHERE voice_connector = $1")
                 .bind(id.as_str())
                 .fetch_one(&mut *transaction)
                 .await?;
@@ -280,7 +312,8 @@ impl Store {
                 most: CREDENTIALS_MAX,
             });
         }
-        transaction.commit().await?;
+        self.commit(transaction, [Change::VoiceConnector(id)])
+            .await?;
         Ok(())
     }
 
@@ -291,18 +324,19 @@ impl Store {
         id: VoiceConnectorId,
         usernames: &[String],
     ) -> Result<(), StoreError> {
-        self.connector_row(account, id).await?;
         let mut transaction = self.begin().await?;
+        Self::lock_connector(&mut transaction, account, id).await?;
         for username in usernames {
             sqlx::query(
-                "DELETE FROM termination_credential WHERE voice_connector = ? AND username = ?",
+                "DELETE FROM termination_credential WHERE voice_connector = $1 AND username = $2",
             )
             .bind(id.as_str())
             .bind(username)
             .execute(&mut *transaction)
             .await?;
         }
-        transaction.commit().await?;
+        self.commit(transaction, [Change::VoiceConnector(id)])
+            .await?;
         Ok(())
     }
 
@@ -321,33 +355,39 @@ impl Store {
     }
 
     async fn credentials(&self, id: VoiceConnectorId) -> Result<Vec<Credential>, StoreError> {
-        let rows = sqlx::query(
-            "SELECT * FROM termination_credential WHERE voice_connector = ? ORDER BY username",
-        )
-        .bind(id.as_str())
-        .fetch_all(&self.pool)
-        .await?;
-        rows.iter().map(credential).collect()
+        let rows = sqlx::query("SELECT * FROM termination_credential WHERE voice_connector = $1")
+            .bind(id.as_str())
+            .fetch_all(&self.pool)
+            .await?;
+        rows.iter()
+            .map(credential)
+            .collect::<Result<_, _>>()
+            .map(by_username)
     }
 
-    /// Notes that OPTIONS came from a customer's host.
+    /// Notes that OPTIONS came from a customer's host; those of a connector that is gone are forgotten.
     pub async fn record_options(
         &self,
         id: VoiceConnectorId,
         source: IpAddr,
         at: Timestamp,
     ) -> Result<(), StoreError> {
-        sqlx::query(
+        let done = sqlx::query(
             "INSERT INTO termination_health (voice_connector, source, at) \
-             SELECT id, ?, ? FROM voice_connector WHERE id = ? \
+             SELECT id, $1, $2 FROM voice_connector WHERE id = $3 \
              ON CONFLICT (voice_connector) DO UPDATE SET source = excluded.source, at = excluded.at",
         )
         .bind(source.to_string())
         .bind(at.as_millisecond())
         .bind(id.as_str())
         .execute(&self.pool)
-        .await?;
-        Ok(())
+        .await;
+        match done {
+            // The connector was deleted in the same moment.
+            Err(sqlx::Error::Database(error)) if error.is_foreign_key_violation() => Ok(()),
+            Err(error) => Err(error.into()),
+            Ok(_) => Ok(()),
+        }
     }
 
     /// The last OPTIONS from the customer's hosts.
@@ -358,7 +398,7 @@ impl Store {
     ) -> Result<Option<HealthRecord>, StoreError> {
         self.connector_row(account, id).await?;
         let row =
-            sqlx::query("SELECT source, at FROM termination_health WHERE voice_connector = ?")
+            sqlx::query("SELECT source, at FROM termination_health WHERE voice_connector = $1")
                 .bind(id.as_str())
                 .fetch_optional(&self.pool)
                 .await?;
@@ -378,7 +418,7 @@ impl Store {
         &self,
         id: VoiceConnectorId,
     ) -> Result<WholeConnector, StoreError> {
-        let row = sqlx::query("SELECT * FROM voice_connector WHERE id = ?")
+        let row = sqlx::query("SELECT * FROM voice_connector WHERE id = $1")
             .bind(id.as_str())
             .fetch_optional(&self.pool)
             .await?;
@@ -391,7 +431,7 @@ impl Store {
     /// Every connector of every account, as calls need it.
     pub async fn whole_connectors(&self) -> Result<Vec<WholeConnector>, StoreError> {
         let mut by_connector = std::collections::HashMap::<String, Vec<Credential>>::new();
-        let rows = sqlx::query("SELECT * FROM termination_credential ORDER BY username")
+        let rows = sqlx::query("SELECT * FROM termination_credential")
             .fetch_all(&self.pool)
             .await?;
         for row in &rows {
@@ -403,15 +443,22 @@ impl Store {
         let rows = sqlx::query("SELECT * FROM voice_connector")
             .fetch_all(&self.pool)
             .await?;
-        let with_credentials = |row: &SqliteRow| {
+        let with_credentials = |row: &AnyRow| {
             let id: String = row.try_get("id")?;
-            whole(row, by_connector.remove(&id).unwrap_or_default())
+            let credentials = by_connector.remove(&id).unwrap_or_default();
+            whole(row, by_username(credentials))
         };
         rows.iter().map(with_credentials).collect()
     }
 }
 
-fn whole(row: &SqliteRow, credentials: Vec<Credential>) -> Result<WholeConnector, StoreError> {
+/// In the order of their bytes: each database has a collation of its own.
+fn by_username(mut credentials: Vec<Credential>) -> Vec<Credential> {
+    credentials.sort_by(|one, other| one.username.cmp(&other.username));
+    credentials
+}
+
+fn whole(row: &AnyRow, credentials: Vec<Credential>) -> Result<WholeConnector, StoreError> {
     Ok(WholeConnector {
         record: record(row)?,
         termination: configuration(row, "termination")?,
@@ -420,7 +467,7 @@ fn whole(row: &SqliteRow, credentials: Vec<Credential>) -> Result<WholeConnector
     })
 }
 
-fn record(row: &SqliteRow) -> Result<VoiceConnectorRecord, StoreError> {
+fn record(row: &AnyRow) -> Result<VoiceConnectorRecord, StoreError> {
     let id: String = row.try_get("id")?;
     Ok(VoiceConnectorRecord {
         id: id
@@ -430,7 +477,7 @@ fn record(row: &SqliteRow) -> Result<VoiceConnectorRecord, StoreError> {
         name: row.try_get("name")?,
         aws_region: row.try_get("aws_region")?,
         outbound_host_name: row.try_get("outbound_host_name")?,
-        require_encryption: row.try_get("require_encryption")?,
+        require_encryption: row.try_get::<i64, _>("require_encryption")? != 0,
         network_type: row.try_get("network_type")?,
         integration_type: row.try_get("integration_type")?,
         created: timestamp(row.try_get("created")?)?,
@@ -439,7 +486,7 @@ fn record(row: &SqliteRow) -> Result<VoiceConnectorRecord, StoreError> {
 }
 
 fn configuration<T: DeserializeOwned>(
-    row: &SqliteRow,
+    row: &AnyRow,
     column: &'static str,
 ) -> Result<Option<T>, StoreError> {
     let text: Option<String> = row.try_get(column)?;
@@ -448,7 +495,7 @@ fn configuration<T: DeserializeOwned>(
         .map_err(|_| StoreError::Corrupt(column))
 }
 
-fn credential(row: &SqliteRow) -> Result<Credential, StoreError> {
+fn credential(row: &AnyRow) -> Result<Credential, StoreError> {
     Ok(Credential {
         username: row.try_get("username")?,
         ha1_md5: row.try_get("ha1_md5")?,

@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use serde_json::Value;
 use sqlx::Row;
-use sqlx::sqlite::SqliteRow;
+use sqlx::any::AnyRow;
 
 use super::records::{Page, StoreError};
 use super::{Store, after_created, timestamp};
@@ -43,10 +43,12 @@ impl Store {
         body: &Value,
         now: Timestamp,
     ) -> Result<Document, StoreError> {
-        sqlx::query(
+        // A row may be answered before a statement on its own is committed.
+        let mut transaction = self.begin().await?;
+        let row = sqlx::query(
             "INSERT INTO document (kind, account, id, parent, body, created, updated) \
              VALUES ($1, $2, $3, $4, $5, $6, $6) ON CONFLICT (kind, account, id) \
-             DO UPDATE SET body = excluded.body, updated = excluded.updated",
+             DO UPDATE SET body = excluded.body, updated = excluded.updated RETURNING *",
         )
         .bind(key.kind)
         .bind(key.account)
@@ -54,11 +56,11 @@ impl Store {
         .bind(parent)
         .bind(body.to_string())
         .bind(now.as_millisecond())
-        .execute(&self.pool)
+        .fetch_one(&mut *transaction)
         .await?;
-        let put = self.document(key).await?;
-        // Only where somebody deleted it in between.
-        put.ok_or(StoreError::Corrupt("a document that was just put"))
+        let put = document(&row)?;
+        self.commit(transaction, []).await?;
+        Ok(put)
     }
 
     /// Changes a document where it is what it was when it was read; false where somebody else came first.
@@ -154,7 +156,7 @@ impl Store {
     }
 }
 
-fn document(row: &SqliteRow) -> Result<Document, StoreError> {
+fn document(row: &AnyRow) -> Result<Document, StoreError> {
     let body: String = row.try_get("body")?;
     Ok(Document {
         id: row.try_get("id")?,

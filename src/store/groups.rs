@@ -1,8 +1,8 @@
 //! Voice connector groups.
 
 use jiff::Timestamp;
-use sqlx::sqlite::SqliteRow;
-use sqlx::{Row, SqliteConnection};
+use sqlx::any::AnyRow;
+use sqlx::{Any, Row, Transaction};
 use uuid::Uuid;
 
 use super::records::{Page, StoreError};
@@ -66,8 +66,8 @@ impl Store {
         .bind(group.updated.as_millisecond())
         .execute(&mut *transaction)
         .await?;
-        insert_items(&mut transaction, &group.account, group.id, &group.items).await?;
-        transaction.commit().await?;
+        Self::insert_items(&mut transaction, &group.account, group.id, &group.items).await?;
+        self.commit(transaction, []).await?;
         Ok(())
     }
 
@@ -138,25 +138,15 @@ impl Store {
             .bind(id.to_string())
             .execute(&mut *transaction)
             .await?;
-        insert_items(&mut transaction, account, id, items).await?;
-        transaction.commit().await?;
+        Self::insert_items(&mut transaction, account, id, items).await?;
+        self.commit(transaction, []).await?;
         self.group(account, id).await
     }
 
     /// Takes a group out that has neither numbers nor connectors.
     pub async fn delete_group(&self, account: &str, id: Uuid) -> Result<(), StoreError> {
         let mut transaction = self.begin().await?;
-        // The write that changes nothing keeps other writers from the group until the commit.
-        let done = sqlx::query(
-            "UPDATE voice_connector_group SET updated = updated WHERE id = $1 AND account = $2",
-        )
-        .bind(id.to_string())
-        .bind(account)
-        .execute(&mut *transaction)
-        .await?;
-        if done.rows_affected() == 0 {
-            return Err(StoreError::UnknownGroup(id));
-        }
+        Self::lock_group(&mut transaction, account, id).await?;
         let numbers = "SELECT count(*) FROM phone_number WHERE voice_connector_group = $1";
         let numbers = count(&mut transaction, numbers, id).await?;
         if numbers > 0 {
@@ -172,11 +162,57 @@ impl Store {
             .bind(id.to_string())
             .execute(&mut *transaction)
             .await?;
-        transaction.commit().await?;
+        self.commit(transaction, []).await?;
         Ok(())
     }
 
-    async fn group_of(&self, row: &SqliteRow) -> Result<GroupRecord, StoreError> {
+    /// Locks a group until the transaction ends, as [`Self::lock_connector`] does a connector.
+    pub(super) async fn lock_group(
+        transaction: &mut Transaction<'static, Any>,
+        account: &str,
+        id: Uuid,
+    ) -> Result<(), StoreError> {
+        let locked = sqlx::query(
+            "UPDATE voice_connector_group SET updated = updated WHERE id = $1 AND account = $2",
+        )
+        .bind(id.to_string())
+        .bind(account)
+        .execute(&mut **transaction)
+        .await?;
+        match locked.rows_affected() {
+            0 => Err(StoreError::UnknownGroup(id)),
+            1.. => Ok(()),
+        }
+    }
+
+    async fn insert_items(
+        transaction: &mut Transaction<'static, Any>,
+        account: &str,
+        group: Uuid,
+        items: &[GroupItem],
+    ) -> Result<(), StoreError> {
+        // All writers lock connectors in this order: none waits for one that waits for it.
+        let mut connectors: Vec<_> = items.iter().map(|item| item.voice_connector).collect();
+        connectors.sort_unstable();
+        for connector in connectors {
+            Self::lock_connector(transaction, account, connector).await?;
+        }
+        for (place, item) in (0_i64..).zip(items) {
+            sqlx::query(
+                "INSERT INTO voice_connector_group_item (voice_connector_group, place, voice_connector, priority) \
+                 VALUES ($1, $2, $3, $4)",
+            )
+            .bind(group.to_string())
+            .bind(place)
+            .bind(item.voice_connector.as_str())
+            .bind(i64::from(item.priority))
+            .execute(&mut **transaction)
+            .await?;
+        }
+        Ok(())
+    }
+
+    async fn group_of(&self, row: &AnyRow) -> Result<GroupRecord, StoreError> {
         let id: String = row.try_get("id")?;
         let items = sqlx::query(
             "SELECT voice_connector, priority FROM voice_connector_group_item \
@@ -199,45 +235,20 @@ impl Store {
     }
 }
 
-async fn insert_items(
-    connection: &mut SqliteConnection,
-    account: &str,
-    group: Uuid,
-    items: &[GroupItem],
-) -> Result<(), StoreError> {
-    for (place, item) in items.iter().enumerate() {
-        let done = sqlx::query(
-            "INSERT INTO voice_connector_group_item (voice_connector_group, place, voice_connector, priority) \
-             SELECT $1, $2, id, $3 FROM voice_connector WHERE id = $4 AND account = $5",
-        )
-        .bind(group.to_string())
-        .bind(i64::try_from(place).unwrap_or(i64::MAX))
-        .bind(i64::from(item.priority))
-        .bind(item.voice_connector.as_str())
-        .bind(account)
-        .execute(&mut *connection)
-        .await?;
-        if done.rows_affected() == 0 {
-            return Err(StoreError::UnknownVoiceConnector(item.voice_connector));
-        }
-    }
-    Ok(())
-}
-
 async fn count(
-    connection: &mut SqliteConnection,
+    transaction: &mut Transaction<'static, Any>,
     query: &'static str,
     group: Uuid,
 ) -> Result<u64, StoreError> {
     let row = sqlx::query(query)
         .bind(group.to_string())
-        .fetch_one(connection)
+        .fetch_one(&mut **transaction)
         .await?;
     let count: i64 = row.try_get(0)?;
     Ok(count.unsigned_abs())
 }
 
-fn item(row: &SqliteRow) -> Result<GroupItem, StoreError> {
+fn item(row: &AnyRow) -> Result<GroupItem, StoreError> {
     let id: String = row.try_get("voice_connector")?;
     let priority: i64 = row.try_get("priority")?;
     let corrupt = StoreError::Corrupt;

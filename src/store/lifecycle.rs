@@ -70,10 +70,13 @@ impl Store {
     /// Takes the numbers whose time in the deletion queue is over out of their accounts, and says how many: anybody may
     /// order them from then on.
     pub async fn purge_numbers(&self, now: Timestamp) -> Result<u64, StoreError> {
+        // A row may be answered before a statement on its own is committed.
+        let mut transaction = self.begin().await?;
         let done = sqlx::query("DELETE FROM phone_number WHERE deleted <= $1")
             .bind(last_purged(now))
-            .execute(&self.pool)
+            .execute(&mut *transaction)
             .await?;
+        self.commit(transaction, []).await?;
         Ok(done.rows_affected())
     }
 
@@ -118,7 +121,7 @@ impl Store {
             }
             outcomes.push((place, after.map(drop)));
         }
-        transaction.commit().await?;
+        self.commit(transaction, []).await?;
         outcomes.sort_by_key(|(place, _)| *place);
         Ok(outcomes.into_iter().map(|(_, outcome)| outcome).collect())
     }

@@ -1,11 +1,14 @@
-//! The store: everything the API has acknowledged, in SQLite.
+//! The store: everything the API has acknowledged, in SQLite or PostgreSQL.
 //!
-//! SQL stands in this module alone. Each write is one transaction, durable (WAL, `synchronous=FULL`)
-//! before the call returns. Nothing here knows of snapshots: [`crate::control::publish`] orders writes
-//! and publishing.
+//! SQL stands in this module alone, one schema and one set of statements for both databases: `$1` is a parameter
+//! in both, a truth value is 0 or 1 in a BIGINT. Each write is one transaction, durable before the call returns.
+//! Two writers of the same rows (nodes on one PostgreSQL) wait for each other: a write locks the group that it is
+//! about first ([`groups`]), then connectors ([`connectors`]), then numbers in ascending order ([`numbers`]). Nothing here knows of snapshots:
+//! [`crate::control::publish`] orders writes and publishing, and hears of other nodes' writes through [`ChangeFeed`].
 
 pub mod records;
 
+mod changes;
 mod connectors;
 mod documents;
 mod groups;
@@ -13,11 +16,15 @@ mod lifecycle;
 mod numbers;
 mod open;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
+
+use std::fmt;
 
 use jiff::Timestamp;
-use sqlx::{Sqlite, Transaction};
+use sqlx::postgres::PgConnectOptions;
+use sqlx::{Any, AnyPool, Transaction};
 
+pub use changes::{Change, ChangeFeed, News};
 pub use connectors::{CREDENTIALS_MAX, WholeConnector};
 pub use documents::{Document, Key};
 pub use groups::{GROUPS_MAX, GroupItem, GroupRecord, ITEMS_MAX};
@@ -26,16 +33,56 @@ pub use open::OpenError;
 pub use records::*;
 
 /// The database of a node.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Store {
-    pool: sqlx::SqlitePool,
+    pool: AnyPool,
+    database: Database,
+}
+
+/// Which database it is, for the few things that they do differently.
+#[derive(Clone)]
+enum Database {
+    Sqlite,
+    Postgres(Box<PgConnectOptions>),
+}
+
+impl fmt::Debug for Store {
+    /// Without the options, which hold a password.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self.database {
+            Database::Sqlite => "Store(SQLite)",
+            Database::Postgres(_) => "Store(PostgreSQL)",
+        })
+    }
 }
 
 impl Store {
-    /// Begins a write, the only one at once from here on: a transaction that read first and wrote later could not go on
-    /// where another one wrote in between.
-    async fn begin(&self) -> Result<Transaction<'static, Sqlite>, sqlx::Error> {
-        self.pool.begin_with("BEGIN IMMEDIATE").await
+    /// Begins a write. SQLite's is the only one at once from here on: a transaction that read first and wrote later
+    /// could not go on where another one wrote in between.
+    async fn begin(&self) -> Result<Transaction<'static, Any>, sqlx::Error> {
+        let begin = match self.database {
+            Database::Sqlite => "BEGIN IMMEDIATE",
+            Database::Postgres(_) => "BEGIN ISOLATION LEVEL READ COMMITTED",
+        };
+        self.pool.begin_with(begin).await
+    }
+
+    /// Makes a write durable, and tells the other nodes of it in the same moment.
+    async fn commit(
+        &self,
+        mut transaction: Transaction<'static, Any>,
+        changes: impl IntoIterator<Item = Change>,
+    ) -> Result<(), sqlx::Error> {
+        match self.database {
+            // One process holds the file.
+            Database::Sqlite => {}
+            Database::Postgres(_) => {
+                for change in changes {
+                    changes::notify(&mut transaction, &change).await?;
+                }
+            }
+        }
+        transaction.commit().await
     }
 }
 

@@ -2,13 +2,14 @@
 
 use jiff::Timestamp;
 use sqlx::Row;
-use sqlx::sqlite::SqliteRow;
+use sqlx::any::AnyRow;
 
+use super::changes::NUMBERS_MAX;
 use super::records::{
     Holder, NumberError, NumberFilter, NumberProblem, NumberStatus, OrderRecord, OrderedNumber,
     Page, PhoneNumberRecord, StoreError,
 };
-use super::{Store, after_created, timestamp};
+use super::{Change, Store, after_created, timestamp};
 use crate::connector_id::VoiceConnectorId;
 use crate::numbering::E164;
 
@@ -26,7 +27,7 @@ impl Store {
         let mut transaction = self.begin().await?;
         let now_millis = now.as_millisecond();
         // The order stands first, for the numbers refer to it; what came of it is written last.
-        sqlx::query("INSERT INTO phone_number_order (id, account, product_type, numbers, created) VALUES (?, ?, ?, '[]', ?)")
+        sqlx::query("INSERT INTO phone_number_order (id, account, product_type, numbers, created) VALUES ($1, $2, $3, '[]', $4)")
             .bind(&id)
             .bind(account)
             .bind(product_type)
@@ -34,7 +35,7 @@ impl Store {
             .execute(&mut *transaction)
             .await?;
         let mut ordered = Vec::with_capacity(numbers.len());
-        for number in numbers {
+        for (place, number) in ascending(numbers) {
             let done = sqlx::query(
                 "INSERT INTO phone_number (number, account, product_type, number_order, created, updated, name) \
                  VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT (number) DO NOTHING",
@@ -48,25 +49,31 @@ impl Store {
             .bind(name)
             .execute(&mut *transaction)
             .await?;
-            ordered.push(OrderedNumber {
-                number: number.to_string(),
-                acquired: done.rows_affected() == 1,
-            });
+            let number = number.to_string();
+            let acquired = done.rows_affected() == 1;
+            ordered.push((place, OrderedNumber { number, acquired }));
         }
+        let ordered = as_asked(ordered);
         let text = serde_json::to_string(&ordered)
             .map_err(|_| StoreError::Corrupt("an order that is no JSON"))?;
-        sqlx::query("UPDATE phone_number_order SET numbers = ? WHERE id = ?")
+        sqlx::query("UPDATE phone_number_order SET numbers = $1 WHERE id = $2")
             .bind(text)
             .bind(&id)
             .execute(&mut *transaction)
             .await?;
-        transaction.commit().await?;
-        self.order(account, &id).await
+        self.commit(transaction, []).await?;
+        Ok(OrderRecord {
+            id,
+            account: account.to_owned(),
+            product_type: product_type.to_owned(),
+            numbers: ordered,
+            created: timestamp(now_millis)?,
+        })
     }
 
     /// One order of an account.
     pub async fn order(&self, account: &str, id: &str) -> Result<OrderRecord, StoreError> {
-        let row = sqlx::query("SELECT * FROM phone_number_order WHERE id = ? AND account = ?")
+        let row = sqlx::query("SELECT * FROM phone_number_order WHERE id = $1 AND account = $2")
             .bind(id)
             .bind(account)
             .fetch_optional(&self.pool)
@@ -103,7 +110,7 @@ impl Store {
         account: &str,
         number: E164,
     ) -> Result<PhoneNumberRecord, StoreError> {
-        let row = sqlx::query("SELECT * FROM phone_number WHERE number = ? AND account = ?")
+        let row = sqlx::query("SELECT * FROM phone_number WHERE number = $1 AND account = $2")
             .bind(number.digits() as i64)
             .bind(account)
             .fetch_optional(&self.pool)
@@ -151,13 +158,23 @@ impl Store {
     /// The numbers from `first` to `last` that any account has, ascending.
     pub async fn numbers_taken(&self, first: E164, last: E164) -> Result<Vec<E164>, StoreError> {
         let rows = sqlx::query(
-            "SELECT number FROM phone_number WHERE number BETWEEN ? AND ? ORDER BY number",
+            "SELECT number FROM phone_number WHERE number BETWEEN $1 AND $2 ORDER BY number",
         )
         .bind(first.digits() as i64)
         .bind(last.digits() as i64)
         .fetch_all(&self.pool)
         .await?;
         rows.iter().map(number_in).collect()
+    }
+
+    /// The connector that a number is associated with, whoever's it is.
+    pub async fn association(&self, number: E164) -> Result<Option<VoiceConnectorId>, StoreError> {
+        let row = sqlx::query("SELECT voice_connector FROM phone_number WHERE number = $1")
+            .bind(number.digits() as i64)
+            .fetch_optional(&self.pool)
+            .await?;
+        let connector = row.as_ref().map(connector_in).transpose()?;
+        Ok(connector.flatten())
     }
 
     /// Every association of every account.
@@ -167,7 +184,7 @@ impl Store {
         )
         .fetch_all(&self.pool)
         .await?;
-        let association = |row: &SqliteRow| {
+        let association = |row: &AnyRow| {
             let connector =
                 connector_in(row)?.ok_or(StoreError::Corrupt("phone_number.voice_connector"))?;
             Ok((number_in(row)?, connector))
@@ -185,14 +202,14 @@ impl Store {
         now: Timestamp,
     ) -> Result<Vec<NumberError>, StoreError> {
         let to = to.into();
-        self.holder_exists(account, to).await?;
         let may = |number: &PhoneNumberRecord| match number.holder() {
             _ if number.deleted.is_some() => Err(NumberProblem::InDeletionQueue),
             _ if number.product_type != "VoiceConnector" => Err(NumberProblem::OtherProductType),
             Some(holder) if holder != to && !force => Err(NumberProblem::AssociatedElsewhere),
             Some(_) | None => Ok(()),
         };
-        self.reassign(account, numbers, Some(to), now, may).await
+        self.reassign(account, to, numbers, Some(to), now, may)
+            .await
     }
 
     /// Takes numbers away from a connector or a group; what could not be is returned, the rest is done.
@@ -204,7 +221,6 @@ impl Store {
         now: Timestamp,
     ) -> Result<Vec<NumberError>, StoreError> {
         let from = from.into();
-        self.holder_exists(account, from).await?;
         let may = |number: &PhoneNumberRecord| {
             if number.holder() == Some(from) {
                 Ok(())
@@ -212,7 +228,7 @@ impl Store {
                 Err(NumberProblem::NotAssociated)
             }
         };
-        self.reassign(account, numbers, None, now, may).await
+        self.reassign(account, from, numbers, None, now, may).await
     }
 
     /// Refuses where the account has no such connector or group.
@@ -223,9 +239,11 @@ impl Store {
         }
     }
 
+    /// Gives numbers to a connector or a group, or to none, where `may` allows it with whoever holds them.
     async fn reassign(
         &self,
         account: &str,
+        asked: Holder,
         numbers: &[E164],
         to: Option<Holder>,
         now: Timestamp,
@@ -233,23 +251,33 @@ impl Store {
     ) -> Result<Vec<NumberError>, StoreError> {
         let (connector, group) = columns(to);
         let mut transaction = self.begin().await?;
+        match asked {
+            Holder::VoiceConnector(id) => {
+                Self::lock_connector(&mut transaction, account, id).await?;
+            }
+            Holder::VoiceConnectorGroup(id) => {
+                Self::lock_group(&mut transaction, account, id).await?;
+            }
+        }
         let mut errors = Vec::new();
-        for number in numbers {
-            let row = sqlx::query("SELECT * FROM phone_number WHERE number = $1 AND account = $2")
-                .bind(number.digits() as i64)
-                .bind(account)
-                .fetch_optional(&mut *transaction)
-                .await?;
+        let mut changed = Vec::with_capacity(numbers.len());
+        for (place, number) in ascending(numbers) {
+            // The write that changes nothing locks the number: who holds it now holds it until the commit.
+            let row = sqlx::query(
+                "UPDATE phone_number SET updated = updated WHERE number = $1 AND account = $2 \
+                 RETURNING *",
+            )
+            .bind(number.digits() as i64)
+            .bind(account)
+            .fetch_optional(&mut *transaction)
+            .await?;
             let before = row.as_ref().map(record).transpose()?;
             let allowed = before
                 .as_ref()
                 .ok_or(NumberProblem::NotInInventory)
                 .and_then(&may);
             if let Err(problem) = allowed {
-                errors.push(NumberError {
-                    number: *number,
-                    problem,
-                });
+                errors.push((place, NumberError { number, problem }));
                 continue;
             }
             sqlx::query(
@@ -263,9 +291,14 @@ impl Store {
             .bind(number.digits() as i64)
             .execute(&mut *transaction)
             .await?;
+            changed.push(number);
         }
-        transaction.commit().await?;
-        Ok(errors)
+        let changes: Vec<Change> = changed
+            .chunks(NUMBERS_MAX)
+            .map(|numbers| Change::PhoneNumbers(numbers.to_vec()))
+            .collect();
+        self.commit(transaction, changes).await?;
+        Ok(as_asked(errors))
     }
 }
 
@@ -278,7 +311,20 @@ fn columns(holder: Option<Holder>) -> (Option<String>, Option<String>) {
     }
 }
 
-fn order(row: &SqliteRow) -> Result<OrderRecord, StoreError> {
+/// The numbers with their places, in the order in which all writers lock them: none waits for one that waits for it.
+fn ascending(numbers: &[E164]) -> Vec<(usize, E164)> {
+    let mut ascending: Vec<_> = numbers.iter().copied().enumerate().collect();
+    ascending.sort_by_key(|(_, number)| number.digits());
+    ascending
+}
+
+/// Answers in the order of the request.
+fn as_asked<T>(mut answers: Vec<(usize, T)>) -> Vec<T> {
+    answers.sort_by_key(|(place, _)| *place);
+    answers.into_iter().map(|(_, answer)| answer).collect()
+}
+
+fn order(row: &AnyRow) -> Result<OrderRecord, StoreError> {
     let numbers: String = row.try_get("numbers")?;
     Ok(OrderRecord {
         id: row.try_get("id")?,
@@ -290,7 +336,7 @@ fn order(row: &SqliteRow) -> Result<OrderRecord, StoreError> {
     })
 }
 
-pub(super) fn record(row: &SqliteRow) -> Result<PhoneNumberRecord, StoreError> {
+pub(super) fn record(row: &AnyRow) -> Result<PhoneNumberRecord, StoreError> {
     let time = |column: &str| {
         let millis: Option<i64> = row.try_get(column)?;
         millis.map(timestamp).transpose()
@@ -314,12 +360,12 @@ pub(super) fn record(row: &SqliteRow) -> Result<PhoneNumberRecord, StoreError> {
     })
 }
 
-fn number_in(row: &SqliteRow) -> Result<E164, StoreError> {
+fn number_in(row: &AnyRow) -> Result<E164, StoreError> {
     let digits: i64 = row.try_get("number")?;
     E164::from_digits(digits.unsigned_abs()).ok_or(StoreError::Corrupt("phone_number.number"))
 }
 
-fn connector_in(row: &SqliteRow) -> Result<Option<VoiceConnectorId>, StoreError> {
+fn connector_in(row: &AnyRow) -> Result<Option<VoiceConnectorId>, StoreError> {
     let id: Option<String> = row.try_get("voice_connector")?;
     id.map(|id| id.parse())
         .transpose()

@@ -7,25 +7,49 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
 
-use sqlx::Row;
-use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_encode};
+use sqlx::any::AnyPoolOptions;
+use sqlx::postgres::{PgConnectOptions, PgConnection};
+use sqlx::sqlite::SqliteConnectOptions;
+use sqlx::{Any, Connection, Executor, Row, Transaction};
 
-use super::Store;
+use super::{Database, Store};
 
-/// The schema's changes in their order; `PRAGMA user_version` says how many of them a database has.
-const MIGRATIONS: [&str; 3] = [
+/// The schema's changes in their order; `schema_version` says how many of them a database has.
+const MIGRATIONS: [&str; 4] = [
     include_str!("migrations/1.sql"),
     include_str!("migrations/2.sql"),
     include_str!("migrations/3.sql"),
+    include_str!("migrations/4.sql"),
 ];
 
 const CONNECTIONS_MAX: u32 = 8;
-const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long a request waits for a connection, while the server is away or all are in use.
+const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// What each connection to SQLite begins with.
+const SQLITE_SESSION: &str = "PRAGMA busy_timeout = 10000; PRAGMA journal_mode = WAL; \
+     PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON";
+
+/// What each connection to PostgreSQL begins with. A node that vanished within a transaction does not hold its locks
+/// for ever.
+const POSTGRES_SESSION: &str = "SET lock_timeout = '10s'; SET idle_in_transaction_session_timeout = '60s'; \
+     SET client_min_messages = warning";
+
+/// The advisory lock under which one node at a time looks at the schema: the letters of "trunklin".
+const MIGRATION_LOCK: i64 = i64::from_be_bytes(*b"trunklin");
+
+/// What a path may have as it is in a URL.
+const PATH_KEPT: &AsciiSet = &NON_ALPHANUMERIC
+    .remove(b'/')
+    .remove(b'.')
+    .remove(b'-')
+    .remove(b'_');
 
 /// Why a store cannot be opened.
 #[derive(Debug)]
 pub enum OpenError {
-    /// Not a `sqlite://` URL.
+    /// Neither a `sqlite://` nor a `postgres://` URL.
     Url,
     /// The database file or its folder cannot be made.
     Folder(PathBuf, io::Error),
@@ -36,7 +60,7 @@ pub enum OpenError {
         /// The last one this program knows.
         known: usize,
     },
-    /// SQLite cannot open the file, or it is not a database.
+    /// SQLite cannot open the file, or it is not a database; PostgreSQL cannot be reached, or does not let us in.
     Database(sqlx::Error),
     /// What is in the database cannot be read.
     Content(super::StoreError),
@@ -45,7 +69,9 @@ pub enum OpenError {
 impl fmt::Display for OpenError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Url => f.write_str("the store's url is not of the form sqlite://path"),
+            Self::Url => f.write_str(
+                "the store's url is neither sqlite://PATH nor postgres://USER:PASSWORD@HOST:PORT/DATABASE",
+            ),
             Self::Folder(path, error) => write!(
                 f,
                 "the store's file {} cannot be made: {error}",
@@ -57,7 +83,7 @@ impl fmt::Display for OpenError {
             ),
             Self::Database(error) => write!(
                 f,
-                "the store cannot be opened: {error}; check the path and its permissions"
+                "the store cannot be opened: {error}; check its url, and that the file may be written or the server runs"
             ),
             Self::Content(error) => write!(f, "the store cannot be read: {error:?}"),
         }
@@ -95,47 +121,118 @@ fn private_file(file: &Path) -> Result<(), OpenError> {
     open.open(file).map(|_| ()).map_err(failed)
 }
 
+/// The URL by which the driver finds the file of ours wherever it is: absolute, for a URL's parser takes the folders
+/// of a relative path for a host, and encoded.
+fn sqlite_url(url: &str) -> Result<String, OpenError> {
+    let options = SqliteConnectOptions::from_str(url).map_err(|_| OpenError::Url)?;
+    let file = options.get_filename();
+    private_file(file)?;
+    let found = file
+        .canonicalize()
+        .map_err(|error| OpenError::Folder(file.to_owned(), error))?;
+    let path = percent_encode(found.as_os_str().as_encoded_bytes(), PATH_KEPT);
+    let parameters = url.find('?').and_then(|at| url.get(at..)).unwrap_or("");
+    Ok(format!("sqlite://{path}{parameters}"))
+}
+
+/// Sees whether the server lets us in: a pool would try until its time is over and not say why.
+async fn first_connection(options: &PgConnectOptions) -> Result<(), sqlx::Error> {
+    let connected = tokio::time::timeout(ACQUIRE_TIMEOUT, PgConnection::connect_with(options));
+    match connected.await {
+        Ok(connection) => connection?.close().await,
+        Err(_too_long) => Err(io::Error::from(io::ErrorKind::TimedOut).into()),
+    }
+}
+
 impl Store {
-    /// Opens the database at a `sqlite://` URL, making file, folder and tables where they are missing.
+    /// Opens the database at a `sqlite://` URL, making file and folder where they are missing, or at a `postgres://`
+    /// URL, where it has to exist; makes the tables that are missing in it.
     pub async fn open(url: &str) -> Result<Self, OpenError> {
-        let options = SqliteConnectOptions::from_str(url).map_err(|_| OpenError::Url)?;
-        private_file(options.get_filename())?;
-        let options = options
-            .create_if_missing(true)
-            .journal_mode(SqliteJournalMode::Wal)
-            .synchronous(SqliteSynchronous::Full)
-            .foreign_keys(true)
-            .busy_timeout(BUSY_TIMEOUT);
-        let pool = SqlitePoolOptions::new()
+        sqlx::any::install_default_drivers();
+        let (database, url, session) = match url.split_once("://") {
+            Some(("sqlite", _)) => (Database::Sqlite, sqlite_url(url)?, SQLITE_SESSION),
+            Some(("postgres" | "postgresql", _)) => {
+                let options = PgConnectOptions::from_str(url).map_err(|_| OpenError::Url)?;
+                first_connection(&options).await?;
+                let database = Database::Postgres(Box::new(options));
+                (database, url.to_owned(), POSTGRES_SESSION)
+            }
+            Some(_) | None => return Err(OpenError::Url),
+        };
+        let pool = AnyPoolOptions::new()
             .max_connections(CONNECTIONS_MAX)
-            .connect_with(options)
+            .acquire_timeout(ACQUIRE_TIMEOUT)
+            .after_connect(move |connection, _| {
+                Box::pin(
+                    async move { connection.execute(sqlx::raw_sql(session)).await.map(|_| ()) },
+                )
+            })
+            .connect(&url)
             .await?;
-        let store = Self { pool };
+        let store = Self { pool, database };
         store.migrate().await?;
         Ok(store)
     }
 
     async fn migrate(&self) -> Result<(), OpenError> {
-        let mut transaction = self.pool.begin().await?;
-        let row = sqlx::query("PRAGMA user_version")
-            .fetch_one(&mut *transaction)
-            .await?;
-        let found: i64 = row.try_get(0)?;
+        let mut transaction = self.begin().await?;
+        let found = self.schema_version(&mut transaction).await?;
         let newer = || OpenError::NewerSchema {
             found,
             known: MIGRATIONS.len(),
         };
         let done = usize::try_from(found).map_err(|_| newer())?;
         for migration in MIGRATIONS.get(done..).ok_or_else(newer)? {
-            sqlx::raw_sql(*migration).execute(&mut *transaction).await?;
+            transaction.execute(sqlx::raw_sql(*migration)).await?;
         }
-        let version = format!("PRAGMA user_version = {}", MIGRATIONS.len());
-        // A number of ours: pragmas take no parameters.
-        sqlx::raw_sql(sqlx::AssertSqlSafe(version))
+        let known = MIGRATIONS.len() as i64;
+        sqlx::query("UPDATE schema_version SET version = $1")
+            .bind(known)
             .execute(&mut *transaction)
             .await?;
+        match self.database {
+            Database::Sqlite => {
+                // Versions that do not know the table refuse the file by this. A number of ours: pragmas take no
+                // parameters.
+                let version = sqlx::AssertSqlSafe(format!("PRAGMA user_version = {known}"));
+                transaction.execute(sqlx::raw_sql(version)).await?;
+            }
+            Database::Postgres(_) => {}
+        }
         transaction.commit().await?;
         Ok(())
+    }
+
+    /// How many migrations the database has; no other node looks or changes it while the transaction lasts.
+    async fn schema_version(
+        &self,
+        transaction: &mut Transaction<'static, Any>,
+    ) -> Result<i64, OpenError> {
+        let before_the_table: i64 = match self.database {
+            Database::Sqlite => sqlx::query("PRAGMA user_version")
+                .fetch_one(&mut **transaction)
+                .await?
+                .try_get(0)?,
+            Database::Postgres(_) => {
+                sqlx::query("SELECT pg_advisory_xact_lock($1)")
+                    .bind(MIGRATION_LOCK)
+                    .execute(&mut **transaction)
+                    .await?;
+                0
+            }
+        };
+        let table = "CREATE TABLE IF NOT EXISTS schema_version (version BIGINT NOT NULL)";
+        transaction.execute(sqlx::raw_sql(table)).await?;
+        sqlx::query(
+            "INSERT INTO schema_version (version) SELECT $1 WHERE NOT EXISTS (SELECT 1 FROM schema_version)",
+        )
+        .bind(before_the_table)
+        .execute(&mut **transaction)
+        .await?;
+        let row = sqlx::query("SELECT version FROM schema_version")
+            .fetch_one(&mut **transaction)
+            .await?;
+        Ok(row.try_get(0)?)
     }
 
     /// Closes the database; what was answered is on disk already.

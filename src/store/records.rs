@@ -304,6 +304,8 @@ pub enum StoreError {
     },
     /// A next-token that this store did not give out. 400.
     InvalidToken,
+    /// A text with a NUL, which PostgreSQL does not keep. 400.
+    NulInText,
     /// The database failed. 500.
     Database(sqlx::Error),
     /// A row holds what this program did not write. 500.
@@ -312,6 +314,12 @@ pub enum StoreError {
 
 impl From<sqlx::Error> for StoreError {
     fn from(error: sqlx::Error) -> Self {
-        Self::Database(error)
+        /// `character_not_in_repertoire`: our texts are UTF-8, so nothing but a NUL can be meant.
+        const NUL: &str = "22021";
+        let code = error.as_database_error().and_then(|error| error.code());
+        match code.as_deref() == Some(NUL) {
+            true => Self::NulInText,
+            false => Self::Database(error),
+        }
     }
 }

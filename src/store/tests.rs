@@ -1,30 +1,75 @@
 //! What is answered is kept, in a store that is opened again.
 
+use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
+use sqlx::{Connection, Executor, Row};
+
+use self::inventory::*;
+use self::place::Place;
 use super::*;
 use crate::connector_id::VoiceConnectorId;
 use crate::numbering::E164;
 
 const ACCOUNT: &str = "111122223333";
 
+/// Each of these runs on both databases.
+macro_rules! on_both {
+    ($($name:ident)*) => {
+        mod sqlite {
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $name() {
+                super::$name(super::Fixture::at(super::Place::sqlite()).await).await;
+            })*
+        }
+        mod postgres {
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $name() {
+                if let Some(place) = super::Place::postgres().await {
+                    super::$name(super::Fixture::at(place).await).await;
+                }
+            })*
+        }
+    };
+}
+
+mod inventory;
+pub(crate) mod place;
+mod writers;
+
+on_both! {
+    a_connector_and_its_configurations_survive_a_restart
+    an_account_sees_its_own_alone
+    pages_are_stable_when_rows_are_added
+    a_number_is_acquired_once_and_associated_as_asked
+    no_more_than_ten_credentials
+    health_is_the_last_options
+    documents_are_kept_by_kind_account_and_id
+    a_schema_of_the_future_is_refused
+    nodes_that_start_at_once_make_one_schema
+    a_group_survives_a_restart_and_holds_its_connectors
+    a_connector_is_deleted_or_put_in_a_group_by_two_writers
+    a_number_passes_through_the_deletion_queue
+    a_number_of_a_group_is_not_its_connectors
+}
+
 struct Fixture {
-    folder: tempfile::TempDir,
+    place: Place,
     store: Store,
 }
 
 impl Fixture {
-    async fn new() -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let store = Store::open(&url(&folder)).await.unwrap();
-        Self { folder, store }
+    async fn at(place: Place) -> Self {
+        let store = Store::open(&place.url("one")).await.unwrap();
+        Self { place, store }
     }
 
     async fn reopened(self) -> Self {
         self.store.close().await;
-        let store = Store::open(&url(&self.folder)).await.unwrap();
-        Self {
-            folder: self.folder,
-            store,
-        }
+        Self::at(self.place).await
+    }
+
+    /// The store as another node opens it.
+    async fn other_node(&self) -> Store {
+        Store::open(&self.place.url("other")).await.unwrap()
     }
 
     async fn connector(&self, letter: u8) -> VoiceConnectorRecord {
@@ -53,10 +98,6 @@ impl Fixture {
     }
 }
 
-fn url(folder: &tempfile::TempDir) -> String {
-    format!("sqlite://{}/deep/er/store.db", folder.path().display())
-}
-
 fn now() -> Timestamp {
     Timestamp::from_millisecond(1_700_000_000_123).unwrap()
 }
@@ -78,9 +119,7 @@ fn termination() -> TerminationRecord {
     }
 }
 
-#[tokio::test]
-async fn a_connector_and_its_configurations_survive_a_restart() {
-    let fixture = Fixture::new().await;
+async fn a_connector_and_its_configurations_survive_a_restart(fixture: Fixture) {
     let connector = fixture.connector(1).await;
     fixture
         .store
@@ -111,9 +150,7 @@ async fn a_connector_and_its_configurations_survive_a_restart() {
     ));
 }
 
-#[tokio::test]
-async fn an_account_sees_its_own_alone() {
-    let fixture = Fixture::new().await;
+async fn an_account_sees_its_own_alone(fixture: Fixture) {
     let connector = fixture.connector(1).await;
     let other = "444455556666";
     assert!(matches!(
@@ -142,9 +179,7 @@ async fn an_account_sees_its_own_alone() {
     ));
 }
 
-#[tokio::test]
-async fn pages_are_stable_when_rows_are_added() {
-    let fixture = Fixture::new().await;
+async fn pages_are_stable_when_rows_are_added(fixture: Fixture) {
     for letter in [1, 3, 5] {
         fixture.connector(letter).await;
     }
@@ -180,9 +215,7 @@ async fn pages_are_stable_when_rows_are_added() {
     ));
 }
 
-#[tokio::test]
-async fn a_number_is_acquired_once_and_associated_as_asked() {
-    let fixture = Fixture::new().await;
+async fn a_number_is_acquired_once_and_associated_as_asked(fixture: Fixture) {
     let (one, two) = (fixture.connector(1).await.id, fixture.connector(2).await.id);
     let numbers = [number("+12065550100"), number("+12065550101")];
     assert!(
@@ -276,9 +309,7 @@ async fn a_number_is_acquired_once_and_associated_as_asked() {
     );
 }
 
-#[tokio::test]
-async fn no_more_than_ten_credentials() {
-    let fixture = Fixture::new().await;
+async fn no_more_than_ten_credentials(fixture: Fixture) {
     let id = fixture.connector(1).await.id;
     let credential = |name: usize| crate::shard::snapshot::Credential {
         username: format!("user{name:02}"),
@@ -317,9 +348,7 @@ async fn no_more_than_ten_credentials() {
     );
 }
 
-#[tokio::test]
-async fn health_is_the_last_options() {
-    let fixture = Fixture::new().await;
+async fn health_is_the_last_options(fixture: Fixture) {
     let id = fixture.connector(1).await.id;
     assert_eq!(
         fixture.store.termination_health(ACCOUNT, id).await.unwrap(),
@@ -342,30 +371,50 @@ async fn health_is_the_last_options() {
     );
 }
 
-#[tokio::test]
-async fn a_schema_of_the_future_is_refused() {
-    let fixture = Fixture::new().await;
-    sqlx::raw_sql("PRAGMA user_version = 99")
+async fn a_schema_of_the_future_is_refused(fixture: Fixture) {
+    sqlx::query("UPDATE schema_version SET version = 99")
         .execute(&fixture.store.pool)
         .await
         .unwrap();
     fixture.store.close().await;
-    let refused = Store::open(&url(&fixture.folder)).await;
+    let refused = Store::open(&fixture.place.url("other")).await;
     assert!(
         matches!(
             refused,
             Err(OpenError::NewerSchema {
                 found: 99,
-                known: 3
+                known: 4
             })
         ),
         "{refused:?}"
     );
 }
 
-#[tokio::test]
-async fn documents_are_kept_by_kind_account_and_id() {
-    let fixture = Fixture::new().await;
+async fn nodes_that_start_at_once_make_one_schema(fixture: Fixture) {
+    let emptied = "DROP TABLE document; DROP TABLE phone_number; DROP TABLE phone_number_order; DROP TABLE termination_health; \
+         DROP TABLE voice_connector_group_item; DROP TABLE voice_connector_group; DROP TABLE termination_credential; \
+         DROP TABLE voice_connector; DROP TABLE schema_version; ";
+    fixture
+        .store
+        .pool
+        .execute(sqlx::raw_sql(emptied))
+        .await
+        .unwrap();
+    if let Place::Sqlite(_) = fixture.place {
+        let unversioned = sqlx::raw_sql("PRAGMA user_version = 0");
+        fixture.store.pool.execute(unversioned).await.unwrap();
+    }
+    let opened = (0..4).map(|_| {
+        let url = fixture.place.url("other");
+        tokio::spawn(async move { Store::open(&url).await })
+    });
+    for store in opened.collect::<Vec<_>>() {
+        store.await.unwrap().unwrap();
+    }
+    fixture.connector(1).await;
+}
+
+async fn documents_are_kept_by_kind_account_and_id(fixture: Fixture) {
     let key = |kind, id| Key {
         kind,
         account: ACCOUNT,
@@ -434,4 +483,97 @@ async fn documents_are_kept_by_kind_account_and_id() {
         .unwrap();
     assert_eq!(store.document(key("group", "a")).await.unwrap(), None);
     assert!(store.document(key("rule", "b")).await.unwrap().is_some());
+}
+
+/// The first versions had SQLite alone, a `user_version` and BOOLEAN.
+#[tokio::test]
+async fn a_database_of_the_first_schema_opens_with_all_it_had() {
+    let place = Place::sqlite();
+    let Place::Sqlite(folder) = &place else {
+        unreachable!()
+    };
+    let file = folder.path().join("deep/store 1.db");
+    std::fs::create_dir_all(folder.path().join("deep/er")).unwrap();
+    let options = SqliteConnectOptions::new()
+        .filename(&file)
+        .create_if_missing(true);
+    let mut old = SqliteConnection::connect_with(&options).await.unwrap();
+    let schema = include_str!("migrations/1.sql");
+    old.execute(sqlx::raw_sql(schema)).await.unwrap();
+    let rows = "PRAGMA user_version = 1; INSERT INTO voice_connector VALUES \
+         ('abcdefghij0123456789ab', '111122223333', 'old', 'us-east-1', 'old.example.com', 1, 'IPV4_ONLY', NULL, NULL, NULL, 5, 6), \
+         ('bbcdefghij0123456789ab', '111122223333', 'plain', 'us-east-1', 'plain.example.com', 0, 'IPV4_ONLY', NULL, NULL, NULL, 7, 8)";
+    old.execute(sqlx::raw_sql(rows)).await.unwrap();
+    old.close().await.unwrap();
+
+    let fixture = Fixture::at(place).await;
+    let page = fixture
+        .store
+        .voice_connectors(ACCOUNT, None, 10)
+        .await
+        .unwrap();
+    let found: Vec<_> = page
+        .rows
+        .iter()
+        .map(|row| (row.name.as_str(), row.require_encryption))
+        .collect();
+    assert_eq!(found, [("old", true), ("plain", false)]);
+}
+
+#[tokio::test]
+async fn the_file_is_its_owners_alone_and_safe_from_a_loss_of_power() {
+    use std::os::unix::fs::PermissionsExt;
+    let fixture = Fixture::at(Place::sqlite()).await;
+    let Place::Sqlite(folder) = &fixture.place else {
+        unreachable!()
+    };
+    let file = std::fs::metadata(folder.path().join("deep/store 1.db")).unwrap();
+    assert_eq!(file.permissions().mode() & 0o777, 0o600);
+    for (pragma, expected) in [
+        ("foreign_keys", 1),
+        ("synchronous", 2),
+        ("busy_timeout", 10_000),
+    ] {
+        let row = sqlx::query(sqlx::AssertSqlSafe(format!("PRAGMA {pragma}")))
+            .fetch_one(&fixture.store.pool)
+            .await
+            .unwrap();
+        assert_eq!(row.try_get::<i64, _>(0).unwrap(), expected, "{pragma}");
+    }
+    let row = sqlx::query("PRAGMA journal_mode")
+        .fetch_one(&fixture.store.pool)
+        .await
+        .unwrap();
+    assert_eq!(row.try_get::<String, _>(0).unwrap(), "wal");
+}
+
+#[tokio::test]
+async fn an_url_that_cannot_be_opened_is_refused_without_its_password() {
+    for url in [
+        "mysql://me:hush@127.0.0.1/x",
+        "postgres://me:hush@127.0.0.1:port/x",
+        "postgres://me:hush@127.0.0.1:1/x",
+    ] {
+        let refused = Store::open(url).await.unwrap_err();
+        let shown = format!("{refused} {refused:?}");
+        assert!(!shown.contains("hush"), "{shown}");
+    }
+}
+
+#[tokio::test]
+async fn a_text_that_postgresql_does_not_keep_is_no_fault_of_the_database() {
+    let Some(place) = Place::postgres().await else {
+        return;
+    };
+    let fixture = Fixture::at(place).await;
+    let id = fixture.connector(1).await.id;
+    let store = &fixture.store;
+    let put = store.update_voice_connector(ACCOUNT, id, "a\0b", false, now());
+    assert!(matches!(put.await, Err(StoreError::NulInText)));
+    let page = store.voice_connectors(ACCOUNT, Some("1-\0"), 1);
+    assert!(matches!(page.await, Err(StoreError::NulInText)));
+    assert!(matches!(
+        store.order(ACCOUNT, "\0").await,
+        Err(StoreError::NulInText)
+    ));
 }

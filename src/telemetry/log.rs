@@ -7,6 +7,7 @@ use tracing::{Level, debug, info, warn};
 
 use super::{CallFacts, Event};
 use crate::config::{LogFormat, LogLevel};
+use crate::instant::Instant;
 use crate::numbering::{E164, Masked};
 
 /// Starts the log of the process. A later call changes nothing: the first one's settings stay.
@@ -22,25 +23,121 @@ pub fn init(level: LogLevel, format: LogFormat) {
     };
 }
 
-/// Writes the event's line. A telephone number goes into it as [`crate::numbering::Masked`] only.
-pub fn log(event: &Event) {
+/// Lines of one kind in a second that a packet brings about, whose source may be forged.
+const FORGEABLE_LINES_PER_SECOND: u64 = 20;
+
+/// The log of what the shards tell. Whoever floods the node does not fill the disk: of calls refused and
+/// sources banned a few lines a second are written, then how many more there were. At the level `debug` each
+/// is. Strangers do not use up the lines of those who are known.
+#[derive(Debug, Default)]
+pub struct Log {
+    /// Whole seconds since the clock's origin.
+    second: u64,
+    strangers_refused: Quota,
+    known_refused: Quota,
+    /// Bans and their ends.
+    bans: Quota,
+}
+
+/// What one second has seen of a kind.
+#[derive(Debug, Default)]
+struct Quota {
+    lines: u64,
+}
+
+impl Quota {
+    /// Whether one more line is written as it stands.
+    fn admits(&mut self) -> bool {
+        self.lines += 1;
+        self.lines <= FORGEABLE_LINES_PER_SECOND
+    }
+
+    /// How many were not, and begins anew.
+    fn take_withheld(&mut self) -> u64 {
+        let lines = std::mem::take(&mut self.lines);
+        lines.saturating_sub(FORGEABLE_LINES_PER_SECOND)
+    }
+}
+
+impl Log {
+    /// Writes the event's line. A telephone number goes into it as [`crate::numbering::Masked`] only.
+    pub fn write(&mut self, event: &Event, now: Instant) {
+        self.look(now);
+        #[expect(
+            clippy::wildcard_enum_match_arm,
+            reason = "what else there is comes from calls of known peers"
+        )]
+        let quota = match event {
+            Event::CallRefused { is_known: true, .. } => &mut self.known_refused,
+            Event::CallRefused {
+                is_known: false, ..
+            } => &mut self.strangers_refused,
+            Event::SourceBanned { .. } | Event::SourceReleased { .. } => &mut self.bans,
+            _ => return line(event, true),
+        };
+        let is_admitted = quota.admits();
+        line(event, is_admitted);
+    }
+
+    /// Sums up what was withheld once the second is over; to be called a few times a second.
+    pub fn look(&mut self, now: Instant) {
+        let second = now.as_millis() / 1_000;
+        if second != self.second {
+            self.second = second;
+            self.sum_up();
+        }
+    }
+
+    /// Sums up what is left, at the end.
+    pub fn sum_up(&mut self) {
+        let calls = self.strangers_refused.take_withheld();
+        if calls > 0 {
+            info!(calls, "more calls of strangers refused within a second");
+        }
+        let calls = self.known_refused.take_withheld();
+        if calls > 0 {
+            info!(
+                calls,
+                "more calls of customers and carriers refused within a second"
+            );
+        }
+        let sources = self.bans.take_withheld();
+        if sources > 0 {
+            info!(sources, "more sources banned or released within a second");
+        }
+    }
+}
+
+/// `is_admitted` is false for a line that only whoever looks for a fault wants to see.
+fn line(event: &Event, is_admitted: bool) {
     match event {
         Event::OptionsReceived { connector, source } => {
             debug!(%connector, %source, "OPTIONS received");
         }
         Event::CallRefused {
             source,
+            is_known: _,
             status,
             reason,
         } => {
             // The phrase may hold the caller's number; what it is about stands in front of that.
             let reason = reason.split('+').next().unwrap_or_default().trim_end();
-            info!(%source, status, reason, "call refused");
+            match is_admitted {
+                true => info!(%source, status, reason, "call refused"),
+                false => debug!(%source, status, reason, "call refused"),
+            }
         }
         Event::SourceBanned { source, length } => {
-            info!(%source, seconds = length.as_secs(), "source banned");
+            let seconds = length.as_secs();
+            match is_admitted {
+                true => info!(%source, seconds, "source banned"),
+                false => debug!(%source, seconds, "source banned"),
+            }
         }
-        Event::SourceReleased { source } => info!(%source, "source released"),
+        Event::SourceReleased { source } => match is_admitted {
+            true => info!(%source, "source released"),
+            false => debug!(%source, "source released"),
+        },
         Event::Overload { shard, began: true } => {
             warn!(shard, "the shard is behind: new calls are refused");
         }
@@ -147,23 +244,104 @@ mod tests {
         }
     }
 
-    #[test]
-    fn an_event_is_one_line_with_its_facts() {
+    /// What is written at a level.
+    fn written(level: Level, write: impl FnOnce(&mut Log)) -> String {
         let page = Page::default();
         let writer = page.clone();
         let lines = tracing_subscriber::fmt()
             .compact()
             .with_ansi(false)
-            .with_max_level(Level::DEBUG)
+            .with_max_level(level)
             .with_writer(move || writer.clone())
             .finish();
-        tracing::subscriber::with_default(lines, || {
-            log(&Event::OptionsReceived {
+        tracing::subscriber::with_default(lines, || write(&mut Log::default()));
+        String::from_utf8(page.0.lock().unwrap().clone()).unwrap()
+    }
+
+    fn at(millis: u64) -> Instant {
+        Instant::from_micros(millis * 1_000)
+    }
+
+    fn refused(is_known: bool) -> Event {
+        Event::CallRefused {
+            source: "192.0.2.7:5060".parse().unwrap(),
+            is_known,
+            status: 403,
+            reason: "Forbidden".to_owned(),
+        }
+    }
+
+    fn banned() -> Event {
+        Event::SourceBanned {
+            source: "192.0.2.7".parse().unwrap(),
+            length: std::time::Duration::from_secs(60),
+        }
+    }
+
+    #[test]
+    fn a_flood_is_a_few_lines_a_second_and_how_many_more_there_were() {
+        let text = written(Level::INFO, |log| {
+            for _ in 0..5_000 {
+                log.write(&refused(false), at(1_500));
+            }
+            log.write(&banned(), at(1_600));
+            for _ in 0..FORGEABLE_LINES_PER_SECOND + 2 {
+                log.write(&refused(true), at(1_700));
+            }
+            log.look(at(1_999));
+            log.look(at(2_000));
+            log.look(at(2_050));
+            // The next second has lines of its own; few enough are all written.
+            for _ in 0..FORGEABLE_LINES_PER_SECOND {
+                log.write(&refused(false), at(2_900));
+            }
+            log.look(at(3_000));
+            for _ in 0..FORGEABLE_LINES_PER_SECOND + 3 {
+                log.write(&banned(), at(3_000));
+            }
+            log.sum_up();
+            log.sum_up();
+        });
+        let count = |what: &str| text.lines().filter(|line| line.contains(what)).count();
+        assert_eq!(count("call refused"), 60, "{text}");
+        assert_eq!(
+            count("more calls of strangers refused within a second calls=4980"),
+            1,
+            "{text}"
+        );
+        assert_eq!(
+            count("more calls of customers and carriers refused within a second calls=2"),
+            1,
+            "{text}"
+        );
+        assert_eq!(count("source banned"), 21, "{text}");
+        assert_eq!(
+            count("more sources banned or released within a second sources=3"),
+            1,
+            "{text}"
+        );
+        assert_eq!(text.lines().count(), 84, "{text}");
+    }
+
+    #[test]
+    fn whoever_looks_for_a_fault_sees_every_line() {
+        let text = written(Level::DEBUG, |log| {
+            for _ in 0..100 {
+                log.write(&refused(false), at(0));
+            }
+        });
+        assert_eq!(text.lines().count(), 100, "{text}");
+    }
+
+    #[test]
+    fn an_event_is_one_line_with_its_facts() {
+        let text = written(Level::DEBUG, |log| {
+            let event = Event::OptionsReceived {
                 connector: "abcdefghij0123456789ab".parse().unwrap(),
                 source: "192.0.2.7:5060".parse().unwrap(),
-            });
+            };
+            log.write(&event, at(0));
         });
-        let text = String::from_utf8(page.0.lock().unwrap().clone()).unwrap();
         assert_eq!(text.lines().count(), 1, "{text}");
         assert!(text.contains("connector=abcdefghij0123456789ab"), "{text}");
         assert!(text.contains("source=192.0.2.7:5060"), "{text}");

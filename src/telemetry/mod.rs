@@ -42,7 +42,7 @@ pub enum EndCause {
     Shutdown,
 }
 
-pub use log::{init, log};
+pub use log::{Log, init};
 
 /// Something that happened in the data plane.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -58,6 +58,8 @@ pub enum Event {
     CallRefused {
         /// Who sent it.
         source: SocketAddr,
+        /// It is a customer or a carrier that was refused, not a stranger.
+        is_known: bool,
         /// SIP status.
         status: u16,
         /// Reason phrase.

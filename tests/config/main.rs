@@ -7,6 +7,7 @@
 )]
 
 mod sip;
+mod tls_files;
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -167,7 +168,10 @@ fn the_smallest_file_has_defaults_for_the_rest() {
 #[test]
 fn the_store_is_in_the_data_directory_unless_said() {
     let config = load(&format!("[node]\ndata_dir = \"/srv/trunk\"\n{SMALLEST}")).unwrap();
-    assert_eq!(config.store.url, "sqlite:///srv/trunk/trunkline.db");
+    assert_eq!(
+        config.store.url.reveal(),
+        "sqlite:///srv/trunk/trunkline.db"
+    );
 }
 
 #[test]
@@ -212,7 +216,7 @@ fn a_file_that_is_not_there_is_named() {
     assert!(
         errors
             .to_string()
-            .starts_with("no/such/file.toml: cannot be read"),
+            .starts_with("no/such/file.toml: cannot be read: no such file; expected"),
         "{errors}"
     );
 }
@@ -252,7 +256,7 @@ fn a_wrong_type_is_refused() {
     assert_refused(
         "[node]\nshards = \"two\"\n",
         "2: key `node.shards`: wrong type",
-        "string \"two\"",
+        "(string \"two\"); expected a whole number",
     );
     assert_refused(
         "[media]\nbind = 7\n",
@@ -266,10 +270,39 @@ fn a_wrong_type_is_refused() {
     );
     assert_refused(
         "sip = 7\n",
-        "1: key `sip`: wrong type (integer `7`)",
+        "1: key `sip`: wrong type (number `7`)",
         "expected a section",
     );
-    assert_refused("carrier = 7\n", "1: key `carrier`: wrong type", "");
+    assert_refused(
+        "carrier = 7\n",
+        "1: key `carrier`: wrong type",
+        "expected a list",
+    );
+    assert_refused(
+        "[api]\nbind = [\"127.0.0.1:8080\"]\n",
+        "2: key `api.bind`: wrong type (a list)",
+        "expected a string",
+    );
+    assert_refused(
+        "[sip.listener]\ntransport = \"udp\"\n",
+        "1: key `sip.listener`: wrong type (a section)",
+        "expected a list of sections: write its name in double brackets",
+    );
+    assert_refused(
+        "[media]\ntimeout_s = 1.5\n",
+        "2: key `media.timeout_s`: wrong type (number `1.5`)",
+        "expected a whole number",
+    );
+    assert_refused(
+        "[node]\nshards = 99999999999999999999\n",
+        "2: key `node.shards`: wrong type (number `99999999999999999999`)",
+        "expected a whole number",
+    );
+    assert_refused(
+        "[sip.tls]\nverify_customers = \"yes\"\n",
+        "2: key `sip.tls.verify_customers`: wrong type",
+        "expected true or false",
+    );
 }
 
 #[test]
@@ -288,11 +321,38 @@ fn a_secret_is_never_shown() {
         shown.contains("AKIAIOSFODNN7EXAMPLE") && !shown.contains("wJalr"),
         "{shown}"
     );
-    let shown = load(&format!(
-        "{SMALLEST}[store]\nurl = \"postgres://me:hush@db/x\"\n"
-    ))
-    .unwrap_err();
-    assert!(!shown.to_string().contains("hush"), "{shown}");
+    for url in [
+        "postgres://me:hush@db",
+        "mysql://me:hush@db/x",
+        "me:hush@db/x",
+    ] {
+        let shown = load(&format!("{SMALLEST}[store]\nurl = \"{url}\"\n")).unwrap_err();
+        assert!(!shown.to_string().contains("hush"), "{shown}");
+    }
+}
+
+#[test]
+fn a_postgresql_store_is_taken_and_its_password_never_shown() {
+    let url = "postgres://me:hush@db.example.com:5432/trunkline";
+    let config = load(&format!("{SMALLEST}[store]\nurl = \"{url}\"\n")).unwrap();
+    assert_eq!(config.store.url.reveal(), url);
+    let summary = config.summary().to_string();
+    let without = "postgres://me:***@db.example.com:5432/trunkline";
+    assert!(summary.contains(without), "{summary}");
+    let shown = format!("{summary} {config:?} {}", config.store.url);
+    assert!(!shown.contains("hush"), "{shown}");
+}
+
+#[test]
+fn a_store_of_another_kind_is_refused_with_what_is_expected() {
+    let refusals = refusals(&format!("{SMALLEST}[store]\nurl = \"mysql://db\"\n"));
+    assert_eq!(
+        refusals,
+        [
+            "5: key `store.url`: `mysql://db` is not valid; expected sqlite://PATH, such as sqlite://data/trunkline.db, \
+             or postgres://USER:PASSWORD@HOST:PORT/DATABASE with special characters percent-encoded; correct it"
+        ]
+    );
 }
 
 #[test]
@@ -502,6 +562,13 @@ fn check_says_what_a_file_means_and_exits_accordingly() {
         summary.contains("udp 127.0.0.1:5060") && summary.contains("100 in 1 pools"),
         "{summary}"
     );
+    for said in [
+        "route    127.0.0.1:5080 over udp, priority 1 weight 1\n",
+        "DNS      the system's name servers; answers serve 86400 s longer",
+        "TLS      a development certificate; customers' hosts are verified with the system's roots\n",
+    ] {
+        assert!(summary.contains(said), "{said} in {summary}");
+    }
     assert!(!summary.contains("wJalr"), "{summary}");
 
     let directory = tempfile::tempdir().unwrap();

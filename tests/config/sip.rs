@@ -234,7 +234,9 @@ fn refer_and_register_are_refused_unless_the_operator_says_otherwise() {
 #[test]
 fn what_a_route_leaves_open_is_left_to_the_dns_where_it_has_a_say() {
     let target = |route: &str| {
-        let text = format!("{SMALLEST}[[carrier]]\nname = \"x\"\n[[carrier.route]]\n{route}\n");
+        let tls = "[[sip.listener]]\ntransport = \"tls\"\nbind = \"127.0.0.1:5061\"\n";
+        let text =
+            format!("{SMALLEST}{tls}[[carrier]]\nname = \"x\"\n[[carrier.route]]\n{route}\n");
         let target = load(&text).unwrap().carriers[0].routes[0].target.clone();
         (target.port, target.transport)
     };

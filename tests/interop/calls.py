@@ -37,8 +37,8 @@ CALLER = "+14015550101"
 class Trunk:
     """A node with connectors and carrier routes for every transport."""
 
-    def __init__(self, shards):
-        self.node = Node(shards=shards)
+    def __init__(self, shards, store=None):
+        self.node = Node(shards=shards, store=store)
         ports = self.node.ports
         # The called sides take the next ports of these, in the order of `transports`.
         self.transports = ["udp", "tcp"] + (["udp6"] if self.node.ipv6 else [])

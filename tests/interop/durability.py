@@ -1,14 +1,19 @@
 """kill -9 while the API is written to: what was answered is there after the restart, and calls work.
 
-    .venv/current/bin/python tests/interop/durability.py [SEED]
+    tests/postgres .venv/current/bin/python tests/interop/durability.py [SEED]
 
-The moments of the kills are random; the seed is printed.
+With SQLite, and with a database of its own on the PostgreSQL that TRUNKLINE_POSTGRES names. The moments of the kills
+are random; the seed is printed.
 """
 
+import contextlib
+import os
 import random
+import subprocess
 import sys
 import threading
 import time
+import urllib.parse
 
 import botocore.exceptions
 
@@ -148,6 +153,23 @@ def kill_during_writes(node, number, rng):
     return sum(writer.writes for writer in writers)
 
 
+@contextlib.contextmanager
+def own_database(server):
+    """The URL of a new database on the server, for as long as it is wanted."""
+    name = f"durability_{os.getpid()}"
+    query(server, f"CREATE DATABASE {name}")
+    try:
+        yield urllib.parse.urlsplit(server)._replace(path=f"/{name}").geturl()
+    finally:
+        query(server, f"DROP DATABASE {name} WITH (FORCE)")
+
+
+def query(server, statement):
+    """Has the server do something."""
+    command = ["psql", "--no-psqlrc", "--quiet", "--set=ON_ERROR_STOP=1", "--command", statement, server]
+    subprocess.run(command, check=True)
+
+
 def main():
     seed = int(sys.argv[1]) if len(sys.argv) > 1 else random.SystemRandom().randrange(2**32)
     print(f"seed {seed}")
@@ -164,14 +186,24 @@ def main():
             failed += 1
             print(f"{what}: FAILED  {type(error).__name__}: {error}", flush=True)
 
-    with Trunk(shards=2) as trunk:
-        for number in range(1, ROUNDS + 1):
-            attempt(f"kill -9 no. {number}", lambda: kill_during_writes(trunk.node, number, rng))
-        attempt("calls to the PSTN", lambda: plain_termination(trunk, "udp"))
-        attempt("calls from the PSTN", lambda: plain_origination(trunk, "udp"))
-        attempt("nothing is left", lambda: trunk.node.wait_idle())
-        if failed:
-            trunk.node.show_log()
+    def on(kind, store=None):
+        with Trunk(shards=2, store=store) as trunk:
+            for number in range(1, ROUNDS + 1):
+                attempt(f"{kind}: kill -9 no. {number}", lambda: kill_during_writes(trunk.node, number, rng))
+            attempt(f"{kind}: calls to the PSTN", lambda: plain_termination(trunk, "udp"))
+            attempt(f"{kind}: calls from the PSTN", lambda: plain_origination(trunk, "udp"))
+            attempt(f"{kind}: nothing is left", lambda: trunk.node.wait_idle())
+            if failed:
+                trunk.node.show_log()
+
+    on("SQLite")
+    server = os.environ.get("TRUNKLINE_POSTGRES")
+    if server:
+        with own_database(server) as store:
+            on("PostgreSQL", store)
+    else:
+        print("PostgreSQL: left out, TRUNKLINE_POSTGRES is not set")
+        failed += os.environ.get("CI") == "true"
     print(f"{passed} passed, {failed} failed")
     return 1 if failed else 0
 

@@ -52,23 +52,27 @@ fn a_storm_over_two_shards() {
 /// One table after the other is too small, and peers cannot be reached now and then.
 #[test]
 fn a_gateway_that_is_full_of_calls() {
-    play_short(1, |gateway| gateway.limits.calls_max = 25);
-    play_short(2, |gateway| gateway.limits.calls_max = 12);
+    play_short(1, 25, |gateway| gateway.limits.calls_max = 25);
+    play_short(2, 24, |gateway| gateway.limits.calls_max = 12);
 }
 
 #[test]
 fn a_gateway_that_is_full_of_transactions() {
-    play_short(1, |gateway| gateway.limits.transactions_max = 100);
-    play_short(2, |gateway| gateway.limits.transactions_max = 60);
+    // An INVITE and a BYE on each leg: four transactions a call.
+    play_short(1, 25, |gateway| gateway.limits.transactions_max = 100);
+    play_short(2, 30, |gateway| gateway.limits.transactions_max = 60);
 }
 
 #[test]
 fn a_gateway_that_is_full_of_media() {
-    play_short(1, |gateway| gateway.media_ports = 60);
-    play_short(2, |gateway| gateway.media_ports = 30);
+    // A port pair on each leg, in either family.
+    play_short(1, 30, |gateway| gateway.media_ports = 60);
+    play_short(2, 30, |gateway| gateway.media_ports = 30);
 }
 
-fn play_short(shards: u8, scarce: impl Fn(&mut Gateway)) {
+/// `room` is how many calls have room at once in what is scarce. It is filled within the first calls and stays
+/// full for most of the play, so that more are answered than that only as far as calls end.
+fn play_short(shards: u8, room: usize, scarce: impl Fn(&mut Gateway)) {
     let mut gateway = gateway(shards);
     scarce(&mut gateway);
     let mut world = World::new(&gateway, seed(), &Arc::new(snapshot()), agents());
@@ -88,7 +92,9 @@ fn play_short(shards: u8, scarce: impl Fn(&mut Gateway)) {
             .count()
     };
     assert!(count(Some(503)) > CALLS / 50, "nothing was scarce");
-    assert!(count(Some(200)) > CALLS / 50, "nothing was left");
+    // As in `check`: peers answer more than a quarter of what reaches them.
+    let answered = count(Some(200));
+    assert!(answered > room / 4, "{answered} answered, room for {room}");
     // A final response that could not be sent is not sent again (RFC 3261 §17.2.1).
     assert!(count(None) < CALLS / 10, "callers have no final response");
 }

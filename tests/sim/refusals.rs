@@ -78,6 +78,27 @@ fn a_host_that_is_no_connectors_is_not_found() {
 }
 
 #[test]
+fn the_log_is_told_whether_a_stranger_was_refused() {
+    let strange = format!("sip:{OUTSIDE}@{}", host(33));
+    let cases = [
+        (PBX, strange, false),
+        (CARRIER, inbound("+12065550142"), true),
+    ];
+    for (agent, to, expected) in cases {
+        play(|world| {
+            world.call(agent, &to, Plan::idle());
+            world.run(1_000);
+            let mut told = world.events.iter().filter_map(|event| match event {
+                Event::CallRefused { is_known, .. } => Some(*is_known),
+                _ => None,
+            });
+            assert_eq!(told.next(), Some(expected), "{to}");
+            assert_eq!(told.next(), None);
+        });
+    }
+}
+
+#[test]
 fn a_connector_without_termination_is_not_found() {
     let to = through(BARE, OUTSIDE);
     refused(

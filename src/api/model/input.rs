@@ -13,6 +13,7 @@ pub(crate) struct Input {
     members: Map<String, Value>,
 }
 
+#[allow(dead_code, reason = "the families of operations that read so follow")]
 impl Input {
     /// Reads a request; a refusal names the member and what would have been right.
     pub(super) fn read(

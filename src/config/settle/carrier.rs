@@ -17,7 +17,8 @@ use crate::config::{
 pub(in crate::config) struct PlacedCarrier {
     pub(in crate::config) name: Placed<String>,
     pub(in crate::config) sources: Vec<Placed<IpNetwork>>,
-    routes: Vec<CarrierRoute>,
+    /// Each placed at its `transport` key.
+    pub(in crate::config) routes: Vec<Placed<CarrierRoute>>,
     tls: CarrierTls,
     policy: CarrierPolicy,
     pub(in crate::config) listener: Placed<Option<SocketAddr>>,
@@ -32,7 +33,7 @@ impl PlacedCarrier {
                 .into_iter()
                 .map(|source| source.value)
                 .collect(),
-            routes: self.routes,
+            routes: self.routes.into_iter().map(|route| route.value).collect(),
             tls: self.tls,
             policy: Arc::new(self.policy),
         }
@@ -89,7 +90,11 @@ impl Settler<'_> {
         carriers
     }
 
-    fn route(&mut self, section: &Section, route: written::CarrierRoute) -> Option<CarrierRoute> {
+    fn route(
+        &mut self,
+        section: &Section,
+        route: written::CarrierRoute,
+    ) -> Option<Placed<CarrierRoute>> {
         let host = self.required(section, "host", route.host, value::HOST, value::host);
         let transport = self.optional(section, "transport", route.transport, None, |text| {
             value::transport(text).map(Some)
@@ -107,12 +112,17 @@ impl Settler<'_> {
         );
         let priority = self.number(section, "priority", route.priority, 1..=100, 1);
         let weight = self.number(section, "weight", route.weight, 1..=100, 1);
-        Some(CarrierRoute {
-            target: target(host?.value, port?, transport?.value),
-            prefix: prefix?.value,
-            priority: priority?,
-            weight: weight?,
-            verify: route.verify.unwrap_or(true),
+        let transport = transport?;
+        Some(Placed {
+            value: CarrierRoute {
+                target: target(host?.value, port?, transport.value),
+                prefix: prefix?.value,
+                priority: priority?,
+                weight: weight?,
+                verify: route.verify.unwrap_or(true),
+            },
+            key: transport.key,
+            line: transport.line,
         })
     }
 
@@ -154,12 +164,18 @@ impl Settler<'_> {
         written: Option<Spanned<written::CarrierTls>>,
     ) -> Option<CarrierTls> {
         let (section, tls) = self.open(path, written);
-        let ca = self.optional_file(&section, "ca", tls.ca);
+        let ca = self.optional_roots(&section, "ca", tls.ca);
         let certificate =
             self.optional_file(&section, "client_certificate", tls.client_certificate);
         let key = self.optional_file(&section, "client_key", tls.client_key);
         let client = match (certificate?, key?) {
-            (Some(certificate), Some(key)) => Some(CertificateFiles { certificate, key }),
+            (Some(certificate), Some(key)) => {
+                self.name_pair(&certificate, &key);
+                Some(CertificateFiles {
+                    certificate: certificate.value,
+                    key: key.value,
+                })
+            }
             (None, None) => None,
             (Some(_), None) => {
                 self.refuse(

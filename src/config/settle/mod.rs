@@ -15,7 +15,7 @@ use std::path::PathBuf;
 use toml::Spanned;
 
 use super::problem::{ConfigError, Problem, line_at};
-use super::{Config, conflict, value, written};
+use super::{Config, FileFault, TlsFile, TlsFileRole, conflict, value, written};
 pub(super) use carrier::PlacedCarrier;
 pub(super) use media::PlacedMedia;
 pub(super) use node::PlacedApi;
@@ -25,12 +25,18 @@ pub(super) use node::PlacedApi;
 /// # Errors
 ///
 /// All values that are wrong, and all that contradict each other.
-pub(super) fn settle(text: &str, file: written::File) -> Result<Config, Vec<ConfigError>> {
+pub(super) fn settle(
+    text: &str,
+    file: written::File,
+    fault: &dyn Fn(&TlsFile) -> Option<FileFault>,
+) -> Result<Config, Vec<ConfigError>> {
     let mut settler = Settler {
         text,
         errors: Vec::new(),
+        tls_files: Vec::new(),
     };
     let config = settler.file(file);
+    settler.look_at_files(fault);
     match config {
         Some(config) if settler.errors.is_empty() => Ok(config),
         Some(_) | None => Err(settler.errors),
@@ -78,12 +84,47 @@ impl Section {
 struct Settler<'t> {
     text: &'t str,
     errors: Vec<ConfigError>,
+    /// Every PEM file that a key names.
+    tls_files: Vec<Placed<TlsFile>>,
 }
 
 impl Settler<'_> {
+    fn look_at_files(&mut self, fault: &dyn Fn(&TlsFile) -> Option<FileFault>) {
+        for file in &self.tls_files {
+            if let Some(fault) = fault(&file.value) {
+                let file_name = file.value.path.clone();
+                self.errors.push(file.refused(Problem::File {
+                    file: file_name,
+                    fault,
+                }));
+            }
+        }
+    }
+
+    /// Keeps a file with its place, to be looked at.
+    fn names(&mut self, file: &Placed<PathBuf>, role: TlsFileRole) {
+        self.tls_files.push(Placed {
+            value: TlsFile {
+                path: file.value.clone(),
+                role,
+            },
+            key: file.key.clone(),
+            line: file.line,
+        });
+    }
+
+    /// A certificate and its key, each where it is written.
+    fn name_pair(&mut self, certificate: &Placed<PathBuf>, key: &Placed<PathBuf>) {
+        self.names(certificate, TlsFileRole::Certificate);
+        let certificate = certificate.value.clone();
+        self.names(key, TlsFileRole::Key { certificate });
+    }
+
     fn file(&mut self, file: written::File) -> Option<Config> {
         let node = self.node(file.node);
+        let errors_before = self.errors.len();
         let (sip, listeners) = self.sip(file.sip);
+        let listeners_are_right = self.errors.len() == errors_before;
         let media = self.media(file.media);
         let carriers = self.carriers(file.carrier);
         let pools = self.number_pools(file.number_pool);
@@ -97,6 +138,10 @@ impl Settler<'_> {
         conflict::listeners(&listeners, &mut self.errors);
         conflict::carriers(&carriers, &listeners, &mut self.errors);
         conflict::pools(&pools, &mut self.errors);
+        // Listeners that are wrong may be the ones that a route needs.
+        if listeners_are_right {
+            conflict::routes(&carriers, &listeners, &mut self.errors);
+        }
         if let Some(api) = &api {
             conflict::api(api, &listeners, &mut self.errors);
         }
@@ -204,11 +249,27 @@ impl Settler<'_> {
         section: &Section,
         name: &str,
         written: written::Text,
+    ) -> Option<Option<Placed<PathBuf>>> {
+        match written {
+            Some(written) => self
+                .value(section.key(name), written, value::file)
+                .map(Some),
+            None => Some(None),
+        }
+    }
+
+    /// As [`optional_file`](Self::optional_file), for certificates of those whose signatures count.
+    fn optional_roots(
+        &mut self,
+        section: &Section,
+        name: &str,
+        written: written::Text,
     ) -> Option<Option<PathBuf>> {
-        let file = self.optional(section, name, written, None, |text| {
-            value::file(text).map(Some)
-        });
-        file.map(|file| file.value)
+        let file = self.optional_file(section, name, written)?;
+        if let Some(file) = &file {
+            self.names(file, TlsFileRole::Roots);
+        }
+        Some(file.map(|file| file.value))
     }
 
     fn value<T>(

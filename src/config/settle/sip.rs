@@ -143,14 +143,17 @@ impl Settler<'_> {
             );
             let key = self.required(&section, "key", files.key, value::PEM_FILE, value::file);
             match certificate.zip(key) {
-                Some((certificate, key)) => certificates.push(CertificateFiles {
-                    certificate: certificate.value,
-                    key: key.value,
-                }),
+                Some((certificate, key)) => {
+                    self.name_pair(&certificate, &key);
+                    certificates.push(CertificateFiles {
+                        certificate: certificate.value,
+                        key: key.value,
+                    });
+                }
                 None => is_right = false,
             }
         }
-        let client_ca = self.optional_file(&section, "client_ca", tls.client_ca);
+        let client_ca = self.optional_roots(&section, "client_ca", tls.client_ca);
         let required = tls.require_client_certificate;
         let require_client_certificate = required.as_ref().is_some_and(|is| *is.get_ref());
         if let (true, Some(required), Some(None)) =
@@ -160,7 +163,7 @@ impl Settler<'_> {
             let key = section.key("require_client_certificate");
             self.refuse(key, line, Problem::NoClientCa);
         }
-        let ca = self.optional_file(&section, "ca", tls.ca);
+        let ca = self.optional_roots(&section, "ca", tls.ca);
         let handshake_timeout = self.number(
             &section,
             "handshake_timeout_s",

@@ -4,10 +4,6 @@ use std::os::unix::fs::PermissionsExt;
 use std::process::Command;
 use std::sync::Mutex;
 
-use rustls::client::verify_server_name;
-use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, ServerName};
-use rustls::server::ParsedCertificate;
 use tempfile::TempDir;
 
 use super::*;
@@ -205,6 +201,43 @@ fn a_development_certificate_holds_every_name_of_the_node() {
     }
     let other = ServerName::try_from("sip.example").unwrap();
     assert!(verify_server_name(&certificate, &other).is_err());
+}
+
+#[test]
+fn a_development_certificate_is_made_anew_when_it_does_not_hold_a_name() {
+    let log = Log::default();
+    let _listening = log.listen();
+    let mut place = Place::new();
+    Certificates::open(&place.config).unwrap();
+    let files = place.development();
+    let mut last = std::fs::read(&files.certificate).unwrap();
+    let mut is_made_anew = |config: &Config| {
+        Certificates::open(config).unwrap();
+        let now = std::fs::read(&files.certificate).unwrap();
+        let is_new = now != last;
+        last = now;
+        is_new
+    };
+    assert!(!is_made_anew(&place.config));
+    place.config.sip.aliases = vec!["sbc.example".to_owned(), "[2001:db8::1]".to_owned()];
+    assert!(is_made_anew(&place.config));
+    let said = log.text();
+    assert!(said.contains("WARN"), "{said}");
+    assert!(said.contains("sbc.example, 2001:db8::1"), "{said}");
+    assert!(!is_made_anew(&place.config));
+
+    place.config.sip.listeners[0].advertise = "192.0.2.7:5060".parse().unwrap();
+    assert!(is_made_anew(&place.config));
+    place.config.sip.domain = "voice.example".to_owned();
+    assert!(is_made_anew(&place.config));
+    assert!(log.text().contains("*.voice.example"), "{}", log.text());
+
+    // It may hold more than is needed.
+    place.config.sip.aliases.clear();
+    assert!(!is_made_anew(&place.config));
+    std::fs::write(&files.certificate, "no certificate").unwrap();
+    assert!(is_made_anew(&place.config));
+    assert!(!is_made_anew(&place.config));
 }
 
 #[test]

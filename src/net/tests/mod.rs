@@ -25,7 +25,7 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use super::*;
-use crate::config::{Api, Limits, Media, MediaAddress, Node, Sip, SipTimers, SipTls, Store};
+use crate::config::{Api, Limits, Media, MediaAddress, Node, Sip, SipTimers, SipTls};
 use crate::connector_id::VoiceConnectorId;
 use crate::shard::guard::Ban;
 use crate::shard::io::{ConnectionId, Flow, TransactionId};
@@ -368,7 +368,7 @@ fn config(shards: u8) -> Config {
             bind: SocketAddr::new(localhost, 0),
             access_keys: Vec::new(),
         },
-        store: Store { url: String::new() },
+        store: Config::default_for_start().store,
         limits: Limits::default(),
         ..Config::default_for_start()
     }

@@ -1,8 +1,10 @@
 //! Certificates, keys and roots, read from their files into what sessions begin with.
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::HashMap;
 use std::fmt;
-use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -12,13 +14,15 @@ use rustls::client::danger::ServerCertVerifier;
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
-use rustls::server::WebPkiClientVerifier;
-use rustls::sign::CertifiedKey;
+use rustls::server::{ParsedCertificate, WebPkiClientVerifier};
+use rustls::sign::{CertifiedKey, SigningKey};
 use rustls::version::{TLS12, TLS13};
-use rustls::{ClientConfig, RootCertStore, ServerConfig};
+use rustls::{ClientConfig, InconsistentKeys, RootCertStore, ServerConfig};
 
 use super::verification::{ByName, Unverified};
-use crate::config::{CertificateFiles, SipTls, TlsPolicy, TlsRoots};
+use crate::config::{
+    CertificateFiles, FileFault, SipTls, TlsFile, TlsFileRole, TlsPolicy, TlsRoots,
+};
 
 /// What TLS is spoken with.
 #[derive(Default)]
@@ -37,26 +41,16 @@ struct Client {
 /// Why there is no [`Material`]; the one before stays in use.
 #[derive(Debug)]
 pub enum MaterialError {
-    /// A file cannot be read.
-    Unreadable {
+    /// A file is of no use.
+    File {
         /// Which.
         file: PathBuf,
         /// Why.
-        error: io::ErrorKind,
+        fault: FileFault,
     },
-    /// A file holds no certificate that can be read as PEM.
-    NoCertificate {
-        /// Which.
-        file: PathBuf,
-    },
-    /// A file holds no private key that can be read as PEM.
-    NoKey {
-        /// Which.
-        file: PathBuf,
-    },
-    /// A certificate or key that cannot be used.
+    /// The library takes the files, but not what they come to together.
     Refused {
-        /// The file that holds it.
+        /// The file that was used last.
         file: PathBuf,
         /// Why.
         error: rustls::Error,
@@ -66,25 +60,11 @@ pub enum MaterialError {
 impl fmt::Display for MaterialError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Unreadable { file, error } => write!(
-                f,
-                "{}: cannot be read: {error}; expected a PEM file; correct its name or its permissions",
-                file.display()
-            ),
-            Self::NoCertificate { file } => write!(
-                f,
-                "{}: no certificate in it; expected `-----BEGIN CERTIFICATE-----`; put one in",
-                file.display()
-            ),
-            Self::NoKey { file } => write!(
-                f,
-                "{}: no private key in it; expected `-----BEGIN PRIVATE KEY-----`; put one in, \
-                 not encrypted",
-                file.display()
-            ),
+            Self::File { file, fault } => write!(f, "{}: {fault}", file.display()),
             Self::Refused { file, error } => write!(
                 f,
-                "{}: {error}; expected a certificate, and the key that belongs to it; correct either",
+                "{}: TLS cannot be spoken with it: {error}; expected a certificate, and the key \
+                 that belongs to it; correct either",
                 file.display()
             ),
         }
@@ -163,6 +143,33 @@ impl Material {
 impl fmt::Debug for Material {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Material").finish_non_exhaustive()
+    }
+}
+
+/// What is wrong with a file that the config names, as far as it can be told without a peer.
+pub fn file_fault(file: &TlsFile) -> Option<FileFault> {
+    let provider = rustls::crypto::ring::default_provider();
+    let found = match &file.role {
+        TlsFileRole::Certificate => {
+            certificates(&file.path).and_then(|chain| match chain.first() {
+                Some(own) => ParsedCertificate::try_from(own)
+                    .map(|_| ())
+                    .map_err(|_| fault(&file.path, FileFault::DamagedCertificate)),
+                None => Err(fault(&file.path, FileFault::NoCertificate)),
+            })
+        }
+        TlsFileRole::Key { certificate } => match certificates(certificate) {
+            Ok(chain) => pair(chain, certificate, &file.path, &provider).map(|_| ()),
+            // The certificate's own fault is told where it is named.
+            Err(_) => signing_key(&file.path, &provider).map(|_| ()),
+        },
+        TlsFileRole::Roots => add_roots(&mut RootCertStore::empty(), &file.path),
+    };
+    match found {
+        Ok(()) => None,
+        Err(MaterialError::File { file: at, fault }) if at == file.path => Some(fault),
+        // About the certificate, which is looked at by itself.
+        Err(MaterialError::File { .. } | MaterialError::Refused { .. }) => None,
     }
 }
 
@@ -299,7 +306,7 @@ fn add_roots(store: &mut RootCertStore, file: &Path) -> Result<(), MaterialError
     for certificate in certificates(file)? {
         store
             .add(certificate)
-            .map_err(|error| refused(file, error))?;
+            .map_err(|_| fault(file, FileFault::DamagedCertificate))?;
     }
     Ok(())
 }
@@ -308,8 +315,39 @@ fn certified_key(
     files: &CertificateFiles,
     provider: &CryptoProvider,
 ) -> Result<CertifiedKey, MaterialError> {
-    let (chain, key) = (certificates(&files.certificate)?, private_key(&files.key)?);
-    CertifiedKey::from_der(chain, key, provider).map_err(|error| refused(&files.key, error))
+    let chain = certificates(&files.certificate)?;
+    pair(chain, &files.certificate, &files.key, provider)
+}
+
+/// A chain with the key of its first certificate.
+fn pair(
+    chain: Vec<CertificateDer<'static>>,
+    certificate: &Path,
+    key: &Path,
+    provider: &CryptoProvider,
+) -> Result<CertifiedKey, MaterialError> {
+    let pair = CertifiedKey::new(chain, signing_key(key, provider)?);
+    match pair.keys_match() {
+        // A key that cannot tell its public half is taken at its word, as the library does.
+        Ok(()) | Err(rustls::Error::InconsistentKeys(InconsistentKeys::Unknown)) => Ok(pair),
+        Err(rustls::Error::InconsistentKeys(_)) => Err(fault(
+            key,
+            FileFault::KeyOfAnother {
+                certificate: certificate.to_owned(),
+            },
+        )),
+        Err(_) => Err(fault(certificate, FileFault::DamagedCertificate)),
+    }
+}
+
+fn signing_key(
+    file: &Path,
+    provider: &CryptoProvider,
+) -> Result<Arc<dyn SigningKey>, MaterialError> {
+    provider
+        .key_provider
+        .load_private_key(private_key(file)?)
+        .map_err(|_| fault(file, FileFault::UnusableKey))
 }
 
 fn certificates(file: &Path) -> Result<Vec<CertificateDer<'static>>, MaterialError> {
@@ -317,23 +355,23 @@ fn certificates(file: &Path) -> Result<Vec<CertificateDer<'static>>, MaterialErr
     let all: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&text).collect();
     match all {
         Ok(all) if !all.is_empty() => Ok(all),
-        Ok(_) | Err(_) => Err(MaterialError::NoCertificate {
-            file: file.to_owned(),
-        }),
+        Ok(_) | Err(_) => Err(fault(file, FileFault::NoCertificate)),
     }
 }
 
 fn private_key(file: &Path) -> Result<PrivateKeyDer<'static>, MaterialError> {
-    PrivateKeyDer::from_pem_slice(&read(file)?).map_err(|_| MaterialError::NoKey {
-        file: file.to_owned(),
-    })
+    PrivateKeyDer::from_pem_slice(&read(file)?).map_err(|_| fault(file, FileFault::NoKey))
 }
 
 fn read(file: &Path) -> Result<Vec<u8>, MaterialError> {
-    std::fs::read(file).map_err(|error| MaterialError::Unreadable {
+    std::fs::read(file).map_err(|error| fault(file, FileFault::Unreadable(error.kind())))
+}
+
+fn fault(file: &Path, fault: FileFault) -> MaterialError {
+    MaterialError::File {
         file: file.to_owned(),
-        error: error.kind(),
-    })
+        fault,
+    }
 }
 
 fn refused(file: &Path, error: rustls::Error) -> MaterialError {

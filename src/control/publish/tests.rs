@@ -1,0 +1,203 @@
+//! Two nodes on one PostgreSQL: what is written at one is what calls see at the other, within a second.
+
+use std::time::Duration;
+
+use super::*;
+use crate::config::SipTls;
+use crate::store::tests::place::Place;
+
+const ACCOUNT: &str = "111122223333";
+const DEADLINE: Duration = Duration::from_secs(1);
+/// For a node that has to connect anew first.
+const RECONNECTED: Duration = Duration::from_secs(10);
+
+struct Node {
+    control: Arc<Control>,
+    published: Arc<Notify>,
+}
+
+impl Node {
+    async fn open(place: &Place, name: &str) -> Self {
+        let url = place.url(name);
+        let control = Control::open(
+            &url,
+            "vc.example",
+            Vec::new(),
+            SipTls::default().customers(),
+        );
+        let control = control.await.unwrap();
+        let published = Arc::new(Notify::new());
+        let notify = Arc::clone(&published);
+        control.on_publish(move || notify.notify_one());
+        Self { control, published }
+    }
+
+    async fn following(place: &Place, name: &str) -> Self {
+        let node = Self::open(place, name).await;
+        let control = Arc::clone(&node.control);
+        tokio::spawn(async move { control.follow().await });
+        node
+    }
+
+    /// Waits until calls see what they should.
+    async fn sees(&self, within: Duration, what: &str, is_so: impl Fn(&Snapshot) -> bool) {
+        let seen = async {
+            while !is_so(&self.control.snapshot()) {
+                self.published.notified().await;
+            }
+        };
+        let seen = tokio::time::timeout(within, seen).await;
+        assert!(seen.is_ok(), "{what} is not seen within {within:?}");
+    }
+
+    async fn create(&self, name: &str) -> VoiceConnectorId {
+        let new = NewVoiceConnector {
+            account: ACCOUNT.to_owned(),
+            name: name.to_owned(),
+            aws_region: "us-east-1".to_owned(),
+            require_encryption: false,
+            network_type: "IPV4_ONLY".to_owned(),
+            integration_type: None,
+        };
+        self.control.create_voice_connector(new).await.unwrap().id
+    }
+}
+
+fn number(last: u64) -> E164 {
+    E164::from_digits(12_065_550_100 + last).unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn another_node_sees_each_write_within_a_second() {
+    let Some(place) = Place::postgres().await else {
+        return;
+    };
+    let writer = Node::following(&place, "one").await;
+    let reader = Node::following(&place, "two").await;
+    let control = &writer.control;
+    let id = writer.create("new").await;
+    let connector = |snapshot: &Snapshot| snapshot.connectors.get(&id).cloned();
+    let is_there = |snapshot: &Snapshot| connector(snapshot).is_some();
+    reader.sees(DEADLINE, "a new connector", is_there).await;
+
+    let termination = TerminationRecord {
+        cps_limit: 3,
+        default_phone_number: None,
+        calling_regions: vec!["US".to_owned()],
+        cidr_allowed_list: vec!["192.0.2.0/28".parse().unwrap()],
+        disabled: false,
+    };
+    control
+        .put_termination(ACCOUNT, id, &termination)
+        .await
+        .unwrap();
+    let has_termination = |snapshot: &Snapshot| {
+        let termination = connector(snapshot).and_then(|found| found.termination.clone());
+        termination.is_some_and(|found| found.cps_limit == 3)
+    };
+    reader.sees(DEADLINE, "termination", has_termination).await;
+
+    let password = [("me".to_owned(), Secret("hush".to_owned()))];
+    control
+        .put_credentials(ACCOUNT, id, &password)
+        .await
+        .unwrap();
+    let has_credentials =
+        |snapshot: &Snapshot| connector(snapshot).is_some_and(|found| found.credentials.len() == 1);
+    reader.sees(DEADLINE, "a credential", has_credentials).await;
+
+    let numbers: Vec<E164> = (0..500).map(number).collect();
+    control
+        .order_numbers(ACCOUNT, "VoiceConnector", None, &numbers)
+        .await
+        .unwrap();
+    control
+        .associate_numbers(ACCOUNT, id, &numbers, false)
+        .await
+        .unwrap();
+    let has_numbers = |snapshot: &Snapshot| {
+        numbers
+            .iter()
+            .all(|number| snapshot.numbers.get(number) == Some(&id))
+    };
+    reader.sees(DEADLINE, "the numbers", has_numbers).await;
+    control
+        .disassociate_numbers(ACCOUNT, id, &numbers)
+        .await
+        .unwrap();
+    let has_none = |snapshot: &Snapshot| snapshot.numbers.is_empty();
+    reader.sees(DEADLINE, "that they are gone", has_none).await;
+
+    // The other way round.
+    reader
+        .control
+        .delete_voice_connector(ACCOUNT, id)
+        .await
+        .unwrap();
+    let is_gone = |snapshot: &Snapshot| connector(snapshot).is_none();
+    writer.sees(DEADLINE, "the deletion", is_gone).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_node_whose_connections_are_lost_sees_what_it_missed() {
+    let Some(place) = Place::postgres().await else {
+        return;
+    };
+    let writer = Node::following(&place, "one").await;
+    let reader = Node::following(&place, "two").await;
+    for round in 0..5 {
+        place.disconnect("two").await;
+        let id = writer.create("new").await;
+        let is_there = |snapshot: &Snapshot| snapshot.connectors.contains_key(&id);
+        let what = format!("what was created in round {round}");
+        reader.sees(RECONNECTED, &what, is_there).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn everything_is_read_again_when_nothing_was_heard() {
+    let Some(place) = Place::postgres().await else {
+        return;
+    };
+    let writer = Node::open(&place, "one").await;
+    let control = &writer.control;
+    let (deleted, kept) = (writer.create("deleted").await, writer.create("kept").await);
+    let numbers = [number(0), number(1)];
+    control
+        .order_numbers(ACCOUNT, "VoiceConnector", None, &numbers)
+        .await
+        .unwrap();
+    control
+        .associate_numbers(ACCOUNT, kept, &numbers[..1], false)
+        .await
+        .unwrap();
+
+    // It listens to nobody.
+    let reader = Node::open(&place, "two").await;
+    control
+        .delete_voice_connector(ACCOUNT, deleted)
+        .await
+        .unwrap();
+    control
+        .update_voice_connector(ACCOUNT, kept, "kept", true)
+        .await
+        .unwrap();
+    control
+        .disassociate_numbers(ACCOUNT, kept, &numbers[..1])
+        .await
+        .unwrap();
+    control
+        .associate_numbers(ACCOUNT, kept, &numbers[1..], false)
+        .await
+        .unwrap();
+    let created = writer.create("created").await;
+
+    reader.control.listen_again().await.unwrap();
+    let snapshot = reader.control.snapshot();
+    let connector = |id| snapshot.connectors.get(&id);
+    assert!(connector(deleted).is_none() && connector(created).is_some());
+    assert!(connector(kept).is_some_and(|kept| kept.require_encryption));
+    let associated: Vec<_> = snapshot.numbers.iter().collect();
+    assert_eq!(associated, [(&numbers[1], &kept)]);
+    assert_eq!(snapshot.hosts.len(), 2);
+}
