@@ -10,7 +10,7 @@ use axum::http::{Method, StatusCode};
 use super::model::Range;
 use crate::connector_id::VoiceConnectorId;
 use crate::numbering::E164;
-use crate::store::StoreError;
+use crate::store::{GROUPS_MAX, Holder, NumberProblem, StoreError};
 
 /// An exception of the service, or a refusal of the request's signature.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -106,6 +106,23 @@ pub enum BadRequest {
         /// As in `ParticipantPhoneNumbers[0]`.
         member: String,
     },
+    /// An update that is not of one property alone.
+    OneProperty {
+        /// The member that holds the properties, with a dot behind it; empty where the request itself does.
+        within: String,
+    },
+    /// What was asked cannot be done with the number as it is.
+    PhoneNumber {
+        /// The number.
+        number: E164,
+        /// What stands in the way.
+        problem: NumberProblem,
+    },
+    /// The account's default calling name was changed not long ago.
+    CallingNameUpdated {
+        /// When it may be changed again, in ISO 8601.
+        again: String,
+    },
     /// A text with a NUL, which the store does not keep.
     NulInText,
 }
@@ -171,6 +188,8 @@ pub enum NotFound {
     },
     /// The SIP media application has no logging configuration.
     ApplicationLogging,
+    /// No voice connector group of the account has this id; any text may be asked for.
+    VoiceConnectorGroup(String),
 }
 
 /// What stands in the way.
@@ -194,6 +213,24 @@ pub enum Conflict {
     RuleEnabled {
         /// The rule's id.
         rule: String,
+    },
+    /// The connector to delete is in a group.
+    ConnectorInGroup {
+        /// The group's id.
+        id: String,
+        /// The group's name.
+        name: String,
+    },
+    /// The group to delete has numbers.
+    GroupHasNumbers(u64),
+    /// The group to delete has connectors.
+    GroupHasConnectors(u64),
+    /// The number cannot be changed as it is.
+    PhoneNumber {
+        /// The number.
+        number: E164,
+        /// What stands in the way.
+        problem: NumberProblem,
     },
 }
 
@@ -340,6 +377,18 @@ impl fmt::Display for BadRequest {
                 "{member}: no phone number of the VoiceConnector that the proxy's countries allow is free for \
                  this participant; associate more, or delete proxy sessions"
             ),
+            Self::OneProperty { within } => write!(
+                f,
+                "Expected one of {within}ProductType, {within}CallingName and {within}Name: one property is \
+                 updated at a time"
+            ),
+            Self::PhoneNumber { number, problem } => {
+                write!(f, "{number}: {}", said(*problem))
+            }
+            Self::CallingNameUpdated { again } => write!(
+                f,
+                "CallingName: the default calling name is updated once in seven days, from {again} on again"
+            ),
             Self::NulInText => f.write_str("a text has a NUL character (U+0000); send it without"),
         }
     }
@@ -381,6 +430,9 @@ impl fmt::Display for NotFound {
             Self::ApplicationLogging => {
                 f.write_str("The SipMediaApplication has no logging configuration")
             }
+            Self::VoiceConnectorGroup(id) => {
+                write!(f, "Could not find VoiceConnectorGroup with Id '{id}'")
+            }
         }
     }
 }
@@ -392,8 +444,26 @@ impl fmt::Display for Conflict {
                 f,
                 "The VoiceConnector has {count} associated phone number{}; disassociate with \
                  DisassociatePhoneNumbersFromVoiceConnector first",
-                if *count == 1 { "" } else { "s" }
+                plural(*count)
             ),
+            Self::ConnectorInGroup { id, name } => write!(
+                f,
+                "The VoiceConnector is in the VoiceConnectorGroup '{name}' with Id '{id}'; take it out with \
+                 UpdateVoiceConnectorGroup first"
+            ),
+            Self::GroupHasNumbers(count) => write!(
+                f,
+                "The VoiceConnectorGroup has {count} associated phone number{}; disassociate with \
+                 DisassociatePhoneNumbersFromVoiceConnectorGroup first",
+                plural(*count)
+            ),
+            Self::GroupHasConnectors(count) => write!(
+                f,
+                "The VoiceConnectorGroup has {count} VoiceConnector{}; take them out with \
+                 UpdateVoiceConnectorGroup first",
+                plural(*count)
+            ),
+            Self::PhoneNumber { number, problem } => write!(f, "{number}: {}", said(*problem)),
             Self::EmergencyConfiguration => f.write_str(
                 "The VoiceConnector has an emergency calling configuration; delete it with \
                  DeleteVoiceConnectorEmergencyCallingConfiguration first",
@@ -413,6 +483,44 @@ impl fmt::Display for Conflict {
             ),
         }
     }
+}
+
+fn plural(count: u64) -> &'static str {
+    if count == 1 { "" } else { "s" }
+}
+
+/// What cannot be done with a number, and what to do about it.
+pub(super) fn said(problem: NumberProblem) -> String {
+    let fixed = match problem {
+        NumberProblem::NotInInventory => "The account has no such phone number: order it first",
+        NumberProblem::AssociatedElsewhere => {
+            "The phone number is associated with another VoiceConnector or VoiceConnectorGroup: set \
+             ForceAssociate to move it"
+        }
+        NumberProblem::NotAssociated => {
+            "The phone number is not associated with this VoiceConnector or VoiceConnectorGroup"
+        }
+        NumberProblem::Associated(Holder::VoiceConnector(id)) => {
+            return format!(
+                "The phone number is associated with the VoiceConnector '{id}'; disassociate it with \
+                 DisassociatePhoneNumbersFromVoiceConnector first"
+            );
+        }
+        NumberProblem::Associated(Holder::VoiceConnectorGroup(id)) => {
+            return format!(
+                "The phone number is associated with the VoiceConnectorGroup '{id}'; disassociate it with \
+                 DisassociatePhoneNumbersFromVoiceConnectorGroup first"
+            );
+        }
+        NumberProblem::OtherProductType => {
+            "The phone number's ProductType is not VoiceConnector: change it with UpdatePhoneNumber first"
+        }
+        NumberProblem::InDeletionQueue => {
+            "The phone number is in the deletion queue: restore it with RestorePhoneNumber first"
+        }
+        NumberProblem::NotInDeletionQueue => "The phone number is not in the deletion queue",
+    };
+    fixed.to_owned()
 }
 
 impl From<BadRequest> for ApiError {
@@ -444,6 +552,16 @@ impl From<StoreError> for ApiError {
             StoreError::NumbersAssociated(count) => {
                 Self::Conflict(Conflict::NumbersAssociated(count))
             }
+            StoreError::ConnectorInGroup { id, name } => {
+                Conflict::ConnectorInGroup { id, name }.into()
+            }
+            StoreError::UnknownGroup(id) => NotFound::VoiceConnectorGroup(id.to_string()).into(),
+            StoreError::GroupHasNumbers(count) => Conflict::GroupHasNumbers(count).into(),
+            StoreError::GroupHasConnectors(count) => Conflict::GroupHasConnectors(count).into(),
+            StoreError::TooManyGroups => Self::ResourceLimitExceeded {
+                what: "Voice connector groups of an account",
+                most: GROUPS_MAX as usize,
+            },
             StoreError::TooManyCredentials { most } => {
                 BadRequest::TooManyCredentials { most }.into()
             }

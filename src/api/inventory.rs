@@ -2,11 +2,13 @@
 
 use std::ops::RangeInclusive;
 
+use super::errors::{BadRequest, Expected};
 use crate::config::NumberPool;
 use crate::numbering::E164;
 
 /// `PhoneNumberType`
 pub(super) const NUMBER_TYPES: &[&str] = &[LOCAL, TOLL_FREE];
+const BUSINESS_CALLING: &str = "BusinessCalling";
 const LOCAL: &str = "Local";
 const TOLL_FREE: &str = "TollFree";
 
@@ -26,6 +28,20 @@ pub(super) fn number_type(pool: &NumberPool) -> &'static str {
         true => TOLL_FREE,
         false => LOCAL,
     }
+}
+
+/// Whether a pool's numbers may be of a product type: Business Calling has neither toll-free numbers nor numbers outside
+/// the United States.
+pub(super) fn pool_allows(pool: &NumberPool, product_type: &str) -> bool {
+    product_type != BUSINESS_CALLING || (!pool.toll_free && pool.country == "US")
+}
+
+/// What [`pool_allows`] does not allow.
+pub(super) fn wrong_product_type(member: String) -> BadRequest {
+    let expected = Expected::Form(
+        "another product type than BusinessCalling, which toll-free numbers and numbers outside the US cannot have",
+    );
+    BadRequest::Invalid { member, expected }
 }
 
 /// Which numbers a search wants; `None` wants all.

@@ -12,9 +12,12 @@ pub mod sigv4;
 mod configurations;
 mod credentials;
 mod e911;
+mod groups;
 mod inventory;
 mod members;
 mod model;
+mod number_lifecycle;
+mod number_settings;
 mod orders;
 mod origination;
 mod phone_numbers;
@@ -35,6 +38,7 @@ use std::sync::Arc;
 
 use axum::http::StatusCode;
 
+use self::members::connector_id;
 use self::model::Input;
 use crate::config::{AccessKey, NumberPool};
 use crate::control::publish::Control;
@@ -85,6 +89,7 @@ async fn perform(
     input: &Input,
 ) -> Result<ApiResponse, ApiError> {
     let connector = input.text("VoiceConnectorId");
+    let group = input.text("VoiceConnectorGroupId");
     match operation {
         "CreateVoiceConnector" => voice_connectors::create(s, r, input).await,
         "ListVoiceConnectors" => voice_connectors::list(s, r).await,
@@ -93,10 +98,10 @@ async fn perform(
         "DeleteVoiceConnector" => voice_connectors::delete(s, r, input).await,
 
         "AssociatePhoneNumbersWithVoiceConnector" => {
-            phone_numbers::associate(s, r, connector).await
+            phone_numbers::associate(s, r, input, connector_id(connector)?.into()).await
         }
         "DisassociatePhoneNumbersFromVoiceConnector" => {
-            phone_numbers::disassociate(s, r, connector).await
+            phone_numbers::disassociate(s, r, connector_id(connector)?.into()).await
         }
 
         "PutVoiceConnectorOrigination" => origination::put(s, r, connector).await,
@@ -146,10 +151,31 @@ async fn perform(
         "DeleteVoiceConnectorProxy" => configurations::PROXY.delete(s, r, input).await,
 
         "SearchAvailablePhoneNumbers" => search::available_phone_numbers(s, r).await,
-        "CreatePhoneNumberOrder" => orders::create(s, r).await,
+        "CreatePhoneNumberOrder" => orders::create(s, r, input).await,
+        "ListPhoneNumberOrders" => orders::list(s, r).await,
         "GetPhoneNumberOrder" => orders::get(s, r, input.text("PhoneNumberOrderId")).await,
         "ListPhoneNumbers" => phone_numbers::list(s, r).await,
         "GetPhoneNumber" => phone_numbers::get(s, r, input.text("PhoneNumberId")).await,
+        "UpdatePhoneNumber" => number_lifecycle::update(s, r, input).await,
+        "BatchUpdatePhoneNumber" => number_lifecycle::batch_update(s, r, input).await,
+        "DeletePhoneNumber" => number_lifecycle::delete(s, r, input).await,
+        "BatchDeletePhoneNumber" => number_lifecycle::batch_delete(s, r, input).await,
+        "RestorePhoneNumber" => number_lifecycle::restore(s, r, input).await,
+        "GetPhoneNumberSettings" => number_settings::get(s, r).await,
+        "UpdatePhoneNumberSettings" => number_settings::update(s, r, input).await,
+        "ListSupportedPhoneNumberCountries" => number_settings::countries(s, input),
+
+        "CreateVoiceConnectorGroup" => groups::create(s, r, input).await,
+        "GetVoiceConnectorGroup" => groups::get(s, r, group).await,
+        "ListVoiceConnectorGroups" => groups::list(s, r).await,
+        "UpdateVoiceConnectorGroup" => groups::update(s, r, input).await,
+        "DeleteVoiceConnectorGroup" => groups::delete(s, r, group).await,
+        "AssociatePhoneNumbersWithVoiceConnectorGroup" => {
+            phone_numbers::associate(s, r, input, groups::group_id(group)?.into()).await
+        }
+        "DisassociatePhoneNumbersFromVoiceConnectorGroup" => {
+            phone_numbers::disassociate(s, r, groups::group_id(group)?.into()).await
+        }
 
         "ValidateE911Address" => e911::validate(s, r, input),
         "CreateSipMediaApplication" => sip_media_applications::create(s, r, input).await,

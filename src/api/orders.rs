@@ -6,29 +6,48 @@ use serde::Serialize;
 
 use super::ApiState;
 use super::errors::{ApiError, BadRequest, Expected};
-use super::inventory::pool_of;
-use super::members::{e164_list, iso8601};
+use super::inventory::{pool_allows, pool_of, wrong_product_type};
+use super::members::{e164_list, iso8601, next_token, page_length};
+use super::model::Input;
 use super::request::{ApiRequest, ApiResponse};
 use crate::config::NumberPool;
 use crate::numbering::E164;
 use crate::store::OrderRecord;
 
-/// `PhoneNumberProductType` of `chime-sdk-voice`: what can be ordered.
-const PRODUCT_TYPES: &[&str] = &["VoiceConnector", "SipMediaApplicationDialIn"];
 const NUMBERS_MAX: usize = 50;
-const NAME: &str = "at most 256 letters, digits, spaces and characters of ,._-";
 
 /// `CreatePhoneNumberOrder`
 pub(super) async fn create(
     state: &ApiState,
     request: &ApiRequest<'_>,
+    input: &Input,
 ) -> Result<ApiResponse, ApiError> {
-    let (product_type, numbers) = order(request, &state.number_pools)?;
+    let product_type = input.text("ProductType");
+    let numbers = numbers(request, product_type, &state.number_pools)?;
+    let name = input.text_if_any("Name").filter(|name| !name.is_empty());
     let record = state
         .control
-        .order_numbers(request.account, product_type, &numbers)
+        .order_numbers(request.account, product_type, name, &numbers)
         .await?;
     respond(&record)
+}
+
+/// `ListPhoneNumberOrders`
+pub(super) async fn list(
+    state: &ApiState,
+    request: &ApiRequest<'_>,
+) -> Result<ApiResponse, ApiError> {
+    let most = page_length(request)?;
+    let page = state
+        .control
+        .store()
+        .orders(request.account, next_token(request), most)
+        .await?;
+    let output = ListOutput {
+        phone_number_orders: page.rows.iter().map(PhoneNumberOrder::from).collect(),
+        next_token: page.next,
+    };
+    ApiResponse::json(&output)
 }
 
 /// `GetPhoneNumberOrder`
@@ -41,24 +60,20 @@ pub(super) async fn get(
     respond(&record)
 }
 
-fn order(
+fn numbers(
     request: &ApiRequest<'_>,
+    product_type: &str,
     pools: &[NumberPool],
-) -> Result<(&'static str, Vec<E164>), BadRequest> {
+) -> Result<Vec<E164>, BadRequest> {
     let body = request.body()?;
-    let members = body.members();
-    let product_type = members
-        .required("ProductType")?
-        .text()?
-        .one_of(PRODUCT_TYPES)?;
-    if let Some(name) = members.optional("Name") {
-        name.text()?.matching(NAME, is_name)?;
-    }
     let mut seen = HashSet::new();
     let mut numbers = Vec::new();
-    for (member, number) in e164_list(members.required("E164PhoneNumbers")?, NUMBERS_MAX)? {
-        if pool_of(pools, number).is_none() {
+    for (member, number) in e164_list(body.members().required("E164PhoneNumbers")?, NUMBERS_MAX)? {
+        let Some(pool) = pool_of(pools, number) else {
             return Err(BadRequest::NumberInNoPool { member, number });
+        };
+        if !pool_allows(pool, product_type) {
+            return Err(wrong_product_type("ProductType".to_owned()));
         }
         if !seen.insert(number) {
             let expected = Expected::Form("each number once");
@@ -66,18 +81,7 @@ fn order(
         }
         numbers.push(number);
     }
-    Ok((product_type, numbers))
-}
-
-/// `PhoneNumberName`: words between spaces.
-fn is_name(text: &str) -> bool {
-    text.chars().count() <= 256
-        && text.trim() == text
-        && text.chars().all(|character| {
-            character.is_ascii_alphanumeric()
-                || character.is_whitespace()
-                || ",._-".contains(character)
-        })
+    Ok(numbers)
 }
 
 fn respond(record: &OrderRecord) -> Result<ApiResponse, ApiError> {
@@ -91,6 +95,13 @@ fn respond(record: &OrderRecord) -> Result<ApiResponse, ApiError> {
 #[serde(rename_all = "PascalCase")]
 struct Output<'a> {
     phone_number_order: PhoneNumberOrder<'a>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct ListOutput<'a> {
+    phone_number_orders: Vec<PhoneNumberOrder<'a>>,
+    next_token: Option<String>,
 }
 
 #[derive(Serialize)]

@@ -3,13 +3,17 @@
 use serde::Serialize;
 
 use super::ApiState;
-use super::errors::{ApiError, BadRequest, NotFound};
+use super::errors::{ApiError, BadRequest, NotFound, said};
+use super::groups::group_id;
 use super::inventory::{number_type, pool_of};
 use super::members::{connector_id, e164_list, iso8601, next_token, page_length};
-use super::request::{ApiRequest, ApiResponse, Member, Members};
+use super::model::Input;
+use super::request::{ApiRequest, ApiResponse, Members};
 use crate::config::NumberPool;
 use crate::numbering::E164;
-use crate::store::{NumberError, NumberFilter, NumberProblem, Page, PhoneNumberRecord};
+use crate::store::{
+    Holder, NumberError, NumberFilter, NumberProblem, NumberStatus, Page, PhoneNumberRecord,
+};
 
 /// Numbers of one association; the models give no limit.
 const NUMBERS_MAX: usize = 1_000;
@@ -21,32 +25,27 @@ const PRODUCT_TYPES: &[&str] = &[
     "SipMediaApplicationDialIn",
 ];
 
-/// `PhoneNumberStatus`; numbers of pools are only ever `Unassigned` and `Assigned`.
-const STATUSES: &[&str] = &[
-    "Cancelled",
-    "PortinCancelRequested",
-    "PortinInProgress",
-    "AcquireInProgress",
-    "AcquireFailed",
-    UNASSIGNED,
-    ASSIGNED,
-    "ReleaseInProgress",
-    "DeleteInProgress",
-    "ReleaseFailed",
-    "DeleteFailed",
-];
-const UNASSIGNED: &str = "Unassigned";
-const ASSIGNED: &str = "Assigned";
-
 /// `PhoneNumberAssociationName` of both models.
 const ASSOCIATION_NAMES: &[&str] = &[
     "AccountId",
     "UserId",
     VOICE_CONNECTOR_ID,
-    "VoiceConnectorGroupId",
+    VOICE_CONNECTOR_GROUP_ID,
     "SipRuleId",
 ];
 const VOICE_CONNECTOR_ID: &str = "VoiceConnectorId";
+const VOICE_CONNECTOR_GROUP_ID: &str = "VoiceConnectorGroupId";
+
+/// The statuses that numbers of pools have; with another one there is none.
+const STATUSES: [NumberStatus; 3] = [
+    NumberStatus::Unassigned,
+    NumberStatus::Assigned,
+    NumberStatus::InDeletionQueue,
+];
+
+/// `CallingNameStatus`: a calling name is there at once, for no registry has to be told.
+const CALLING_NAME_SET: &str = "UpdateSucceeded";
+const CALLING_NAME_UNSET: &str = "Unassigned";
 
 /// `GetPhoneNumber`
 pub(super) async fn get(
@@ -60,10 +59,7 @@ pub(super) async fn get(
         .store()
         .phone_number(request.account, number)
         .await?;
-    let output = Output {
-        phone_number: phone_number(&record, &state.number_pools),
-    };
-    ApiResponse::json(&output)
+    respond(&record, &state.number_pools)
 }
 
 /// `ListPhoneNumbers`
@@ -75,8 +71,8 @@ pub(super) async fn list(
     let page = match filter(request)? {
         Some(filter) => {
             let store = state.control.store();
-            if let Some(id) = filter.voice_connector {
-                store.voice_connector(request.account, id).await?;
+            if let Some(holder) = filter.holder {
+                store.holder_exists(request.account, holder).await?;
             }
             store
                 .phone_numbers(request.account, &filter, next_token(request), most)
@@ -97,37 +93,32 @@ pub(super) async fn list(
     ApiResponse::json(&output)
 }
 
-/// `AssociatePhoneNumbersWithVoiceConnector`
+/// `AssociatePhoneNumbersWithVoiceConnector` and `AssociatePhoneNumbersWithVoiceConnectorGroup`
 pub(super) async fn associate(
     state: &ApiState,
     request: &ApiRequest<'_>,
-    id: &str,
+    input: &Input,
+    to: Holder,
 ) -> Result<ApiResponse, ApiError> {
-    let id = connector_id(id)?;
-    let body = request.body()?;
-    let members = body.members();
-    let numbers = numbers(&members)?;
-    let force = members
-        .optional("ForceAssociate")
-        .map_or(Ok(false), Member::boolean)?;
+    let numbers = numbers(&request.body()?.members())?;
+    let force = input.boolean("ForceAssociate");
     let errors = state
         .control
-        .associate_numbers(request.account, id, &numbers, force)
+        .associate_numbers(request.account, to, &numbers, force)
         .await?;
     respond_errors(&errors)
 }
 
-/// `DisassociatePhoneNumbersFromVoiceConnector`
+/// `DisassociatePhoneNumbersFromVoiceConnector` and `DisassociatePhoneNumbersFromVoiceConnectorGroup`
 pub(super) async fn disassociate(
     state: &ApiState,
     request: &ApiRequest<'_>,
-    id: &str,
+    from: Holder,
 ) -> Result<ApiResponse, ApiError> {
-    let id = connector_id(id)?;
     let numbers = numbers(&request.body()?.members())?;
     let errors = state
         .control
-        .disassociate_numbers(request.account, id, &numbers)
+        .disassociate_numbers(request.account, from, &numbers)
         .await?;
     respond_errors(&errors)
 }
@@ -146,34 +137,36 @@ fn filter(request: &ApiRequest<'_>) -> Result<Option<NumberFilter>, ApiError> {
             .transpose()
     };
     let product_type = one_of("ProductType", PRODUCT_TYPES)?.map(str::to_owned);
-    let associated = match one_of("Status", STATUSES)? {
+    let status = match request.parameter("Status") {
         None => None,
-        Some(ASSIGNED) => Some(true),
-        Some(UNASSIGNED) => Some(false),
-        Some(_) => return Ok(None),
+        Some(text) => match STATUSES.iter().find(|one| one.as_str() == text.as_str()) {
+            Some(status) => Some(*status),
+            None => return Ok(None),
+        },
     };
     let missing = |member: &str| BadRequest::Missing {
         member: member.to_owned(),
     };
     let association = one_of("FilterName", ASSOCIATION_NAMES)?;
     let value = request.parameter("FilterValue");
-    let voice_connector = match (association, value) {
+    let holder = match (association, value) {
         (None, None) => None,
         (None, Some(_)) => return Err(missing("FilterName").into()),
         (Some(_), None) => return Err(missing("FilterValue").into()),
-        (Some(VOICE_CONNECTOR_ID), Some(value)) => Some(connector_id(value.as_str())?),
+        (Some(VOICE_CONNECTOR_ID), Some(value)) => Some(connector_id(value.as_str())?.into()),
+        (Some(VOICE_CONNECTOR_GROUP_ID), Some(value)) => Some(group_id(value.as_str())?.into()),
         (Some(_), Some(_)) => return Ok(None),
     };
     Ok(Some(NumberFilter {
-        voice_connector,
-        associated,
+        holder,
+        status,
         product_type,
     }))
 }
 
 /// A `PhoneNumberId` is the number with its `+` percent-encoded; clients send it encoded once more, or
 /// send the number.
-fn number_of_id(id: &str) -> Result<E164, ApiError> {
+pub(super) fn number_of_id(id: &str) -> Result<E164, ApiError> {
     let digits = id
         .strip_prefix("%2B")
         .or_else(|| id.strip_prefix("%2b"))
@@ -187,11 +180,29 @@ fn id_of_number(number: E164) -> String {
     format!("%2B{}", number.digits())
 }
 
-fn respond_errors(errors: &[NumberError]) -> Result<ApiResponse, ApiError> {
-    let output = ErrorsOutput {
-        phone_number_errors: errors.iter().map(PhoneNumberError::from).collect(),
+pub(super) fn respond(
+    record: &PhoneNumberRecord,
+    pools: &[NumberPool],
+) -> Result<ApiResponse, ApiError> {
+    let output = Output {
+        phone_number: phone_number(record, pools),
     };
     ApiResponse::json(&output)
+}
+
+fn respond_errors(errors: &[NumberError]) -> Result<ApiResponse, ApiError> {
+    let errors = errors
+        .iter()
+        .map(|error| PhoneNumberError::of(error.number, error.problem));
+    respond_phone_number_errors(errors.collect())
+}
+
+pub(super) fn respond_phone_number_errors(
+    phone_number_errors: Vec<PhoneNumberError>,
+) -> Result<ApiResponse, ApiError> {
+    ApiResponse::json(&ErrorsOutput {
+        phone_number_errors,
+    })
 }
 
 #[derive(Serialize)]
@@ -269,19 +280,25 @@ struct PhoneNumberAssociation {
 
 #[derive(Serialize)]
 #[serde(rename_all = "PascalCase")]
-struct PhoneNumberError {
-    phone_number_id: String,
-    error_code: &'static str,
-    error_message: &'static str,
+pub(super) struct PhoneNumberError {
+    pub(super) phone_number_id: String,
+    pub(super) error_code: &'static str,
+    pub(super) error_message: String,
 }
 
 /// `Country` and `Type` are the pool's: `null` once the config has the pool no more.
 fn phone_number<'a>(record: &'a PhoneNumberRecord, pools: &'a [NumberPool]) -> PhoneNumber<'a> {
     let pool = pool_of(pools, record.number);
-    let associations = record.voice_connector.map(|id| PhoneNumberAssociation {
-        value: id.to_string(),
-        name: VOICE_CONNECTOR_ID,
-        associated_timestamp: record.associated.map(iso8601),
+    let associations = record.holder().map(|holder| {
+        let (name, value) = match holder {
+            Holder::VoiceConnector(id) => (VOICE_CONNECTOR_ID, id.to_string()),
+            Holder::VoiceConnectorGroup(id) => (VOICE_CONNECTOR_GROUP_ID, id.to_string()),
+        };
+        PhoneNumberAssociation {
+            value,
+            name,
+            associated_timestamp: record.associated.map(iso8601),
+        }
     });
     PhoneNumber {
         phone_number_id: id_of_number(record.number),
@@ -290,42 +307,46 @@ fn phone_number<'a>(record: &'a PhoneNumberRecord, pools: &'a [NumberPool]) -> P
         country: pool.map(|pool| pool.country.as_str()),
         r#type: pool.map(number_type),
         product_type: &record.product_type,
-        status: match record.voice_connector {
-            Some(_) => ASSIGNED,
-            None => UNASSIGNED,
-        },
+        status: record.status().as_str(),
         capabilities: CAPABILITIES,
         associations: associations.into_iter().collect(),
-        calling_name: None,
-        calling_name_status: UNASSIGNED,
+        calling_name: record.calling_name.as_deref(),
+        calling_name_status: match record.calling_name {
+            Some(_) => CALLING_NAME_SET,
+            None => CALLING_NAME_UNSET,
+        },
         created_timestamp: iso8601(record.created),
         updated_timestamp: iso8601(record.updated),
-        deletion_timestamp: None,
+        deletion_timestamp: record.deleted.map(iso8601),
         order_id: &record.order,
-        name: None,
+        name: record.name.as_deref(),
     }
 }
 
-impl From<&NumberError> for PhoneNumberError {
-    fn from(error: &NumberError) -> Self {
-        let (error_code, error_message) = match error.problem {
-            NumberProblem::NotInInventory => (
-                "NotFound",
-                "The account has no such phone number: order it first",
-            ),
-            NumberProblem::AssociatedElsewhere => (
-                "PhoneNumberAssociationsExist",
-                "The phone number is associated with another VoiceConnector: set ForceAssociate to move it",
-            ),
-            NumberProblem::NotAssociated => (
-                "BadRequest",
-                "The phone number is not associated with this VoiceConnector",
-            ),
-        };
+impl PhoneNumberError {
+    pub(super) fn of(number: E164, problem: NumberProblem) -> Self {
         Self {
-            phone_number_id: id_of_number(error.number),
-            error_code,
-            error_message,
+            phone_number_id: id_of_number(number),
+            error_code: match problem {
+                NumberProblem::NotInInventory => "NotFound",
+                NumberProblem::AssociatedElsewhere | NumberProblem::Associated(_) => {
+                    "PhoneNumberAssociationsExist"
+                }
+                NumberProblem::NotAssociated => "BadRequest",
+                NumberProblem::OtherProductType
+                | NumberProblem::InDeletionQueue
+                | NumberProblem::NotInDeletionQueue => "PreconditionFailed",
+            },
+            error_message: said(problem),
+        }
+    }
+
+    /// For an id that is not that of a number.
+    pub(super) fn not_found(id: &str) -> Self {
+        Self {
+            phone_number_id: id.to_owned(),
+            error_code: "NotFound",
+            error_message: said(NumberProblem::NotInInventory),
         }
     }
 }

@@ -18,7 +18,7 @@ use super::request::{ApiRequest, ApiResponse};
 use super::resources::Kind;
 use super::sip_media_applications::{invalid, members};
 use crate::numbering::E164;
-use crate::store::{Document, Key, NumberFilter};
+use crate::store::{Document, Holder, Key, NumberFilter};
 
 /// The kind of the documents.
 pub(super) const KIND: &str = SESSION.kind;
@@ -237,7 +237,7 @@ async fn candidates<'a>(
     pair: [E164; 2],
 ) -> Result<Vec<Candidate<'a>>, ApiError> {
     let filter = NumberFilter {
-        voice_connector: connector.parse().ok(),
+        holder: connector.parse().ok().map(Holder::VoiceConnector),
         ..NumberFilter::default()
     };
     let countries = proxy.get("PhoneNumberCountries").and_then(Value::as_array);

@@ -1,6 +1,7 @@
 //! The control plane's own work: what runs beside the shards on tokio.
 
 pub mod certificates;
+pub mod deletion;
 pub mod limiter;
 pub mod publish;
 pub mod resolver;

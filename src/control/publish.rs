@@ -23,7 +23,7 @@ use crate::shard::snapshot::{
 use crate::sip::digest::{self, Algorithm};
 use crate::sip::locate::Destination;
 use crate::store::{
-    ChangeFeed, NewVoiceConnector, NumberError, OpenError, OrderRecord, OriginationRecord,
+    ChangeFeed, Holder, NewVoiceConnector, NumberError, OpenError, OrderRecord, OriginationRecord,
     RouteProtocol, RouteRecord, Store, StoreError, TerminationRecord, VoiceConnectorRecord,
     WholeConnector,
 };
@@ -287,47 +287,53 @@ impl Control {
         &self,
         account: &str,
         product_type: &str,
+        name: Option<&str>,
         numbers: &[E164],
     ) -> Result<OrderRecord, StoreError> {
         let id = uuid::Uuid::new_v4().to_string();
         let _writing = self.writing.lock().await;
         self.store
-            .order_numbers(id, account, product_type, numbers, Timestamp::now())
+            .order_numbers(id, account, product_type, name, numbers, Timestamp::now())
             .await
     }
 
-    /// `AssociatePhoneNumbersWithVoiceConnector`
+    /// `AssociatePhoneNumbersWithVoiceConnector` and `AssociatePhoneNumbersWithVoiceConnectorGroup`
     pub async fn associate_numbers(
         &self,
         account: &str,
-        id: VoiceConnectorId,
+        to: impl Into<Holder>,
         numbers: &[E164],
         force: bool,
     ) -> Result<Vec<NumberError>, StoreError> {
+        let to = to.into();
         let writing = self.writing.lock().await;
         let errors = self
             .store
-            .associate_numbers(account, id, numbers, force, Timestamp::now())
+            .associate_numbers(account, to, numbers, force, Timestamp::now())
             .await?;
         self.publish(&writing, |snapshot| {
             for number in done(numbers, &errors) {
-                snapshot.numbers.insert(number, id);
+                match to {
+                    Holder::VoiceConnector(id) => snapshot.numbers.insert(number, id),
+                    // Calls do not know of groups.
+                    Holder::VoiceConnectorGroup(_) => snapshot.numbers.remove(&number),
+                };
             }
         });
         Ok(errors)
     }
 
-    /// `DisassociatePhoneNumbersFromVoiceConnector`
+    /// `DisassociatePhoneNumbersFromVoiceConnector` and `DisassociatePhoneNumbersFromVoiceConnectorGroup`
     pub async fn disassociate_numbers(
         &self,
         account: &str,
-        id: VoiceConnectorId,
+        from: impl Into<Holder>,
         numbers: &[E164],
     ) -> Result<Vec<NumberError>, StoreError> {
         let writing = self.writing.lock().await;
         let errors = self
             .store
-            .disassociate_numbers(account, id, numbers, Timestamp::now())
+            .disassociate_numbers(account, from, numbers, Timestamp::now())
             .await?;
         self.publish(&writing, |snapshot| {
             for number in done(numbers, &errors) {

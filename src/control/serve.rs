@@ -17,7 +17,7 @@ use tokio::time::MissedTickBehavior;
 use super::certificates::{Certificates, CertificatesError};
 use super::limiter::SlidingWindow;
 use super::publish::{Control, RouteNames};
-use super::{random_bytes, resolver};
+use super::{deletion, random_bytes, resolver};
 use crate::api::{self, AddressTable, ApiState};
 use crate::config::{Config, Transport};
 use crate::gateway::limiter::CallLimiter;
@@ -123,6 +123,7 @@ async fn run(config: Config) -> Result<(), ServeError> {
         let control = Arc::clone(&control);
         async move { control.follow().await }
     });
+    let purging = tokio::spawn(deletion::run(Arc::clone(&control), Timestamp::now));
     let dns = resolver::Dns::new(&config.dns).map_err(ServeError::Dns)?;
     let names = tokio::spawn(resolver::run(
         RouteNames(Arc::clone(&control)),
@@ -162,6 +163,7 @@ async fn run(config: Config) -> Result<(), ServeError> {
 
     tracing::info!("stopping");
     names.abort();
+    purging.abort();
     following.abort();
     certificates.abort();
     running.shutdown();

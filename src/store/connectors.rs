@@ -184,6 +184,20 @@ impl Store {
         if numbers > 0 {
             return Err(StoreError::NumbersAssociated(numbers.unsigned_abs()));
         }
+        let row = sqlx::query(
+            "SELECT voice_connector_group.id, voice_connector_group.name FROM voice_connector_group_item \
+             JOIN voice_connector_group ON voice_connector_group.id = voice_connector_group_item.voice_connector_group \
+             WHERE voice_connector = $1 LIMIT 1",
+        )
+        .bind(id.as_str())
+        .fetch_optional(&mut *transaction)
+        .await?;
+        if let Some(row) = row {
+            return Err(StoreError::ConnectorInGroup {
+                id: row.try_get("id")?,
+                name: row.try_get("name")?,
+            });
+        }
         sqlx::query("DELETE FROM voice_connector WHERE id = $1")
             .bind(id.as_str())
             .execute(&mut *transaction)

@@ -6,7 +6,7 @@ use sqlx::Row;
 use sqlx::any::AnyRow;
 
 use super::records::{Page, StoreError};
-use super::{Store, timestamp};
+use super::{Store, after_created, timestamp};
 
 /// A resource or a configuration.
 #[derive(Clone, PartialEq, Debug)]
@@ -113,11 +113,7 @@ impl Store {
         after: Option<&str>,
         most: u32,
     ) -> Result<Page<Document>, StoreError> {
-        let (created, id) = match after {
-            Some(token) => token.split_once('.').ok_or(StoreError::InvalidToken)?,
-            None => ("-1", ""),
-        };
-        let created: i64 = created.parse().map_err(|_| StoreError::InvalidToken)?;
+        let (created, id) = after_created(after)?;
         let rows = sqlx::query(
             "SELECT * FROM document WHERE kind = $1 AND account = $2 AND parent = $3 \
              AND (created, id) > ($4, $5) ORDER BY created, id LIMIT $6",

@@ -2,8 +2,9 @@
 //!
 //! SQL stands in this module alone, one schema and one set of statements for both databases: `$1` is a parameter
 //! in both, a truth value is 0 or 1 in a BIGINT. Each write is one transaction, durable before the call returns.
-//! Two writers of the same rows (nodes on one PostgreSQL) wait for each other: a write locks the connector that it is
-//! about first (`connectors.rs`), then numbers in ascending order (`numbers.rs`). Nothing here knows of snapshots:
+//! Two writers of the same rows (nodes on one PostgreSQL) wait for each other: a write locks the group that it is
+//! about first (`groups.rs`), then connectors (`connectors.rs`), then numbers in ascending order (`numbers.rs`).
+//! Nothing here knows of snapshots:
 //! [`crate::control::publish`] orders writes and publishing, and hears of other nodes' writes through [`ChangeFeed`].
 
 pub mod records;
@@ -11,6 +12,8 @@ pub mod records;
 mod changes;
 mod connectors;
 mod documents;
+mod groups;
+mod lifecycle;
 mod numbers;
 mod open;
 #[cfg(test)]
@@ -25,6 +28,8 @@ use sqlx::{Any, AnyPool, Transaction};
 pub use changes::{Change, ChangeFeed, News};
 pub use connectors::{CREDENTIALS_MAX, WholeConnector};
 pub use documents::{Document, Key};
+pub use groups::{GROUPS_MAX, GroupItem, GroupRecord, ITEMS_MAX};
+pub use lifecycle::{DELETION_QUEUE, NumberChange};
 pub use open::OpenError;
 pub use records::*;
 
@@ -80,6 +85,16 @@ impl Store {
         }
         transaction.commit().await
     }
+}
+
+/// Where a list in the order of creation goes on: behind this time and id.
+fn after_created(token: Option<&str>) -> Result<(i64, &str), StoreError> {
+    let Some(token) = token else {
+        return Ok((-1, ""));
+    };
+    let (created, id) = token.split_once('.').ok_or(StoreError::InvalidToken)?;
+    let created = created.parse().map_err(|_| StoreError::InvalidToken)?;
+    Ok((created, id))
 }
 
 impl<T> Page<T> {

@@ -6,20 +6,21 @@ use sqlx::any::AnyRow;
 
 use super::changes::NUMBERS_MAX;
 use super::records::{
-    NumberError, NumberFilter, NumberProblem, OrderRecord, OrderedNumber, Page, PhoneNumberRecord,
-    StoreError,
+    Holder, NumberError, NumberFilter, NumberProblem, NumberStatus, OrderRecord, OrderedNumber,
+    Page, PhoneNumberRecord, StoreError,
 };
-use super::{Change, Store, timestamp};
+use super::{Change, Store, after_created, timestamp};
 use crate::connector_id::VoiceConnectorId;
 use crate::numbering::E164;
 
 impl Store {
-    /// Takes the numbers that nobody has into the account's inventory, and keeps the order.
+    /// Takes the numbers that nobody has into the account's inventory, each with `name`, and keeps the order.
     pub async fn order_numbers(
         &self,
         id: String,
         account: &str,
         product_type: &str,
+        name: Option<&str>,
         numbers: &[E164],
         now: Timestamp,
     ) -> Result<OrderRecord, StoreError> {
@@ -36,8 +37,8 @@ impl Store {
         let mut ordered = Vec::with_capacity(numbers.len());
         for (place, number) in ascending(numbers) {
             let done = sqlx::query(
-                "INSERT INTO phone_number (number, account, product_type, number_order, created, updated) \
-                 VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (number) DO NOTHING",
+                "INSERT INTO phone_number (number, account, product_type, number_order, created, updated, name) \
+                 VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT (number) DO NOTHING",
             )
             .bind(number.digits() as i64)
             .bind(account)
@@ -45,6 +46,7 @@ impl Store {
             .bind(&id)
             .bind(now_millis)
             .bind(now_millis)
+            .bind(name)
             .execute(&mut *transaction)
             .await?;
             let number = number.to_string();
@@ -76,16 +78,30 @@ impl Store {
             .bind(account)
             .fetch_optional(&self.pool)
             .await?;
-        let row = row.ok_or(StoreError::UnknownOrder)?;
-        let numbers: String = row.try_get("numbers")?;
-        Ok(OrderRecord {
-            id: row.try_get("id")?,
-            account: row.try_get("account")?,
-            product_type: row.try_get("product_type")?,
-            numbers: serde_json::from_str(&numbers)
-                .map_err(|_| StoreError::Corrupt("phone_number_order.numbers"))?,
-            created: timestamp(row.try_get("created")?)?,
-        })
+        order(&row.ok_or(StoreError::UnknownOrder)?)
+    }
+
+    /// An account's orders as they were placed, at most `most`, from behind the token on.
+    pub async fn orders(
+        &self,
+        account: &str,
+        after: Option<&str>,
+        most: u32,
+    ) -> Result<Page<OrderRecord>, StoreError> {
+        let (created, id) = after_created(after)?;
+        let rows = sqlx::query(
+            "SELECT * FROM phone_number_order WHERE account = $1 AND (created, id) > ($2, $3) \
+             ORDER BY created, id LIMIT $4",
+        )
+        .bind(account)
+        .bind(created)
+        .bind(id)
+        .bind(i64::from(most) + 1)
+        .fetch_all(&self.pool)
+        .await?;
+        let rows: Vec<OrderRecord> = rows.iter().map(order).collect::<Result<_, _>>()?;
+        let token = |last: &OrderRecord| format!("{}.{}", last.created.as_millisecond(), last.id);
+        Ok(Page::of(rows, most, token))
     }
 
     /// One number of an account.
@@ -114,17 +130,22 @@ impl Store {
             .unwrap_or("0")
             .parse()
             .map_err(|_| StoreError::InvalidToken)?;
+        let (connector, group) = columns(filter.holder);
         let rows = sqlx::query(
             "SELECT * FROM phone_number WHERE account = $1 AND number > $2 \
              AND ($3 IS NULL OR voice_connector = $3) \
-             AND ($4 IS NULL OR (voice_connector IS NOT NULL) = $4) \
-             AND ($5 IS NULL OR product_type = $5) ORDER BY number LIMIT $6",
+             AND ($4 IS NULL OR voice_connector_group = $4) \
+             AND ($5 IS NULL OR product_type = $5) \
+             AND ($6 IS NULL OR $6 = CASE WHEN deleted IS NOT NULL THEN 'DeleteInProgress' \
+             WHEN voice_connector IS NULL AND voice_connector_group IS NULL THEN 'Unassigned' \
+             ELSE 'Assigned' END) ORDER BY number LIMIT $7",
         )
         .bind(account)
         .bind(after)
-        .bind(filter.voice_connector.map(|id| id.to_string()))
-        .bind(filter.associated)
+        .bind(connector)
+        .bind(group)
         .bind(&filter.product_type)
+        .bind(filter.status.map(NumberStatus::as_str))
         .bind(i64::from(most) + 1)
         .fetch_all(&self.pool)
         .await?;
@@ -184,78 +205,105 @@ impl Store {
         rows.iter().map(association_in).collect()
     }
 
-    /// Associates numbers with a connector; what could not be is returned, the rest is done.
+    /// Associates numbers with a connector or a group; what could not be is returned, the rest is done.
     pub async fn associate_numbers(
         &self,
         account: &str,
-        id: VoiceConnectorId,
+        to: impl Into<Holder>,
         numbers: &[E164],
         force: bool,
         now: Timestamp,
     ) -> Result<Vec<NumberError>, StoreError> {
-        let may = |holder: Option<VoiceConnectorId>| match holder {
-            Some(holder) if holder != id && !force => Err(NumberProblem::AssociatedElsewhere),
+        let to = to.into();
+        let may = |number: &PhoneNumberRecord| match number.holder() {
+            _ if number.deleted.is_some() => Err(NumberProblem::InDeletionQueue),
+            _ if number.product_type != "VoiceConnector" => Err(NumberProblem::OtherProductType),
+            Some(holder) if holder != to && !force => Err(NumberProblem::AssociatedElsewhere),
             Some(_) | None => Ok(()),
         };
-        self.reassign(account, id, numbers, Some(id), now, may)
+        self.reassign(account, to, numbers, Some(to), now, may)
             .await
     }
 
-    /// Takes numbers away from a connector; what could not be is returned, the rest is done.
+    /// Takes numbers away from a connector or a group; what could not be is returned, the rest is done.
     pub async fn disassociate_numbers(
         &self,
         account: &str,
-        id: VoiceConnectorId,
+        from: impl Into<Holder>,
         numbers: &[E164],
         now: Timestamp,
     ) -> Result<Vec<NumberError>, StoreError> {
-        let may = |holder| {
-            if holder == Some(id) {
+        let from = from.into();
+        let may = |number: &PhoneNumberRecord| {
+            if number.holder() == Some(from) {
                 Ok(())
             } else {
                 Err(NumberProblem::NotAssociated)
             }
         };
-        self.reassign(account, id, numbers, None, now, may).await
+        self.reassign(account, from, numbers, None, now, may).await
     }
 
-    /// Gives numbers to a connector, or to none, where `may` allows it with whoever holds them.
+    /// Refuses where the account has no such connector or group.
+    pub async fn holder_exists(&self, account: &str, holder: Holder) -> Result<(), StoreError> {
+        match holder {
+            Holder::VoiceConnector(id) => self.voice_connector(account, id).await.map(drop),
+            Holder::VoiceConnectorGroup(id) => self.group(account, id).await.map(drop),
+        }
+    }
+
+    /// Gives numbers to a connector or a group, or to none, where `may` allows it with whoever holds them.
     async fn reassign(
         &self,
         account: &str,
-        asked: VoiceConnectorId,
+        asked: Holder,
         numbers: &[E164],
-        to: Option<VoiceConnectorId>,
+        to: Option<Holder>,
         now: Timestamp,
-        may: impl Fn(Option<VoiceConnectorId>) -> Result<(), NumberProblem>,
+        may: impl Fn(&PhoneNumberRecord) -> Result<(), NumberProblem>,
     ) -> Result<Vec<NumberError>, StoreError> {
+        let (connector, group) = columns(to);
         let mut transaction = self.begin().await?;
-        Self::lock_connector(&mut transaction, account, asked).await?;
+        match asked {
+            Holder::VoiceConnector(id) => {
+                Self::lock_connector(&mut transaction, account, id).await?;
+            }
+            Holder::VoiceConnectorGroup(id) => {
+                Self::lock_group(&mut transaction, account, id).await?;
+            }
+        }
         let mut errors = Vec::new();
         let mut changed = Vec::with_capacity(numbers.len());
         for (place, number) in ascending(numbers) {
             // The write that changes nothing locks the number: who holds it now holds it until the commit.
             let row = sqlx::query(
                 "UPDATE phone_number SET updated = updated WHERE number = $1 AND account = $2 \
-                 RETURNING voice_connector",
+                 RETURNING *",
             )
             .bind(number.digits() as i64)
             .bind(account)
             .fetch_optional(&mut *transaction)
             .await?;
-            let holder = row.as_ref().map(connector_in).transpose()?;
-            let allowed = holder.ok_or(NumberProblem::NotInInventory).and_then(&may);
+            let before = row.as_ref().map(record).transpose()?;
+            let allowed = before
+                .as_ref()
+                .ok_or(NumberProblem::NotInInventory)
+                .and_then(&may);
             if let Err(problem) = allowed {
                 errors.push((place, NumberError { number, problem }));
                 continue;
             }
-            sqlx::query("UPDATE phone_number SET voice_connector = $1, associated = $2, updated = $3 WHERE number = $4")
-                .bind(to.map(|id| id.to_string()))
-                .bind(to.map(|_| now.as_millisecond()))
-                .bind(now.as_millisecond())
-                .bind(number.digits() as i64)
-                .execute(&mut *transaction)
-                .await?;
+            sqlx::query(
+                "UPDATE phone_number SET voice_connector = $1, voice_connector_group = $2, associated = $3, \
+                 updated = $4 WHERE number = $5",
+            )
+            .bind(&connector)
+            .bind(&group)
+            .bind(to.map(|_| now.as_millisecond()))
+            .bind(now.as_millisecond())
+            .bind(number.digits() as i64)
+            .execute(&mut *transaction)
+            .await?;
             changed.push(number);
         }
         let changes: Vec<Change> = changed
@@ -264,6 +312,15 @@ impl Store {
             .collect();
         self.commit(transaction, changes).await?;
         Ok(as_asked(errors))
+    }
+}
+
+/// A holder as the columns for connector and group have it.
+fn columns(holder: Option<Holder>) -> (Option<String>, Option<String>) {
+    match holder {
+        Some(Holder::VoiceConnector(id)) => (Some(id.to_string()), None),
+        Some(Holder::VoiceConnectorGroup(id)) => (None, Some(id.to_string())),
+        None => (None, None),
     }
 }
 
@@ -280,14 +337,36 @@ fn as_asked<T>(mut answers: Vec<(usize, T)>) -> Vec<T> {
     answers.into_iter().map(|(_, answer)| answer).collect()
 }
 
-fn record(row: &AnyRow) -> Result<PhoneNumberRecord, StoreError> {
-    let associated: Option<i64> = row.try_get("associated")?;
+fn order(row: &AnyRow) -> Result<OrderRecord, StoreError> {
+    let numbers: String = row.try_get("numbers")?;
+    Ok(OrderRecord {
+        id: row.try_get("id")?,
+        account: row.try_get("account")?,
+        product_type: row.try_get("product_type")?,
+        numbers: serde_json::from_str(&numbers)
+            .map_err(|_| StoreError::Corrupt("phone_number_order.numbers"))?,
+        created: timestamp(row.try_get("created")?)?,
+    })
+}
+
+pub(super) fn record(row: &AnyRow) -> Result<PhoneNumberRecord, StoreError> {
+    let time = |column: &str| {
+        let millis: Option<i64> = row.try_get(column)?;
+        millis.map(timestamp).transpose()
+    };
+    let group: Option<String> = row.try_get("voice_connector_group")?;
+    let group = group.map(|id| id.parse()).transpose();
     Ok(PhoneNumberRecord {
         number: number_in(row)?,
         account: row.try_get("account")?,
         product_type: row.try_get("product_type")?,
         voice_connector: connector_in(row)?,
-        associated: associated.map(timestamp).transpose()?,
+        voice_connector_group: group
+            .map_err(|_| StoreError::Corrupt("phone_number.voice_connector_group"))?,
+        associated: time("associated")?,
+        name: row.try_get("name")?,
+        calling_name: row.try_get("calling_name")?,
+        deleted: time("deleted")?,
         order: row.try_get("number_order")?,
         created: timestamp(row.try_get("created")?)?,
         updated: timestamp(row.try_get("updated")?)?,

@@ -3,6 +3,7 @@
 use ipnetwork::IpNetwork;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+use uuid::Uuid;
 
 use crate::connector_id::VoiceConnectorId;
 use crate::numbering::E164;
@@ -118,14 +119,82 @@ pub struct PhoneNumberRecord {
     pub product_type: String,
     /// The voice connector it is associated with.
     pub voice_connector: Option<VoiceConnectorId>,
+    /// The voice connector group it is associated with; never beside a connector.
+    pub voice_connector_group: Option<Uuid>,
     /// When it was associated.
     pub associated: Option<Timestamp>,
+    /// `Name`, where it has one.
+    pub name: Option<String>,
+    /// `CallingName`, where it has one of its own.
+    pub calling_name: Option<String>,
+    /// When it was put into the deletion queue, where it is there; it is associated with nothing then.
+    pub deleted: Option<Timestamp>,
     /// The order it came with.
     pub order: String,
     /// When it was ordered.
     pub created: Timestamp,
     /// When it was changed last.
     pub updated: Timestamp,
+}
+
+impl PhoneNumberRecord {
+    /// What it is associated with.
+    pub fn holder(&self) -> Option<Holder> {
+        let connector = self.voice_connector.map(Holder::VoiceConnector);
+        connector.or(self.voice_connector_group.map(Holder::VoiceConnectorGroup))
+    }
+
+    /// Where it is in its life.
+    pub fn status(&self) -> NumberStatus {
+        match (self.deleted, self.holder()) {
+            (Some(_), _) => NumberStatus::InDeletionQueue,
+            (None, Some(_)) => NumberStatus::Assigned,
+            (None, None) => NumberStatus::Unassigned,
+        }
+    }
+}
+
+/// What a number is associated with.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Holder {
+    /// A voice connector.
+    VoiceConnector(VoiceConnectorId),
+    /// A voice connector group.
+    VoiceConnectorGroup(Uuid),
+}
+
+impl From<VoiceConnectorId> for Holder {
+    fn from(id: VoiceConnectorId) -> Self {
+        Self::VoiceConnector(id)
+    }
+}
+
+impl From<Uuid> for Holder {
+    fn from(group: Uuid) -> Self {
+        Self::VoiceConnectorGroup(group)
+    }
+}
+
+/// Where a number of an account's inventory is in its life.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum NumberStatus {
+    /// Associated with nothing.
+    Unassigned,
+    /// Associated.
+    Assigned,
+    /// Deleted, and to be had back for a while.
+    InDeletionQueue,
+}
+
+impl NumberStatus {
+    /// `PhoneNumberStatus`
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Unassigned => "Unassigned",
+            Self::Assigned => "Assigned",
+            Self::InDeletionQueue => "DeleteInProgress",
+        }
+    }
 }
 
 /// `PhoneNumberOrder`
@@ -155,15 +224,15 @@ pub struct OrderedNumber {
 /// Which numbers a list has.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct NumberFilter {
-    /// Associated with this connector.
-    pub voice_connector: Option<VoiceConnectorId>,
-    /// Associated with some connector, or with none.
-    pub associated: Option<bool>,
+    /// Associated with this.
+    pub holder: Option<Holder>,
+    /// Of this status.
+    pub status: Option<NumberStatus>,
     /// Of this product type.
     pub product_type: Option<String>,
 }
 
-/// Why a number could not be associated or disassociated; the others of the request were.
+/// What could not be done with a number; it was done with the others of the request.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct NumberError {
     /// The number.
@@ -177,10 +246,18 @@ pub struct NumberError {
 pub enum NumberProblem {
     /// Not in the account's inventory.
     NotInInventory,
-    /// Associated with another connector, and `ForceAssociate` was not set.
+    /// Associated with another connector or group, and `ForceAssociate` was not set.
     AssociatedElsewhere,
-    /// Not associated with this connector.
+    /// Not associated with this connector or group.
     NotAssociated,
+    /// Associated with this, and only to be done with a number that is not associated.
+    Associated(Holder),
+    /// Of another product type than `VoiceConnector`.
+    OtherProductType,
+    /// In the deletion queue.
+    InDeletionQueue,
+    /// Not in the deletion queue.
+    NotInDeletionQueue,
 }
 
 /// A part of a list, and where the next part begins.
@@ -205,6 +282,21 @@ pub enum StoreError {
     UnknownOrder,
     /// The connector still has this many numbers. 409.
     NumbersAssociated(u64),
+    /// The connector is in this group. 409.
+    ConnectorInGroup {
+        /// The group's id.
+        id: String,
+        /// The group's name.
+        name: String,
+    },
+    /// No such voice connector group in this account. 404.
+    UnknownGroup(Uuid),
+    /// The group still has this many numbers. 409.
+    GroupHasNumbers(u64),
+    /// The group still has this many connectors. 409.
+    GroupHasConnectors(u64),
+    /// The account has as many groups as it may have. 400.
+    TooManyGroups,
     /// More credentials than one connector may have. 400.
     TooManyCredentials {
         /// The most it may have.

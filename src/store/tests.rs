@@ -3,6 +3,7 @@
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
 use sqlx::{Connection, Executor, Row};
 
+use self::inventory::*;
 use self::place::Place;
 use super::*;
 use crate::connector_id::VoiceConnectorId;
@@ -30,6 +31,7 @@ macro_rules! on_both {
     };
 }
 
+mod inventory;
 pub(crate) mod place;
 mod writers;
 
@@ -43,6 +45,10 @@ on_both! {
     documents_are_kept_by_kind_account_and_id
     a_schema_of_the_future_is_refused
     nodes_that_start_at_once_make_one_schema
+    a_group_survives_a_restart_and_holds_its_connectors
+    a_connector_is_deleted_or_put_in_a_group_by_two_writers
+    a_number_passes_through_the_deletion_queue
+    a_number_of_a_group_is_not_its_connectors
 }
 
 struct Fixture {
@@ -86,7 +92,7 @@ impl Fixture {
     async fn numbers(&self, numbers: &[E164]) -> OrderRecord {
         let order = format!("order of {} numbers", numbers.len());
         self.store
-            .order_numbers(order, ACCOUNT, "VoiceConnector", numbers, now())
+            .order_numbers(order, ACCOUNT, "VoiceConnector", None, numbers, now())
             .await
             .unwrap()
     }
@@ -288,7 +294,7 @@ async fn a_number_is_acquired_once_and_associated_as_asked(fixture: Fixture) {
     let among = store.associations_among(&numbers).await.unwrap();
     assert_eq!(among, [(numbers[0], two)]);
     let filter = NumberFilter {
-        associated: Some(false),
+        status: Some(NumberStatus::Unassigned),
         ..NumberFilter::default()
     };
     let free = store
@@ -379,7 +385,7 @@ async fn a_schema_of_the_future_is_refused(fixture: Fixture) {
             refused,
             Err(OpenError::NewerSchema {
                 found: 99,
-                known: 3
+                known: 4
             })
         ),
         "{refused:?}"
@@ -388,7 +394,8 @@ async fn a_schema_of_the_future_is_refused(fixture: Fixture) {
 
 async fn nodes_that_start_at_once_make_one_schema(fixture: Fixture) {
     let emptied = "DROP TABLE document; DROP TABLE phone_number; DROP TABLE phone_number_order; DROP TABLE termination_health; \
-         DROP TABLE termination_credential; DROP TABLE voice_connector; DROP TABLE schema_version; ";
+         DROP TABLE voice_connector_group_item; DROP TABLE voice_connector_group; DROP TABLE termination_credential; \
+         DROP TABLE voice_connector; DROP TABLE schema_version; ";
     fixture
         .store
         .pool

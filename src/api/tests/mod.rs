@@ -2,6 +2,9 @@
 
 mod configurations;
 mod documents;
+mod groups;
+mod number_lifecycle;
+mod number_settings;
 mod numbers;
 mod proxy_sessions;
 mod sip_applications;
@@ -12,6 +15,10 @@ use axum::http::{Method, StatusCode};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
+use std::cell::Cell;
+
+use jiff::{SignedDuration, Timestamp};
+
 use super::{AddressTable, ApiError, ApiRequest, ApiState, dispatch};
 use crate::config::{NumberPool, SipTls};
 use crate::control::publish::Control;
@@ -20,6 +27,20 @@ const ACCOUNT: &str = "111122223333";
 
 /// An id that no connector has.
 const NOBODY: &str = "abcdefghij0123456789ab";
+
+thread_local! {
+    /// How far ahead of the system's the clock of this thread's node is; every test has a thread.
+    static AHEAD: Cell<SignedDuration> = const { Cell::new(SignedDuration::ZERO) };
+}
+
+fn clock() -> Timestamp {
+    Timestamp::now() + AHEAD.get()
+}
+
+/// Lets time pass for the node.
+fn pass(hours: i64) {
+    AHEAD.set(AHEAD.get() + SignedDuration::from_hours(hours));
+}
 
 struct Api {
     state: ApiState,
@@ -54,7 +75,7 @@ impl Api {
                 ],
                 e911_addresses: AddressTable::default(),
                 access_keys: Vec::new(),
-                now: jiff::Timestamp::now,
+                now: clock,
                 status: Box::new(|| Value::Null),
             },
             _folder: folder,

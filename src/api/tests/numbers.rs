@@ -135,8 +135,9 @@ async fn what_cannot_be_ordered_is_refused_by_name() {
             "ProductType is required",
         ),
         (
-            json!({"ProductType": "BusinessCalling", "E164PhoneNumbers": ["+12065550100"]}),
-            "ProductType: expected one of VoiceConnector, SipMediaApplicationDialIn",
+            json!({"ProductType": "BusinessCalling", "E164PhoneNumbers": ["+18005550100"]}),
+            "ProductType: expected another product type than BusinessCalling, which toll-free numbers and \
+             numbers outside the US cannot have",
         ),
         (
             json!({"ProductType": "VoiceConnector"}),

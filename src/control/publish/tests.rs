@@ -108,7 +108,7 @@ async fn another_node_sees_each_write_within_a_second() {
 
     let numbers: Vec<E164> = (0..500).map(number).collect();
     control
-        .order_numbers(ACCOUNT, "VoiceConnector", &numbers)
+        .order_numbers(ACCOUNT, "VoiceConnector", None, &numbers)
         .await
         .unwrap();
     control
@@ -164,7 +164,7 @@ async fn everything_is_read_again_when_nothing_was_heard() {
     let (deleted, kept) = (writer.create("deleted").await, writer.create("kept").await);
     let numbers = [number(0), number(1)];
     control
-        .order_numbers(ACCOUNT, "VoiceConnector", &numbers)
+        .order_numbers(ACCOUNT, "VoiceConnector", None, &numbers)
         .await
         .unwrap();
     control

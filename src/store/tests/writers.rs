@@ -37,7 +37,7 @@ async fn of_two_orders_one_acquires_a_number(fixture: Fixture) {
             let (store, id) = (store.clone(), format!("{whose} {meeting}"));
             tokio::spawn(async move {
                 store
-                    .order_numbers(id, ACCOUNT, "VoiceConnector", &numbers, now())
+                    .order_numbers(id, ACCOUNT, "VoiceConnector", None, &numbers, now())
                     .await
             })
         };
@@ -66,6 +66,7 @@ async fn a_number_is_associated_with_one_connector(fixture: Fixture) {
                 format!("{meeting}"),
                 ACCOUNT,
                 "VoiceConnector",
+                None,
                 &numbers,
                 now(),
             )
@@ -168,6 +169,7 @@ async fn a_connector_is_not_deleted_under_its_numbers(fixture: Fixture) {
                 format!("{letter}"),
                 ACCOUNT,
                 "VoiceConnector",
+                None,
                 &numbers,
                 now(),
             )

@@ -1,0 +1,191 @@
+//! Groups, and the lives of numbers.
+
+use jiff::SignedDuration;
+use uuid::Uuid;
+
+use super::*;
+
+fn group(name: &str, items: Vec<GroupItem>) -> GroupRecord {
+    GroupRecord {
+        id: Uuid::new_v4(),
+        account: ACCOUNT.to_owned(),
+        name: name.to_owned(),
+        call_distribution_type: Some("LoadBalancedDistribution".to_owned()),
+        items,
+        created: now(),
+        updated: now(),
+    }
+}
+
+fn item(voice_connector: VoiceConnectorId, priority: u8) -> GroupItem {
+    GroupItem {
+        voice_connector,
+        priority,
+    }
+}
+
+pub(super) async fn a_group_survives_a_restart_and_holds_its_connectors(fixture: Fixture) {
+    let (one, two) = (fixture.connector(1).await.id, fixture.connector(2).await.id);
+    // Not in the order of their ids: the order is kept.
+    let first = group("first", vec![item(two, 9), item(one, 1)]);
+    let second = group("second", Vec::new());
+    for group in [&first, &second] {
+        fixture.store.insert_group(group).await.unwrap();
+    }
+    let fixture = fixture.reopened().await;
+    let store = &fixture.store;
+    assert_eq!(store.group(ACCOUNT, first.id).await.unwrap(), first);
+    assert!(matches!(
+        store.group("999999999999", first.id).await,
+        Err(StoreError::UnknownGroup(id)) if id == first.id
+    ));
+    let page = store.groups(ACCOUNT, None, 1).await.unwrap();
+    let rest = store
+        .groups(ACCOUNT, page.next.as_deref(), 1)
+        .await
+        .unwrap();
+    let mut names: Vec<_> = [page.rows, rest.rows].concat();
+    names.sort_by(|one, other| one.name.cmp(&other.name));
+    assert_eq!(
+        (names, rest.next),
+        (vec![first.clone(), second.clone()], None)
+    );
+
+    assert!(matches!(
+        store.delete_voice_connector(ACCOUNT, one).await,
+        Err(StoreError::ConnectorInGroup { name, .. }) if name == "first"
+    ));
+    assert!(matches!(
+        store.delete_group(ACCOUNT, first.id).await,
+        Err(StoreError::GroupHasConnectors(2))
+    ));
+    let later = now() + SignedDuration::from_secs(1);
+    let emptied = store
+        .update_group(ACCOUNT, first.id, "renamed", None, &[], later)
+        .await
+        .unwrap();
+    let expected = GroupRecord {
+        name: "renamed".to_owned(),
+        items: Vec::new(),
+        updated: later,
+        ..first
+    };
+    assert_eq!(emptied, expected);
+    store.delete_group(ACCOUNT, expected.id).await.unwrap();
+    store.delete_voice_connector(ACCOUNT, one).await.unwrap();
+
+    let nobodys = group("third", vec![item(one, 1)]);
+    assert!(matches!(
+        store.insert_group(&nobodys).await,
+        Err(StoreError::UnknownVoiceConnector(id)) if id == one
+    ));
+    assert!(store.group(ACCOUNT, nobodys.id).await.is_err());
+}
+
+pub(super) async fn a_connector_is_deleted_or_put_in_a_group_by_two_writers(fixture: Fixture) {
+    let other = fixture.other_node().await;
+    let home = group("home", Vec::new());
+    fixture.store.insert_group(&home).await.unwrap();
+    for letter in 1..20 {
+        let id = fixture.connector(letter).await.id;
+        let items = [item(id, 1)];
+        let (deleted, put) = tokio::join!(
+            fixture.store.delete_voice_connector(ACCOUNT, id),
+            other.update_group(ACCOUNT, home.id, "home", None, &items, now()),
+        );
+        match (deleted, put) {
+            (Ok(()), Err(StoreError::UnknownVoiceConnector(gone))) => assert_eq!(gone, id),
+            (Err(StoreError::ConnectorInGroup { .. }), Ok(_)) => {
+                fixture
+                    .store
+                    .update_group(ACCOUNT, home.id, "home", None, &[], now())
+                    .await
+                    .unwrap();
+            }
+            (deleted, put) => panic!("{deleted:?} {put:?}"),
+        }
+    }
+}
+
+pub(super) async fn a_number_passes_through_the_deletion_queue(fixture: Fixture) {
+    let numbers = [number("+12065550100"), number("+12065550101")];
+    fixture.numbers(&numbers).await;
+    let store = &fixture.store;
+    let changes = [
+        (numbers[1], NumberChange::CallingName("Trunk")),
+        (number("+12065550199"), NumberChange::Name("nobody's")),
+        (numbers[0], NumberChange::Name("desk")),
+    ];
+    let outcomes = store.change_numbers(ACCOUNT, &changes, now()).await;
+    let unknown = Err(NumberProblem::NotInInventory);
+    assert_eq!(outcomes.unwrap(), [Ok(()), unknown, Ok(())]);
+    let outcomes = store.delete_numbers(ACCOUNT, &numbers, now()).await;
+    assert_eq!(outcomes.unwrap(), [Ok(()), Ok(())]);
+    let outcomes = store.delete_numbers("999999999999", &numbers, now()).await;
+    assert_eq!(outcomes.unwrap(), [unknown, unknown]);
+
+    let fixture = fixture.reopened().await;
+    let store = &fixture.store;
+    let of_status = async |status| {
+        let filter = NumberFilter {
+            status: Some(status),
+            ..NumberFilter::default()
+        };
+        let page = store.phone_numbers(ACCOUNT, &filter, None, 10).await;
+        let rows = page.unwrap().rows.into_iter();
+        rows.map(|row| row.number).collect::<Vec<_>>()
+    };
+    assert_eq!(of_status(NumberStatus::InDeletionQueue).await, numbers);
+    assert_eq!(of_status(NumberStatus::Unassigned).await, []);
+    let before = now() + DELETION_QUEUE - SignedDuration::from_millis(1);
+    assert_eq!(store.purge_numbers(before).await.unwrap(), 0);
+    let outcomes = store.restore_number(ACCOUNT, numbers[1], before).await;
+    assert_eq!(outcomes.unwrap(), [Ok(())]);
+    let over = now() + DELETION_QUEUE;
+    let outcomes = store.restore_number(ACCOUNT, numbers[0], over).await;
+    assert_eq!(outcomes.unwrap(), [unknown]);
+    assert_eq!(store.purge_numbers(over).await.unwrap(), 1);
+    assert_eq!(of_status(NumberStatus::InDeletionQueue).await, []);
+    assert_eq!(of_status(NumberStatus::Unassigned).await, [numbers[1]]);
+    let kept = store.phone_number(ACCOUNT, numbers[1]).await.unwrap();
+    assert_eq!(kept.calling_name.as_deref(), Some("Trunk"));
+    let taken = store.numbers_taken(numbers[0], numbers[1]).await.unwrap();
+    assert_eq!(taken, [numbers[1]]);
+}
+
+pub(super) async fn a_number_of_a_group_is_not_its_connectors(fixture: Fixture) {
+    let connector = fixture.connector(1).await.id;
+    let numbers = [number("+12065550100")];
+    fixture.numbers(&numbers).await;
+    let home = group("home", vec![item(connector, 1)]);
+    let store = &fixture.store;
+    store.insert_group(&home).await.unwrap();
+    let errors = store
+        .associate_numbers(ACCOUNT, connector, &numbers, false, now())
+        .await;
+    assert_eq!(errors.unwrap(), []);
+    let errors = store
+        .associate_numbers(ACCOUNT, home.id, &numbers, true, now())
+        .await;
+    assert_eq!(errors.unwrap(), []);
+    assert_eq!(store.associations().await.unwrap(), []);
+    assert_eq!(store.associations_among(&numbers).await.unwrap(), []);
+    let holder = Holder::from(home.id);
+    let kept = store.phone_number(ACCOUNT, numbers[0]).await.unwrap();
+    assert_eq!(kept.holder(), Some(holder));
+    let filter = NumberFilter {
+        holder: Some(holder),
+        ..NumberFilter::default()
+    };
+    let page = store.phone_numbers(ACCOUNT, &filter, None, 10).await;
+    assert_eq!(page.unwrap().rows, [kept]);
+    assert!(matches!(
+        store.delete_group(ACCOUNT, home.id).await,
+        Err(StoreError::GroupHasNumbers(1))
+    ));
+    let outcomes = store.delete_numbers(ACCOUNT, &numbers, now()).await;
+    assert_eq!(outcomes.unwrap(), [Err(NumberProblem::Associated(holder))]);
+    let changes = [(numbers[0], NumberChange::ProductType("BusinessCalling"))];
+    let outcomes = store.change_numbers(ACCOUNT, &changes, now()).await;
+    assert_eq!(outcomes.unwrap(), [Err(NumberProblem::Associated(holder))]);
+}
