@@ -125,6 +125,18 @@ pub enum BadRequest {
     },
     /// A text with a NUL, which the store does not keep.
     NulInText,
+    /// A number that is not of the account.
+    NotYourNumber {
+        /// The number.
+        number: E164,
+    },
+    /// A number for a user that is somebody's already.
+    NumberTaken {
+        /// The number.
+        number: E164,
+    },
+    /// A meeting to call out of.
+    UnknownMeeting,
 }
 
 /// What a member should have been.
@@ -186,6 +198,8 @@ pub enum NotFound {
         /// As asked for.
         id: String,
     },
+    /// The config does not have this user, `ACCOUNT/USER`.
+    User(String),
     /// The SIP media application has no logging configuration.
     ApplicationLogging,
     /// No voice connector group of the account has this id; any text may be asked for.
@@ -389,6 +403,17 @@ impl fmt::Display for BadRequest {
                 f,
                 "CallingName: the default calling name is updated once in seven days, from {again} on again"
             ),
+            Self::NotYourNumber { number } => write!(
+                f,
+                "{number} is not in the account's inventory: order it with CreatePhoneNumberOrder first"
+            ),
+            Self::NumberTaken { number } => write!(
+                f,
+                "{number} is associated already; disassociate it from its VoiceConnector, group or user first"
+            ),
+            Self::UnknownMeeting => f.write_str(
+                "MeetingId: no meeting is held on this node, so nobody can be called into one",
+            ),
             Self::NulInText => f.write_str("a text has a NUL character (U+0000); send it without"),
         }
     }
@@ -427,6 +452,10 @@ impl fmt::Display for NotFound {
             Self::PhoneNumber(id) => write!(f, "Could not find PhoneNumber with Id '{id}'"),
             Self::PhoneNumberOrder => f.write_str("Could not find PhoneNumberOrder with this Id"),
             Self::Resource { kind, id } => write!(f, "Could not find {kind} with Id '{id}'"),
+            Self::User(user) => write!(
+                f,
+                "Could not find User '{user}': the users of a node are its config's api.users"
+            ),
             Self::ApplicationLogging => {
                 f.write_str("The SipMediaApplication has no logging configuration")
             }

@@ -29,11 +29,13 @@ mod sip_media_applications;
 mod sip_rules;
 mod tags;
 mod termination;
+mod users;
 mod voice_connectors;
 
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use axum::http::StatusCode;
@@ -54,6 +56,8 @@ pub struct ApiState {
     pub number_pools: Vec<NumberPool>,
     /// The operator's addresses; none where the operator has no table of them.
     pub e911_addresses: AddressTable,
+    /// The users that numbers may be given to, as `ACCOUNT/USER`.
+    pub users: BTreeSet<String>,
     /// Who may call.
     pub access_keys: Vec<AccessKey>,
     /// The clock.
@@ -178,6 +182,11 @@ async fn perform(
         }
 
         "ValidateE911Address" => e911::validate(s, r, input),
+
+        "AssociatePhoneNumberWithUser" => users::associate(s, r, input).await,
+        "DisassociatePhoneNumberFromUser" => users::disassociate(s, r, input).await,
+        "CreateMeetingDialOut" => users::dial_out(s, r, input).await,
+
         "CreateSipMediaApplication" => sip_media_applications::create(s, r, input).await,
         "ListSipMediaApplications" => sip_media_applications::list(s, r).await,
         "GetSipMediaApplication" => sip_media_applications::get(s, r, input).await,

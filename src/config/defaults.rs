@@ -83,6 +83,7 @@ impl Config {
             api: Api {
                 bind: api_bind(),
                 e911_addresses: None,
+                users: Vec::new(),
                 access_keys: vec![AccessKey {
                     id: DEVELOPMENT_KEY_ID.to_owned(),
                     secret: Secret(DEVELOPMENT_KEY_SECRET.to_owned()),

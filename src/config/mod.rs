@@ -378,6 +378,8 @@ pub struct NumberPool {
 pub struct Api {
     /// Where HTTP is served.
     pub bind: SocketAddr,
+    /// Users that a number may be associated with, as `ACCOUNT/USER`.
+    pub users: Vec<String>,
     /// A table of addresses that emergency calls may come from; `None` where nobody has one.
     pub e911_addresses: Option<PathBuf>,
     /// Who may call.

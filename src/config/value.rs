@@ -35,6 +35,17 @@ pub(super) fn path(text: &str) -> Result<PathBuf, Problem> {
     }
 }
 
+pub(super) fn user(text: &str) -> Result<String, Problem> {
+    let parts: Vec<&str> = text.split('/').collect();
+    match parts[..] {
+        [account, user] if !account.is_empty() && !user.is_empty() => Ok(text.to_owned()),
+        _ => Err(wrong(
+            text,
+            "ACCOUNT/USER, the ids of an account and a user",
+        )),
+    }
+}
+
 pub(super) fn table(text: &str) -> Result<PathBuf, Problem> {
     match text.is_empty() {
         true => Err(wrong(

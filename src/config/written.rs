@@ -171,6 +171,7 @@ pub(super) struct NumberPool {
 pub(super) struct Api {
     pub(super) bind: Text,
     pub(super) e911_addresses: Text,
+    pub(super) users: Option<Vec<Spanned<String>>>,
     #[serde(default)]
     pub(super) access_key: Vec<Spanned<AccessKey>>,
 }

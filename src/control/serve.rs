@@ -150,6 +150,7 @@ async fn run(config: Config) -> Result<(), ServeError> {
         control: Arc::clone(&control),
         number_pools: config.number_pools.clone(),
         e911_addresses,
+        users: config.api.users.iter().cloned().collect(),
         access_keys: config.api.access_keys.clone(),
         now: Timestamp::now,
         status: Box::new(move || status(&figures.gauges)),

@@ -68,6 +68,7 @@ impl Node {
             control,
             number_pools: pools(),
             e911_addresses: Default::default(),
+            users: Default::default(),
             access_keys: [FIRST_KEY, SECOND_KEY].map(access_key).to_vec(),
             now,
             status: Box::new(|| json!({"Calls": 0})),

@@ -306,3 +306,20 @@ fn a_carrier_is_called_from_a_listener_that_there_is() {
         assert_refused(&text(place), "6: key `carrier[0].listener`", problem);
     }
 }
+
+#[test]
+fn users_are_an_account_and_a_user() {
+    let api = |keys: &str| format!("{SMALLEST}[api]\n{keys}\n");
+    let config = load(&api("users = [\"team/ada\"]\ne911_addresses = \"a.tsv\"")).unwrap();
+    assert_eq!(config.api.users, ["team/ada"]);
+    assert_eq!(config.api.e911_addresses, Some(PathBuf::from("a.tsv")));
+    for wrong in ["ada", "team/", "/ada", "a/b/c"] {
+        let text = api(&format!("users = [\"{wrong}\"]"));
+        assert_refused(&text, "5: key `api.users[0]`", "ACCOUNT/USER");
+    }
+    assert_refused(
+        &api("e911_addresses = \"\""),
+        "5: key `api.e911_addresses`",
+        "an address a line",
+    );
+}

@@ -9,6 +9,7 @@ mod numbers;
 mod proxy_sessions;
 mod sip_applications;
 mod tags_and_settings;
+mod users;
 mod voice_connectors;
 
 use axum::http::{Method, StatusCode};
@@ -74,6 +75,7 @@ impl Api {
                     pool(18_005_550_100..=18_005_550_104, "", true),
                 ],
                 e911_addresses: AddressTable::default(),
+                users: Default::default(),
                 access_keys: Vec::new(),
                 now: clock,
                 status: Box::new(|| Value::Null),

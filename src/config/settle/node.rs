@@ -16,6 +16,7 @@ use crate::config::{
 pub(in crate::config) struct PlacedApi {
     pub(in crate::config) bind: Placed<SocketAddr>,
     e911_addresses: Option<PathBuf>,
+    users: Vec<String>,
     /// Placed at the key's id.
     pub(in crate::config) access_keys: Vec<Placed<AccessKey>>,
 }
@@ -25,6 +26,7 @@ impl PlacedApi {
         Api {
             bind: self.bind.value,
             e911_addresses: self.e911_addresses,
+            users: self.users,
             access_keys: self.access_keys.into_iter().map(|key| key.value).collect(),
         }
     }
@@ -82,6 +84,7 @@ impl Settler<'_> {
             None,
             |text| value::table(text).map(Some),
         );
+        let users = self.values(&section, "users", api.users, value::user);
         let mut access_keys = Vec::new();
         for (section, key) in self.open_each("api.access_key", api.access_key) {
             let id = self.required(
@@ -120,6 +123,7 @@ impl Settler<'_> {
         Some(PlacedApi {
             bind: bind?,
             e911_addresses: e911_addresses?.value,
+            users: users.into_iter().map(|user| user.value).collect(),
             access_keys,
         })
     }

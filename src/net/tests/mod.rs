@@ -367,6 +367,7 @@ fn config(shards: u8) -> Config {
         api: Api {
             bind: SocketAddr::new(localhost, 0),
             e911_addresses: None,
+            users: Vec::new(),
             access_keys: Vec::new(),
         },
         store: Config::default_for_start().store,
