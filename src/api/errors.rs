@@ -21,7 +21,7 @@ pub enum ApiError {
     NotFound(NotFound),
     /// 409: the resource's state does not allow it.
     Conflict(Conflict),
-    /// 403: the caller may not do this.
+    /// 403: the access key may only read.
     Forbidden,
     /// 401: the caller is not known to this account.
     UnauthorizedClient,
@@ -329,7 +329,7 @@ impl fmt::Display for ApiError {
             Self::UnknownOperation { method, path } => {
                 return write!(f, "No operation is {method} {path}");
             }
-            Self::Forbidden => "The caller may not do this",
+            Self::Forbidden => "The access key has the role read-only: it may call GET operations only",
             Self::UnauthorizedClient => "The caller is not authorized in this account",
             Self::ServiceFailure => "The service failed; its log says why",
             Self::ServiceUnavailable => "The service is unavailable; try again later",

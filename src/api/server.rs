@@ -14,7 +14,7 @@ use axum::Router;
 use axum::body::Bytes;
 use axum::extract::{DefaultBodyLimit, FromRequest, Request, State};
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -160,6 +160,10 @@ async fn answer(state: &ApiState, request: Request) -> Result<Response, Refusal>
     let (parts, body) = request.into_parts();
     let body = read_body(Request::from_parts(parts.clone(), body)).await?;
     let key = verify(state, &parts, &body)?;
+    // An operation that changes nothing is a GET.
+    if key.is_read_only && parts.method != Method::GET {
+        return Err(ApiError::Forbidden.into());
+    }
     let answer = dispatch(
         state,
         ApiRequest {

@@ -88,6 +88,7 @@ impl Config {
                     id: DEVELOPMENT_KEY_ID.to_owned(),
                     secret: Secret(DEVELOPMENT_KEY_SECRET.to_owned()),
                     account: DEVELOPMENT_KEY_ACCOUNT.to_owned(),
+                    is_read_only: false,
                 }],
             },
             dns: dns(),

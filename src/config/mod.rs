@@ -395,6 +395,8 @@ pub struct AccessKey {
     pub secret: Secret,
     /// The AWS account id that its calls act for; 12 digits.
     pub account: String,
+    /// It may read, and change nothing.
+    pub is_read_only: bool,
 }
 
 impl fmt::Debug for AccessKey {
@@ -402,6 +404,7 @@ impl fmt::Debug for AccessKey {
         f.debug_struct("AccessKey")
             .field("id", &self.id)
             .field("account", &self.account)
+            .field("is_read_only", &self.is_read_only)
             .finish_non_exhaustive()
     }
 }

@@ -248,6 +248,15 @@ pub(super) fn redirect(text: &str) -> Result<bool, Problem> {
     }
 }
 
+/// Whether an access key may only read.
+pub(super) fn is_read_only(text: &str) -> Result<bool, Problem> {
+    match text {
+        "full" => Ok(false),
+        "read-only" => Ok(true),
+        _ => Err(wrong(text, "full or read-only")),
+    }
+}
+
 /// Whether a REFER is a transfer.
 pub(super) fn refer(text: &str) -> Result<bool, Problem> {
     match text {

@@ -182,6 +182,7 @@ pub(super) struct AccessKey {
     pub(super) id: Text,
     pub(super) secret: Text,
     pub(super) account: Text,
+    pub(super) role: Text,
 }
 
 #[derive(Deserialize, Default)]

@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use crate::client::Client;
-use crate::node::{FIRST_KEY, SECOND_KEY};
+use crate::node::{FIRST_KEY, READING_KEY, SECOND_KEY};
 use crate::{create_connector, node, order};
 
 const LIST: &str = "/voice-connectors";
@@ -173,4 +173,23 @@ fn accounts_do_not_see_each_other() {
 
     let connector = first.call("GET", &path, None).ok(200);
     assert_eq!(connector["VoiceConnector"]["Name"], "of the first");
+}
+
+#[test]
+fn a_key_for_reading_reads_and_changes_nothing() {
+    let (_directory, _node, client) = node();
+    let id = create_connector(&client, "kept");
+    let reader = Client {
+        key: READING_KEY,
+        ..client
+    };
+    let path = format!("{LIST}/{id}");
+    reader.call("GET", &path, None).ok(200);
+    let renamed = json!({"Name": "changed", "RequireEncryption": true});
+    for (method, body) in [("PUT", Some(renamed)), ("DELETE", None)] {
+        let message = reader.call(method, &path, body).refused(403, "Forbidden");
+        assert!(message.contains("read-only"), "{message}");
+    }
+    let kept = reader.call("GET", &path, None).ok(200);
+    assert_eq!(kept["VoiceConnector"]["Name"], "kept");
 }

@@ -26,6 +26,13 @@ pub(crate) const SECOND_KEY: Key = Key {
     account: "444455556666",
 };
 
+/// Of the first key's account; it may only read.
+pub(crate) const READING_KEY: Key = Key {
+    id: "AKIAREADSONLYEXAMPLE",
+    secret: "yQMfDHGZXlQK2r7TVwJq8kLbNc3sEXAMPLEKEY00",
+    account: FIRST_KEY.account,
+};
+
 #[derive(Clone, Copy)]
 pub(crate) struct Key {
     pub(crate) id: &'static str,
@@ -69,7 +76,9 @@ impl Node {
             number_pools: pools(),
             e911_addresses: Default::default(),
             users: Default::default(),
-            access_keys: [FIRST_KEY, SECOND_KEY].map(access_key).to_vec(),
+            access_keys: [FIRST_KEY, SECOND_KEY, READING_KEY]
+                .map(access_key)
+                .to_vec(),
             now,
             status: Box::new(|| json!({"Calls": 0})),
         });
@@ -105,6 +114,7 @@ fn access_key(key: Key) -> AccessKey {
         id: key.id.to_owned(),
         secret: Secret(key.secret.to_owned()),
         account: key.account.to_owned(),
+        is_read_only: key.id == READING_KEY.id,
     }
 }
 

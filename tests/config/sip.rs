@@ -323,3 +323,22 @@ fn users_are_an_account_and_a_user() {
         "an address a line",
     );
 }
+
+#[test]
+fn an_access_key_may_be_one_for_reading() {
+    let key = |role: &str| {
+        format!(
+            "{SMALLEST}[[api.access_key]]\nid = \"AKIAREADSONLYEXAMPLE\"\nsecret = \"s\"\n\
+             account = \"111122223333\"\n{role}\n"
+        )
+    };
+    let is_read_only = |role: &str| load(&key(role)).unwrap().api.access_keys[0].is_read_only;
+    assert!(!is_read_only(""));
+    assert!(!is_read_only("role = \"full\""));
+    assert!(is_read_only("role = \"read-only\""));
+    assert_refused(
+        &key("role = \"admin\""),
+        "8: key `api.access_key[0].role`",
+        "full or read-only",
+    );
+}

@@ -63,6 +63,7 @@ fn keys() -> Vec<AccessKey> {
         id: id.to_owned(),
         secret: Secret(secret.to_owned()),
         account: account.to_owned(),
+        is_read_only: false,
     };
     vec![
         key(

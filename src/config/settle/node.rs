@@ -108,12 +108,15 @@ impl Settler<'_> {
                 value::ACCOUNT,
                 value::account,
             );
-            if let (Some(id), Some(secret), Some(account)) = (id, secret, account) {
+            let role = self.optional(&section, "role", key.role, false, value::is_read_only);
+            if let (Some(id), Some(secret), Some(account), Some(role)) = (id, secret, account, role)
+            {
                 access_keys.push(Placed {
                     value: AccessKey {
                         id: id.value,
                         secret: Secret(secret.value),
                         account: account.value,
+                        is_read_only: role.value,
                     },
                     key: id.key,
                     line: id.line,
