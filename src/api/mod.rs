@@ -29,6 +29,7 @@ mod sip_media_applications;
 mod sip_rules;
 mod tags;
 mod termination;
+mod throttle;
 mod users;
 mod voice_connectors;
 
@@ -47,6 +48,7 @@ use crate::control::publish::Control;
 pub use e911::AddressTable;
 pub use errors::ApiError;
 pub use request::{ApiRequest, ApiResponse};
+pub use throttle::Throttle;
 
 /// What the API answers from.
 pub struct ApiState {
@@ -58,6 +60,8 @@ pub struct ApiState {
     pub e911_addresses: AddressTable,
     /// The users that numbers may be given to, as `ACCOUNT/USER`.
     pub users: BTreeSet<String>,
+    /// How often they may.
+    pub throttle: Throttle,
     /// Who may call.
     pub access_keys: Vec<AccessKey>,
     /// The clock.

@@ -160,6 +160,9 @@ async fn answer(state: &ApiState, request: Request) -> Result<Response, Refusal>
     let (parts, body) = request.into_parts();
     let body = read_body(Request::from_parts(parts.clone(), body)).await?;
     let key = verify(state, &parts, &body)?;
+    if !state.throttle.admits(&key.id, (state.now)()) {
+        return Err(ApiError::ThrottledClient.into());
+    }
     // An operation that changes nothing is a GET.
     if key.is_read_only && parts.method != Method::GET {
         return Err(ApiError::Forbidden.into());

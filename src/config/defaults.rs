@@ -84,6 +84,7 @@ impl Config {
                 bind: api_bind(),
                 e911_addresses: None,
                 users: Vec::new(),
+                requests_per_second: API_REQUESTS_PER_SECOND,
                 access_keys: vec![AccessKey {
                     id: DEVELOPMENT_KEY_ID.to_owned(),
                     secret: Secret(DEVELOPMENT_KEY_SECRET.to_owned()),
@@ -114,6 +115,9 @@ pub(super) fn dns() -> Dns {
         stale: Duration::from_secs(86_400),
     }
 }
+
+/// Far more than the service allowed, and too few to keep a node busy.
+pub(super) const API_REQUESTS_PER_SECOND: u32 = 1_000;
 
 fn loopback_listener(transport: Transport) -> SipListener {
     let address = SocketAddr::new(LOOPBACK, transport.default_port());

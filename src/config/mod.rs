@@ -378,6 +378,8 @@ pub struct NumberPool {
 pub struct Api {
     /// Where HTTP is served.
     pub bind: SocketAddr,
+    /// Requests a second of one access key; 0 for no bound.
+    pub requests_per_second: u32,
     /// Users that a number may be associated with, as `ACCOUNT/USER`.
     pub users: Vec<String>,
     /// A table of addresses that emergency calls may come from; `None` where nobody has one.

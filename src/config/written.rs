@@ -172,6 +172,7 @@ pub(super) struct Api {
     pub(super) bind: Text,
     pub(super) e911_addresses: Text,
     pub(super) users: Option<Vec<Spanned<String>>>,
+    pub(super) requests_per_second: Number,
     #[serde(default)]
     pub(super) access_key: Vec<Spanned<AccessKey>>,
 }

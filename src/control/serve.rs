@@ -18,7 +18,7 @@ use super::certificates::{Certificates, CertificatesError};
 use super::limiter::SlidingWindow;
 use super::publish::{Control, RouteNames};
 use super::{deletion, random_bytes, resolver};
-use crate::api::{self, AddressTable, ApiState};
+use crate::api::{self, AddressTable, ApiState, Throttle};
 use crate::config::{Config, Transport};
 use crate::gateway::limiter::CallLimiter;
 use crate::instant::Instant;
@@ -151,6 +151,7 @@ async fn run(config: Config) -> Result<(), ServeError> {
         number_pools: config.number_pools.clone(),
         e911_addresses,
         users: config.api.users.iter().cloned().collect(),
+        throttle: Throttle::new(config.api.requests_per_second),
         access_keys: config.api.access_keys.clone(),
         now: Timestamp::now,
         status: Box::new(move || status(&figures.gauges)),

@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use crate::client::Client;
-use crate::node::{FIRST_KEY, READING_KEY, SECOND_KEY};
+use crate::node::{FIRST_KEY, READING_KEY, REQUESTS_PER_SECOND, SECOND_KEY};
 use crate::{create_connector, node, order};
 
 const LIST: &str = "/voice-connectors";
@@ -192,4 +192,18 @@ fn a_key_for_reading_reads_and_changes_nothing() {
     }
     let kept = reader.call("GET", &path, None).ok(200);
     assert_eq!(kept["VoiceConnector"]["Name"], "kept");
+}
+
+#[test]
+fn a_key_that_asks_too_often_is_told_so_and_others_are_not() {
+    let (_directory, node, client) = node();
+    let list = |client: &Client| client.call("GET", "/voice-connector-regions", None);
+    for _ in 0..REQUESTS_PER_SECOND {
+        list(&client).ok(200);
+    }
+    let answer = list(&client);
+    assert_eq!(answer.status, 429);
+    let body = String::from_utf8(answer.body).unwrap();
+    assert!(body.contains("Throttled"), "{body}");
+    list(&Client::second_account(node.address)).ok(200);
 }

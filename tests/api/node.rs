@@ -10,7 +10,7 @@ use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
-use trunkline::api::{ApiState, server};
+use trunkline::api::{ApiState, Throttle, server};
 use trunkline::config::{AccessKey, NumberPool, Secret, SipTls};
 use trunkline::control::publish::Control;
 
@@ -25,6 +25,9 @@ pub(crate) const SECOND_KEY: Key = Key {
     secret: "je7MtGbClwBF/2Zp9Utk/h3yCo8nvbEXAMPLEKEY",
     account: "444455556666",
 };
+
+/// What a key may ask for at once, for the clock of the tests stands still.
+pub(crate) const REQUESTS_PER_SECOND: u32 = 5_000;
 
 /// Of the first key's account; it may only read.
 pub(crate) const READING_KEY: Key = Key {
@@ -76,6 +79,7 @@ impl Node {
             number_pools: pools(),
             e911_addresses: Default::default(),
             users: Default::default(),
+            throttle: Throttle::new(REQUESTS_PER_SECOND),
             access_keys: [FIRST_KEY, SECOND_KEY, READING_KEY]
                 .map(access_key)
                 .to_vec(),

@@ -312,6 +312,9 @@ fn users_are_an_account_and_a_user() {
     let api = |keys: &str| format!("{SMALLEST}[api]\n{keys}\n");
     let config = load(&api("users = [\"team/ada\"]\ne911_addresses = \"a.tsv\"")).unwrap();
     assert_eq!(config.api.users, ["team/ada"]);
+    assert_eq!(config.api.requests_per_second, 1_000);
+    let unbounded = load(&api("requests_per_second = 0")).unwrap();
+    assert_eq!(unbounded.api.requests_per_second, 0);
     assert_eq!(config.api.e911_addresses, Some(PathBuf::from("a.tsv")));
     for wrong in ["ada", "team/", "/ada", "a/b/c"] {
         let text = api(&format!("users = [\"{wrong}\"]"));

@@ -76,6 +76,7 @@ impl Api {
                 ],
                 e911_addresses: AddressTable::default(),
                 users: Default::default(),
+                throttle: Default::default(),
                 access_keys: Vec::new(),
                 now: clock,
                 status: Box::new(|| Value::Null),

@@ -17,6 +17,7 @@ pub(in crate::config) struct PlacedApi {
     pub(in crate::config) bind: Placed<SocketAddr>,
     e911_addresses: Option<PathBuf>,
     users: Vec<String>,
+    requests_per_second: u32,
     /// Placed at the key's id.
     pub(in crate::config) access_keys: Vec<Placed<AccessKey>>,
 }
@@ -27,6 +28,7 @@ impl PlacedApi {
             bind: self.bind.value,
             e911_addresses: self.e911_addresses,
             users: self.users,
+            requests_per_second: self.requests_per_second,
             access_keys: self.access_keys.into_iter().map(|key| key.value).collect(),
         }
     }
@@ -84,6 +86,13 @@ impl Settler<'_> {
             None,
             |text| value::table(text).map(Some),
         );
+        let requests_per_second = self.number(
+            &section,
+            "requests_per_second",
+            api.requests_per_second,
+            0..=1_000_000,
+            defaults::API_REQUESTS_PER_SECOND,
+        );
         let users = self.values(&section, "users", api.users, value::user);
         let mut access_keys = Vec::new();
         for (section, key) in self.open_each("api.access_key", api.access_key) {
@@ -126,6 +135,7 @@ impl Settler<'_> {
         Some(PlacedApi {
             bind: bind?,
             e911_addresses: e911_addresses?.value,
+            requests_per_second: requests_per_second?,
             users: users.into_iter().map(|user| user.value).collect(),
             access_keys,
         })

@@ -368,6 +368,7 @@ fn config(shards: u8) -> Config {
             bind: SocketAddr::new(localhost, 0),
             e911_addresses: None,
             users: Vec::new(),
+            requests_per_second: 0,
             access_keys: Vec::new(),
         },
         store: Config::default_for_start().store,
