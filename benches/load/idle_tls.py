@@ -3,8 +3,9 @@
 
     python3 benches/load/idle_tls.py --pid PID --tls 127.0.0.1:5061 --udp 127.0.0.1:5060 [--connections N]
 
-Opens N connections, each of which sends one keep-alive (RFC 5626 §3.5.1) and then nothing, and one more
-that reads one byte a second. Prints the node's resident memory per connection, and the round trip of an
+Opens N connections, each of which sends one OPTIONS and then nothing, and one more that reads one byte a
+second. They come from 127.0.0.1, which has to be a carrier's or a customer's source, and the node needs room for them:
+`limits.connections_max` and `limits.known_source_connections_max`. Prints the node's resident memory per connection, and the round trip of an
 OPTIONS over UDP before and while they are there. Raise `ulimit -n` for the node and for this program.
 """
 
@@ -91,10 +92,10 @@ def main():
     before = resident_bytes(arguments.pid)
     began = time.perf_counter()
     idle = []
-    for _ in range(arguments.connections):
+    for number in range(arguments.connections):
         stream = connect(arguments.tls, context)
-        stream.sendall(b"\r\n\r\n")
-        stream.recv(2)
+        stream.sendall(options(f"idle-{number}", "TLS", 5061))
+        stream.recv(4096)
         idle.append(stream)
     took = time.perf_counter() - began
     each = (resident_bytes(arguments.pid) - before) / len(idle)

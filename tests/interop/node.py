@@ -42,15 +42,16 @@ class Node:
     """One `trunkline serve`. Use it as a context manager: no process and no file is left behind."""
 
     def __init__(self, shards=1, carrier_routes=(), t1_ms=100, ports=None, media_timeout_s=60, tls=False,
-                 name_servers=(), store=None):
+                 name_servers=(), store=None, limits=None):
         """`carrier_routes`: (host, port, transport, prefix) of each way to the PSTN; `None` for what the DNS says.
-        `name_servers`: (address:port), instead of the system's. `tls`: a listener for it, with a
+        `name_servers`: (address:port), instead of the system's. `limits`: keys of `[limits]`. `tls`: a listener for it, with a
         certificate of an authority that peers on loopback have theirs from too. `store`: its URL, instead of
         a file's in the node's directory."""
         self.binary = Path(os.environ.get("TRUNKLINE_BINARY", ROOT / "target/release/trunkline")).resolve()
         self.shards = shards
         self.carrier_routes = list(carrier_routes)
         self.name_servers = list(name_servers)
+        self.limits = dict(limits or {})
         self.store = store
         self.t1_ms = t1_ms
         self.media_timeout_s = media_timeout_s
@@ -167,6 +168,7 @@ class Node:
             "[[number_pool]]", 'country = "US"', 'first = "+12065550100"', 'last = "+12065550999"',
             "[api]", f'bind = "{GATEWAY}:{self.api_port}"',
             "[[api.access_key]]", f'id = "{ACCESS_KEY}"', f'secret = "{SECRET_KEY}"', f'account = "{ACCOUNT}"',
+            "[limits]", *(f"{key} = {value}" for key, value in self.limits.items()),
             "[dns]", f"servers = {json.dumps(self.name_servers)}",
             "[store]", f"url = {quoted(self.store or 'sqlite://' + str(self.directory / 'data/trunkline.db'))}",
             "[log]", 'format = "json"',

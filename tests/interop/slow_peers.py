@@ -44,11 +44,13 @@ class SlowPeers:
 
     def __enter__(self):
         context = ssl.create_default_context(cafile=str(self.node.authority.certificate))
-        for _ in range(IDLE):
+        for number in range(IDLE):
             plain = socket.create_connection((GATEWAY, self.node.tls_port))
             session = context.wrap_socket(plain, server_hostname=GATEWAY)
-            # A ping, so that it is a connection in use and not one that never said anything.
-            session.sendall(b"\r\n\r\n")
+            # So that it is a connection in use, and not one that never said anything.
+            text = OPTIONS.format(host=self.host, source=f"{GATEWAY}:9", number=f"i{number}")
+            session.sendall(text.encode())
+            session.recv(4_096)
             self.open.append(session)
         for slow in (self._read_slowly, self._send_slowly):
             self._threads.append(threading.Thread(target=slow, daemon=True))
@@ -115,7 +117,9 @@ def main():
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, max(soft, 2 * IDLE + 1_000)), hard))
     table = Table("SIPp")
-    node = Node(shards=2, t1_ms=50, tls=True)
+    room = 2 * IDLE + 1_000
+    limits = {"connections_max": room, "known_source_connections_max": room}
+    node = Node(shards=2, t1_ms=50, tls=True, limits=limits)
     agent = node.ports.take()
     node.carrier_routes = [(CARRIER, agent, "udp", "")]
     with node:
