@@ -36,10 +36,11 @@ class Table:
         try:
             run()
             self.passed += 1
-            result = f"ok  {time.monotonic() - started:5.1f} s"
+            result = "ok"
         except Exception as error:
             self.failed += 1
             result = f"FAILED  {type(error).__name__}: {error}"
+        result += f"  {time.monotonic() - started:5.1f} s"
         row = [self.peer, what, transport, direction, shards, result]
         print(LINE.format(*row), flush=True)
         if path := os.environ.get("TRUNKLINE_MATRIX"):

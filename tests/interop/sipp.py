@@ -122,12 +122,21 @@ class Sipp:
     def _judge(self, code):
         # 99: ended by a signal without a failed call.
         if code not in (0, 99):
-            raise SippFailed(f"{self.scenario}: exit code {code}")
-        if self._errors.exists():
-            lines = self._errors.read_text(errors="replace").splitlines()
-            strange = [line for line in lines if line.strip() and not any(part in line for part in HARMLESS)]
-            if strange:
-                raise SippFailed(f"{self.scenario}: {len(strange)} lines of errors")
+            raise SippFailed(f"{self.scenario}: exit code {code}, {self._noted()}")
+        if self._strange():
+            raise SippFailed(f"{self.scenario}: {self._noted()}")
+
+    def _noted(self):
+        """How many strange lines there are, and the first and the last of them."""
+        lines = self._strange() or ["nothing"]
+        return f"{len(lines)} lines of errors: {' … '.join(dict.fromkeys([lines[0], lines[-1]]))}"
+
+    def _strange(self):
+        """What it noted that a peer has to do with."""
+        if not self._errors.exists():
+            return []
+        lines = self._errors.read_text(errors="replace").splitlines()
+        return [line for line in lines if line.strip() and not any(part in line for part in HARMLESS)]
 
     def _wait_bound(self):
         tables = [f"/proc/net/{self._transport}{version}" for version in ("", "6")]
