@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use trunkline::api::declared;
 use trunkline::config::{self, Config, ConfigErrors};
 use trunkline::{control, telemetry};
 
@@ -32,10 +33,19 @@ enum Command {
         #[arg(long)]
         config: Option<PathBuf>,
     },
-    /// Check a config file and say what it means.
+    /// Check a config file, with the files of declared resources that it names, and say what it means.
     Check {
         /// The config file.
         file: PathBuf,
+    },
+    /// Write what an account has as a file of declared resources, to standard output. It holds the hashes of SIP
+    /// passwords.
+    Export {
+        /// The config file; it says where the store is.
+        #[arg(long)]
+        config: Option<PathBuf>,
+        /// The AWS account id.
+        account: String,
     },
 }
 
@@ -44,6 +54,7 @@ fn main() -> ExitCode {
     match command.unwrap_or(Command::Serve { config: None }) {
         Command::Serve { config } => serve(config.as_deref()),
         Command::Check { file } => check(&file),
+        Command::Export { config, account } => export(config.as_deref(), &account),
     }
 }
 
@@ -79,18 +90,38 @@ fn read(file: &Path) -> Result<Config, ConfigErrors> {
 }
 
 fn check(file: &Path) -> ExitCode {
-    match read(file) {
-        Ok(config) => {
-            match writeln!(io::stdout(), "{}: ok\n{}", file.display(), config.summary()) {
-                Ok(()) => ExitCode::SUCCESS,
-                Err(_closed) => ExitCode::FAILURE,
-            }
+    let config = match read(file) {
+        Ok(config) => config,
+        Err(errors) => return refuse(&errors),
+    };
+    if let Err(errors) = declared::read(&config.declared.files, &config.sip.domain) {
+        return refuse(&errors);
+    }
+    print(&format!("{}: ok\n{}\n", file.display(), config.summary()))
+}
+
+fn export(file: Option<&Path>, account: &str) -> ExitCode {
+    let config = match file.map_or_else(|| Ok(Config::default_for_start()), read) {
+        Ok(config) => config,
+        Err(errors) => return refuse(&errors),
+    };
+    match control::declared::export(&config, account) {
+        Ok(text) => print(&text),
+        Err(error) => {
+            refuse(&error);
+            ExitCode::FAILURE
         }
-        Err(errors) => refuse(&errors),
     }
 }
 
-fn refuse(errors: &ConfigErrors) -> ExitCode {
+fn print(text: &str) -> ExitCode {
+    match io::stdout().write_all(text.as_bytes()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(_closed) => ExitCode::FAILURE,
+    }
+}
+
+fn refuse(errors: &dyn std::fmt::Display) -> ExitCode {
     // A closed standard error leaves the exit code to tell.
     let _closed = writeln!(io::stderr(), "{errors}");
     ExitCode::from(EXIT_USAGE)

@@ -71,6 +71,11 @@ impl Configuration {
         self.kind
     }
 
+    /// The member that an answer has it in.
+    pub(super) fn member(self) -> &'static str {
+        self.member
+    }
+
     fn key<'a>(self, request: &'a ApiRequest<'_>, input: &'a Input) -> Key<'a> {
         Key {
             kind: self.kind,

@@ -11,9 +11,9 @@ use crate::config::Secret;
 /// At most so many in one request, and in all.
 const CREDENTIALS_MAX: usize = 10;
 const LENGTH_MAX: usize = 256;
-const USERNAME: &str =
+pub(super) const USERNAME: &str =
     "1 to 256 US-ASCII characters without control characters, colons and double quotes";
-const PASSWORD: &str = "1 to 256 US-ASCII characters without control characters";
+pub(super) const PASSWORD: &str = "1 to 256 US-ASCII characters without control characters";
 
 /// `PutVoiceConnectorTerminationCredentials`
 pub(super) async fn put(
@@ -81,7 +81,7 @@ fn credential(member: Member<'_>) -> Result<(String, Secret), BadRequest> {
     let password = members
         .required("Password")?
         .text()?
-        .matching(PASSWORD, is_printable)?;
+        .matching(PASSWORD, is_password)?;
     Ok((username.to_owned(), Secret(password.to_owned())))
 }
 
@@ -96,8 +96,12 @@ fn usernames(request: &ApiRequest<'_>) -> Result<Vec<String>, BadRequest> {
 }
 
 /// RFC 2617 §2: the user name ends at a colon; §3.2.2: it is a quoted string.
-fn is_username(text: &str) -> bool {
+pub(super) fn is_username(text: &str) -> bool {
     is_printable(text) && !text.contains([':', '"'])
+}
+
+pub(super) fn is_password(text: &str) -> bool {
+    is_printable(text)
 }
 
 fn is_printable(text: &str) -> bool {

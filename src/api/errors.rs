@@ -10,7 +10,7 @@ use axum::http::{Method, StatusCode};
 use super::model::Range;
 use crate::connector_id::VoiceConnectorId;
 use crate::numbering::E164;
-use crate::store::{GROUPS_MAX, Holder, NumberProblem, StoreError};
+use crate::store::{GROUPS_MAX, Holder, NumberProblem, Resource, StoreError};
 
 /// An exception of the service, or a refusal of the request's signature.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -246,6 +246,13 @@ pub enum Conflict {
         /// What stands in the way.
         problem: NumberProblem,
     },
+    /// A config file declares what the request would write.
+    Declared {
+        /// What it is.
+        resource: Resource,
+        /// The file.
+        file: String,
+    },
 }
 
 impl ApiError {
@@ -469,6 +476,10 @@ impl fmt::Display for NotFound {
 impl fmt::Display for Conflict {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::Declared { resource, file } => write!(
+                f,
+                "{resource} is declared in {file}: change it there, and reload the node (SIGHUP)"
+            ),
             Self::NumbersAssociated(count) => write!(
                 f,
                 "The VoiceConnector has {count} associated phone number{}; disassociate with \

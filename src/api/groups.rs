@@ -14,6 +14,7 @@ use super::request::{ApiRequest, ApiResponse};
 use crate::store::{GroupItem, GroupRecord, ITEMS_MAX};
 
 /// `Priority` of a connector for which none is given.
+const ITEMS: &str = "VoiceConnectorItems";
 const DEFAULT_PRIORITY: u8 = 1;
 
 /// A group is in no region; its ARN has one as every ARN of the service.
@@ -110,12 +111,15 @@ pub(super) fn group_id(text: &str) -> Result<Uuid, ApiError> {
 }
 
 fn items(input: &Input) -> Result<Vec<GroupItem>, ApiError> {
-    const ITEMS: &str = "VoiceConnectorItems";
-    let list = input.list(ITEMS);
+    group_items(ITEMS, input.list(ITEMS))
+}
+
+/// The connectors of a group, which stand at `path`.
+pub(super) fn group_items(path: &str, list: &[Value]) -> Result<Vec<GroupItem>, ApiError> {
     if list.len() > ITEMS_MAX {
         let most = i64::try_from(ITEMS_MAX).ok();
         let expected = Expected::Elements(Range { least: None, most });
-        let member = ITEMS.to_owned();
+        let member = path.to_owned();
         return Err(BadRequest::Invalid { member, expected }.into());
     }
     let mut seen = HashSet::new();
@@ -123,7 +127,7 @@ fn items(input: &Input) -> Result<Vec<GroupItem>, ApiError> {
         let id = item.get("VoiceConnectorId").and_then(Value::as_str);
         let id = connector_id(id.unwrap_or_default())?;
         if !seen.insert(id) {
-            let member = format!("{ITEMS}[{index}].VoiceConnectorId");
+            let member = format!("{path}[{index}].VoiceConnectorId");
             let expected = Expected::Form("each VoiceConnector once");
             return Err(BadRequest::Invalid { member, expected }.into());
         }

@@ -11,6 +11,7 @@ pub mod sigv4;
 
 mod configurations;
 mod credentials;
+pub mod declared;
 mod e911;
 mod groups;
 mod inventory;
@@ -39,8 +40,10 @@ mod tests;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use arc_swap::ArcSwap;
 use axum::http::StatusCode;
 
+use self::declared::Owners;
 use self::members::connector_id;
 use self::model::Input;
 use crate::config::{AccessKey, NumberPool};
@@ -64,6 +67,8 @@ pub struct ApiState {
     pub throttle: Throttle,
     /// Who may call.
     pub access_keys: Vec<AccessKey>,
+    /// What files declare.
+    pub declared: Arc<ArcSwap<Owners>>,
     /// The clock.
     pub now: fn() -> jiff::Timestamp,
     /// What the node says of itself.
@@ -84,6 +89,8 @@ pub async fn dispatch(state: &ApiState, request: ApiRequest<'_>) -> Result<ApiRe
     let routed = model.route(method, &request.segments, &request.query);
     let (operation, labels) = routed.ok_or_else(|| unknown_operation(&request))?;
     let input = model.read(operation, &request, &labels)?;
+    let declared = state.declared.load();
+    declared.refuse(operation, request.account, &input)?;
     let mut response = perform(operation.name, state, &request, &input).await?;
     response.status = StatusCode::from_u16(operation.status).unwrap_or_default();
     Ok(response)

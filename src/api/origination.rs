@@ -2,12 +2,12 @@
 
 use std::net::IpAddr;
 
-use serde::Serialize;
+use serde_json::{Value, json};
 
 use super::ApiState;
 use super::errors::{ApiError, BadRequest};
 use super::members::connector_id;
-use super::request::{ApiRequest, ApiResponse, Member};
+use super::request::{ApiRequest, ApiResponse, Member, Members};
 use crate::store::{OriginationRecord, RouteProtocol, RouteRecord};
 
 const ROUTES_MAX: usize = 20;
@@ -21,13 +21,13 @@ pub(super) async fn put(
     id: &str,
 ) -> Result<ApiResponse, ApiError> {
     let id = connector_id(id)?;
-    let asked = origination(request)?;
+    let asked = origination(&request.body()?.members())?;
     let connector = state
         .control
         .store()
         .voice_connector(request.account, id)
         .await?;
-    let record = asked.settle(default_protocol(connector.require_encryption));
+    let record = asked.settle(connector.require_encryption);
     state
         .control
         .put_origination(request.account, id, &record)
@@ -65,7 +65,7 @@ pub(super) async fn delete(
 }
 
 /// Origination as asked for: the default of `Protocol` depends on the connector.
-struct Asked {
+pub(super) struct Asked {
     routes: Vec<AskedRoute>,
     disabled: bool,
 }
@@ -79,7 +79,8 @@ struct AskedRoute {
 }
 
 impl Asked {
-    fn settle(self, protocol: RouteProtocol) -> OriginationRecord {
+    pub(super) fn settle(self, require_encryption: bool) -> OriginationRecord {
+        let protocol = default_protocol(require_encryption);
         let routes = self.routes.into_iter().map(|route| RouteRecord {
             host: route.host,
             port: route.port,
@@ -102,9 +103,9 @@ fn default_protocol(require_encryption: bool) -> RouteProtocol {
     }
 }
 
-fn origination(request: &ApiRequest<'_>) -> Result<Asked, BadRequest> {
-    let body = request.body()?;
-    let members = body.members().required("Origination")?.members()?;
+/// The `Origination` of these members.
+pub(super) fn origination(members: &Members<'_>) -> Result<Asked, BadRequest> {
+    let members = members.required("Origination")?.members()?;
     let disabled = members
         .optional("Disabled")
         .map(Member::boolean)
@@ -174,43 +175,21 @@ fn is_host(text: &str) -> bool {
 }
 
 fn respond(record: &OriginationRecord) -> Result<ApiResponse, ApiError> {
-    let routes = record.routes.iter().map(|route| OriginationRoute {
-        host: &route.host,
-        port: route.port,
-        protocol: route.protocol,
-        priority: route.priority,
-        weight: route.weight,
+    ApiResponse::json(&json!({"Origination": answered(record)}))
+}
+
+/// `Origination`, as it is answered.
+pub(super) fn answered(record: &OriginationRecord) -> Value {
+    let routes = record.routes.iter().map(|route| {
+        json!({
+            "Host": route.host,
+            "Port": route.port,
+            "Protocol": route.protocol,
+            "Priority": route.priority,
+            "Weight": route.weight,
+        })
     });
-    let output = Output {
-        origination: Origination {
-            routes: routes.collect(),
-            disabled: record.disabled,
-        },
-    };
-    ApiResponse::json(&output)
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "PascalCase")]
-struct Output<'a> {
-    origination: Origination<'a>,
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "PascalCase")]
-struct Origination<'a> {
-    routes: Vec<OriginationRoute<'a>>,
-    disabled: bool,
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "PascalCase")]
-struct OriginationRoute<'a> {
-    host: &'a str,
-    port: u16,
-    protocol: RouteProtocol,
-    priority: u8,
-    weight: u8,
+    json!({"Routes": routes.collect::<Vec<_>>(), "Disabled": record.disabled})
 }
 
 #[cfg(test)]

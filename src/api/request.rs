@@ -121,6 +121,11 @@ pub(super) struct Members<'a> {
 }
 
 impl<'a> Members<'a> {
+    /// Those of the object at `path`.
+    pub(super) fn of(path: String, members: &'a Map<String, Value>) -> Self {
+        Self { path, members }
+    }
+
     pub(super) fn required(&self, name: &str) -> Result<Member<'a>, BadRequest> {
         self.optional(name).ok_or_else(|| BadRequest::Missing {
             member: self.path_of(name),

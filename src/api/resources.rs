@@ -87,20 +87,8 @@ impl Kind {
         account: &str,
         parent: &str,
     ) -> Result<Vec<Document>, ApiError> {
-        let mut all = Vec::new();
-        let mut after: Option<String> = None;
-        loop {
-            let page = state
-                .control
-                .store()
-                .documents((self.kind, account, parent), after.as_deref(), 1000)
-                .await?;
-            all.extend(page.rows);
-            match page.next {
-                Some(next) => after = Some(next),
-                None => return Ok(all),
-            }
-        }
+        let store = state.control.store();
+        Ok(store.all_documents(self.kind, account, parent).await?)
     }
 
     /// The page that the request asks for of those that belong to `parent` and are `wanted`.

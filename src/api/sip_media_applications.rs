@@ -17,7 +17,7 @@ pub(super) const KIND: Kind = Kind {
     name: "SipMediaApplication",
 };
 
-const LOGGING: Kind = Kind {
+pub(super) const LOGGING: Kind = Kind {
     kind: "sip-media-application-logging",
     name: "SipMediaApplicationLoggingConfiguration",
 };
@@ -244,10 +244,19 @@ async fn existing(
 
 /// A function is in its application's region.
 fn check_endpoints(input: &Input, region: &str) -> Result<(), BadRequest> {
-    for (index, endpoint) in input.list("Endpoints").iter().enumerate() {
+    endpoints_in_region("Endpoints", input.list("Endpoints"), region)
+}
+
+/// The functions that stand at `path` are in the region.
+pub(super) fn endpoints_in_region(
+    path: &str,
+    endpoints: &[Value],
+    region: &str,
+) -> Result<(), BadRequest> {
+    for (index, endpoint) in endpoints.iter().enumerate() {
         let function = endpoint.get("LambdaArn").and_then(Value::as_str);
         if function.is_some_and(|arn| arn.split(':').nth(3) != Some(region)) {
-            let member = format!("Endpoints[{index}].LambdaArn");
+            let member = format!("{path}[{index}].LambdaArn");
             let expected =
                 "the ARN of a Lambda function in the AwsRegion of the SIP media application";
             return Err(invalid(member, expected));
@@ -257,7 +266,7 @@ fn check_endpoints(input: &Input, region: &str) -> Result<(), BadRequest> {
 }
 
 /// As in `us-east-1`, `us-gov-west-1`.
-fn is_region(text: &str) -> bool {
+pub(super) fn is_region(text: &str) -> bool {
     let mut parts = text.rsplit('-');
     let number = parts.next().unwrap_or_default();
     let is_word =

@@ -1,6 +1,8 @@
 //! SIP rules: which SIP media applications a call to a number or a host name is for. They are kept; calls do
 //! not read them.
 
+use std::collections::HashMap;
+
 use serde_json::{Value, json};
 
 use super::ApiState;
@@ -19,6 +21,9 @@ pub(super) const KIND: Kind = Kind {
     name: "SipRule",
 };
 
+/// The `TriggerType` of calls to a number; the other is of calls to a host name.
+pub(super) const TO_NUMBER: &str = "ToPhoneNumber";
+
 /// Of one account.
 const RULES_MAX: usize = 1000;
 
@@ -31,7 +36,7 @@ pub(super) async fn create(
     let _writing = state.control.hold_writes().await;
     let kind = input.text("TriggerType");
     let value = match kind {
-        "ToPhoneNumber" => own_number(state, request, input, "TriggerValue")
+        TO_NUMBER => own_number(state, request, input, "TriggerValue")
             .await?
             .to_string(),
         _ => own_host(state, request, input).await?,
@@ -180,9 +185,30 @@ async fn targets_of(
     request: &ApiRequest<'_>,
     input: &Input,
 ) -> Result<Value, ApiError> {
+    let asked = input.list("TargetApplications");
+    let mut regions = HashMap::new();
+    for id in asked
+        .iter()
+        .filter_map(|target| target_text(target, "SipMediaApplicationId"))
+    {
+        let key = applications::KIND.key(request.account, id);
+        if let Some(application) = state.control.store().document(key).await? {
+            regions.insert(id, text(&application, "AwsRegion").to_owned());
+        }
+    }
+    let region = |id: &str| regions.get(id).map(String::as_str);
+    Ok(settled_targets("TargetApplications", asked, region)?)
+}
+
+/// The target applications that stand at `path`, as they are kept; `region` is of an application, where it is there.
+pub(super) fn settled_targets<'a>(
+    path: &str,
+    asked: &[Value],
+    region: impl Fn(&str) -> Option<&'a str>,
+) -> Result<Value, BadRequest> {
     let mut targets: Vec<Value> = Vec::new();
-    for (index, asked) in input.list("TargetApplications").iter().enumerate() {
-        let member = |name: &str| format!("TargetApplications[{index}].{name}");
+    for (index, asked) in asked.iter().enumerate() {
+        let member = |name: &str| format!("{path}[{index}].{name}");
         let missing = |name| BadRequest::Missing {
             member: member(name),
         };
@@ -190,15 +216,13 @@ async fn targets_of(
         let id = id.ok_or_else(|| missing("SipMediaApplicationId"))?;
         let priority = asked.get("Priority").and_then(Value::as_i64);
         let priority = priority.ok_or_else(|| missing("Priority"))?;
-        let key = applications::KIND.key(request.account, id);
-        let application = state.control.store().document(key).await?.ok_or_else(|| {
+        let region = region(id).ok_or_else(|| {
             let expected = "the id of a SIP media application of the account";
             invalid(member("SipMediaApplicationId"), expected)
         })?;
-        let region = text(&application, "AwsRegion");
         if target_text(asked, "AwsRegion").is_some_and(|asked| asked != region) {
             let expected = "the AwsRegion of the SIP media application";
-            return Err(invalid(member("AwsRegion"), expected).into());
+            return Err(invalid(member("AwsRegion"), expected));
         }
         let target =
             json!({"SipMediaApplicationId": id, "Priority": priority, "AwsRegion": region});
@@ -208,11 +232,11 @@ async fn targets_of(
         };
         if has("AwsRegion") {
             let expected = "a SIP media application of another region than the others'";
-            return Err(invalid(member("SipMediaApplicationId"), expected).into());
+            return Err(invalid(member("SipMediaApplicationId"), expected));
         }
         if has("Priority") {
             let expected = "a priority that no other target has";
-            return Err(invalid(member("Priority"), expected).into());
+            return Err(invalid(member("Priority"), expected));
         }
         targets.push(target);
     }

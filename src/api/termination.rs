@@ -2,6 +2,7 @@
 
 use ipnetwork::IpNetwork;
 use serde::Serialize;
+use serde_json::{Value, json};
 
 use super::ApiState;
 use super::errors::{ApiError, BadRequest, Expected};
@@ -21,7 +22,7 @@ pub(super) async fn put(
     id: &str,
 ) -> Result<ApiResponse, ApiError> {
     let id = connector_id(id)?;
-    let record = termination(request)?;
+    let record = termination(&request.body()?.members())?;
     owns_default_number(state, request.account, &record).await?;
     state
         .control
@@ -98,9 +99,9 @@ async fn owns_default_number(
     }
 }
 
-fn termination(request: &ApiRequest<'_>) -> Result<TerminationRecord, BadRequest> {
-    let body = request.body()?;
-    let members = body.members().required("Termination")?.members()?;
+/// The `Termination` of these members.
+pub(super) fn termination(members: &Members<'_>) -> Result<TerminationRecord, BadRequest> {
+    let members = members.required("Termination")?.members()?;
     let default_phone_number = members
         .optional("DefaultPhoneNumber")
         .map(e164)
@@ -149,33 +150,18 @@ fn cidr(member: Member<'_>) -> Result<IpNetwork, BadRequest> {
 }
 
 fn respond(record: &TerminationRecord) -> Result<ApiResponse, ApiError> {
-    let networks = record.cidr_allowed_list.iter();
-    let output = Output {
-        termination: Termination {
-            cps_limit: record.cps_limit,
-            default_phone_number: record.default_phone_number.as_deref(),
-            calling_regions: &record.calling_regions,
-            cidr_allowed_list: networks.map(IpNetwork::to_string).collect(),
-            disabled: record.disabled,
-        },
-    };
-    ApiResponse::json(&output)
+    ApiResponse::json(&json!({"Termination": answered(record)}))
 }
 
-#[derive(Serialize)]
-#[serde(rename_all = "PascalCase")]
-struct Output<'a> {
-    termination: Termination<'a>,
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "PascalCase")]
-struct Termination<'a> {
-    cps_limit: u32,
-    default_phone_number: Option<&'a str>,
-    calling_regions: &'a [String],
-    cidr_allowed_list: Vec<String>,
-    disabled: bool,
+/// `Termination`, as it is answered.
+pub(super) fn answered(record: &TerminationRecord) -> Value {
+    json!({
+        "CpsLimit": record.cps_limit,
+        "DefaultPhoneNumber": record.default_phone_number,
+        "CallingRegions": record.calling_regions,
+        "CidrAllowedList": record.cidr_allowed_list,
+        "Disabled": record.disabled,
+    })
 }
 
 #[derive(Serialize)]

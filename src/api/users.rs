@@ -11,8 +11,6 @@ use crate::numbering::E164;
 use crate::store::{Document, Key, StoreError};
 
 const KIND: &str = "user-phone-number";
-/// Associations read at once; there are as many as users in the config.
-const PAGE: u32 = 1_000;
 
 /// `AssociatePhoneNumberWithUser`; a user has one number, a number one user.
 pub(super) async fn associate(
@@ -104,15 +102,6 @@ async fn associations(
     state: &ApiState,
     request: &ApiRequest<'_>,
 ) -> Result<Vec<Document>, ApiError> {
-    let (mut all, mut after) = (Vec::new(), None::<String>);
-    loop {
-        let of_account = (KIND, request.account, "");
-        let store = state.control.store();
-        let page = store.documents(of_account, after.as_deref(), PAGE).await?;
-        all.extend(page.rows);
-        after = page.next;
-        if after.is_none() {
-            return Ok(all);
-        }
-    }
+    let store = state.control.store();
+    Ok(store.all_documents(KIND, request.account, "").await?)
 }

@@ -21,10 +21,10 @@ pub(super) const AWS_REGIONS: &[&str] = &[
     "ap-southeast-1",
     "ap-southeast-2",
 ];
-const DEFAULT_AWS_REGION: &str = "us-east-1";
+pub(super) const DEFAULT_AWS_REGION: &str = "us-east-1";
 
 const NETWORK_TYPES: &[&str] = &["IPV4_ONLY", "DUAL_STACK"];
-const DEFAULT_NETWORK_TYPE: &str = "IPV4_ONLY";
+pub(super) const DEFAULT_NETWORK_TYPE: &str = "IPV4_ONLY";
 
 const INTEGRATION_TYPES: &[&str] = &[
     "CONNECT_CALL_TRANSFER_CONNECTOR",

@@ -6,9 +6,9 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::{
-    AccessKey, Api, Carrier, CarrierRoute, CarrierTls, Config, Dns, Host, Limits, Log, Media,
-    MediaAddress, Node, NumberPool, Secret, Sip, SipListener, SipTimers, SipTls, Store, StoreUrl,
-    Target, Transport,
+    AccessKey, Api, Carrier, CarrierRoute, CarrierTls, Config, Declared, Dns, Host, Limits, Log,
+    Media, MediaAddress, Node, NumberPool, Secret, Sip, SipListener, SipTimers, SipTls, Store,
+    StoreUrl, Target, Transport,
 };
 
 /// Ethernet's, and what RFC 3261 §18.1.1 assumes where nothing is known.
@@ -92,6 +92,7 @@ impl Config {
                     is_read_only: false,
                 }],
             },
+            declared: Declared::default(),
             dns: dns(),
             store: Store {
                 url: store_url(&data_dir()),

@@ -68,6 +68,8 @@ pub struct Config {
     pub number_pools: Vec<NumberPool>,
     /// `[api]`
     pub api: Api,
+    /// `[declared]`
+    pub declared: Declared,
     /// `[dns]`
     pub dns: Dns,
     /// `[store]`
@@ -419,6 +421,13 @@ impl fmt::Debug for Secret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("***")
     }
+}
+
+/// `[declared]`: resources that stand in files.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Declared {
+    /// The files.
+    pub files: Vec<PathBuf>,
 }
 
 /// `[store]`

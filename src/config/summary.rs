@@ -22,6 +22,7 @@ impl fmt::Display for Summary<'_> {
             carriers,
             number_pools,
             api,
+            declared,
             dns,
             store,
             limits: _,
@@ -64,6 +65,9 @@ impl fmt::Display for Summary<'_> {
             api.bind,
             api.access_keys.len()
         )?;
+        for file in &declared.files {
+            writeln!(f, "  declared {}", file.display())?;
+        }
         writeln!(f, "  store    {}", store.url)?;
         write!(
             f,

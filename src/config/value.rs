@@ -56,6 +56,13 @@ pub(super) fn table(text: &str) -> Result<PathBuf, Problem> {
     }
 }
 
+pub(super) fn declared_file(text: &str) -> Result<PathBuf, Problem> {
+    match text.is_empty() {
+        true => Err(wrong(text, "a TOML file of resources")),
+        false => Ok(PathBuf::from(text)),
+    }
+}
+
 pub(super) fn file(text: &str) -> Result<PathBuf, Problem> {
     match text.is_empty() {
         true => Err(wrong(text, PEM_FILE)),

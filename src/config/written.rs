@@ -24,6 +24,7 @@ pub(super) struct File {
     #[serde(default)]
     pub(super) number_pool: Vec<Spanned<NumberPool>>,
     pub(super) api: Option<Spanned<Api>>,
+    pub(super) declared: Option<Spanned<Declared>>,
     pub(super) dns: Option<Spanned<Dns>>,
     pub(super) store: Option<Spanned<Store>>,
     pub(super) limits: Option<Spanned<Limits>>,
@@ -41,6 +42,12 @@ pub(super) type Number = Option<Spanned<i64>>;
 pub(super) struct Node {
     pub(super) data_dir: Text,
     pub(super) shards: Number,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields, expecting = "a section")]
+pub(super) struct Declared {
+    pub(super) files: Option<Vec<Spanned<String>>>,
 }
 
 #[derive(Deserialize, Default)]

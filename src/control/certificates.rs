@@ -8,7 +8,7 @@ use std::io::{self, Write};
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use rcgen::{CertificateParams, DnType, KeyPair};
@@ -16,13 +16,10 @@ use rustls::client::verify_server_name;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::server::ParsedCertificate;
-use tokio::signal::unix::{Signal, SignalKind, signal};
 
+use super::watch::{FILES_LOOK, Watch};
 use crate::config::{CertificateFiles, Config, Host, SipTls, TlsPolicy, Transport};
 use crate::net::tls::{Material, MaterialError, material_files};
-
-/// How often it is looked whether a file has changed.
-const FILES_LOOK: Duration = Duration::from_secs(5);
 
 /// What is read, and what it made.
 pub struct Certificates {
@@ -92,23 +89,17 @@ impl Certificates {
     }
 
     async fn watch_every(self, period: Duration) {
-        let mut hangup = match signal(SignalKind::hangup()) {
-            Ok(hangup) => hangup,
+        let files = material_files(&self.tls, &self.policies);
+        let mut watch = match Watch::new(files, period) {
+            Ok(watch) => watch,
             Err(error) => {
                 tracing::error!(%error, "certificates are not read again");
                 return;
             }
         };
-        let files = material_files(&self.tls, &self.policies);
-        let mut known = times(&files);
-        let mut look = tokio::time::interval(period);
         loop {
-            let is_asked = asked(&mut hangup, &mut look).await;
-            let now = times(&files);
-            if is_asked || now != known {
-                known = now;
-                self.reload();
-            }
+            watch.changed().await;
+            self.reload();
         }
     }
 
@@ -124,23 +115,6 @@ impl Certificates {
             }
         }
     }
-}
-
-/// Waits for either; returns whether it was the signal.
-async fn asked(hangup: &mut Signal, look: &mut tokio::time::Interval) -> bool {
-    tokio::select! {
-        _ = hangup.recv() => true,
-        _ = look.tick() => false,
-    }
-}
-
-fn times(files: &[PathBuf]) -> Vec<Option<SystemTime>> {
-    let time = |file: &PathBuf| {
-        std::fs::metadata(file)
-            .and_then(|file| file.modified())
-            .ok()
-    };
-    files.iter().map(time).collect()
 }
 
 /// The development certificate of a data directory: made once, then used again for as long as it holds every

@@ -1,11 +1,13 @@
 //! The control plane's own work: what runs beside the shards on tokio.
 
 pub mod certificates;
+pub mod declared;
 pub mod deletion;
 pub mod limiter;
 pub mod publish;
 pub mod resolver;
 pub mod serve;
+pub mod watch;
 
 /// Random bytes from the system; without any there is no safe way on.
 fn random_bytes<const LENGTH: usize>() -> [u8; LENGTH] {

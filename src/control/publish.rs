@@ -8,6 +8,7 @@ mod follow;
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
@@ -20,12 +21,11 @@ use crate::numbering::E164;
 use crate::shard::snapshot::{
     Credential, Origination, OriginationRoute, Snapshot, Termination, VoiceConnector,
 };
-use crate::sip::digest::{self, Algorithm};
 use crate::sip::locate::Destination;
 use crate::store::{
-    ChangeFeed, Holder, NewVoiceConnector, NumberError, OpenError, OrderRecord, OriginationRecord,
-    RouteProtocol, RouteRecord, Store, StoreError, TerminationRecord, VoiceConnectorRecord,
-    WholeConnector,
+    ChangeFeed, Declaration, DeclareError, Holder, NewVoiceConnector, NumberError, OpenError,
+    OrderRecord, OriginationRecord, Put, Resource, RouteProtocol, RouteRecord, Store, StoreError,
+    TerminationRecord, VoiceConnectorRecord, WholeConnector,
 };
 
 use super::random_bytes;
@@ -133,13 +133,52 @@ impl Control {
         self.publish(&writing, |snapshot| snapshot.own_hosts = hosts);
     }
 
+    /// `OutboundHostName` of a connector that is created now.
+    pub fn outbound_host_name(&self, id: VoiceConnectorId) -> String {
+        format!("{id}.{}", self.sip_domain)
+    }
+
+    /// Puts what files declare, and says what was not so before.
+    pub async fn declare(
+        &self,
+        writing: &MutexGuard<'_, ()>,
+        declaration: &Declaration,
+        now: Timestamp,
+    ) -> Result<BTreeMap<Resource, Put>, DeclareError> {
+        let done = self.store.declare(declaration, now).await?;
+        let (mut connectors, mut numbers) = (Vec::new(), Vec::new());
+        for resource in done.keys() {
+            match resource {
+                Resource::VoiceConnector(id) => {
+                    connectors.push(self.store.whole_connector(*id).await?);
+                }
+                Resource::PhoneNumber(number) => numbers.push(*number),
+                Resource::VoiceConnectorGroup(_)
+                | Resource::SipMediaApplication(_)
+                | Resource::SipRule(_) => {}
+            }
+        }
+        let associated = self.store.associations_among(&numbers).await?;
+        self.publish(writing, |snapshot| {
+            for connector in connectors {
+                put_connector(snapshot, for_calls(connector), &self.customers);
+            }
+            for number in &numbers {
+                snapshot.numbers.remove(number);
+            }
+            snapshot.numbers.extend(associated);
+        });
+        self.names_changed.notify_one();
+        Ok(done)
+    }
+
     /// `CreateVoiceConnector`
     pub async fn create_voice_connector(
         &self,
         new: NewVoiceConnector,
     ) -> Result<VoiceConnectorRecord, StoreError> {
         let id = VoiceConnectorId::from_random(random_bytes());
-        let host = format!("{id}.{}", self.sip_domain);
+        let host = self.outbound_host_name(id);
         let writing = self.writing.lock().await;
         let record = self
             .store
@@ -257,11 +296,9 @@ impl Control {
             .voice_connector(account, id)
             .await?
             .outbound_host_name;
-        let hashed = credentials.iter().map(|(username, password)| Credential {
-            username: username.clone(),
-            ha1_md5: digest::ha1(Algorithm::Md5, username, &realm, &password.0),
-            ha1_sha256: digest::ha1(Algorithm::Sha256, username, &realm, &password.0),
-        });
+        let hashed = credentials
+            .iter()
+            .map(|(username, password)| Credential::hashed(username, &realm, &password.0));
         let hashed: Vec<Credential> = hashed.collect();
         let writing = self.writing.lock().await;
         self.store.put_credentials(account, id, &hashed).await?;

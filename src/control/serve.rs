@@ -15,9 +15,11 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::MissedTickBehavior;
 
 use super::certificates::{Certificates, CertificatesError};
+use super::declared::DeclaredFiles;
 use super::limiter::SlidingWindow;
 use super::publish::{Control, RouteNames};
 use super::{deletion, random_bytes, resolver};
+use crate::api::declared::DeclaredErrors;
 use crate::api::{self, AddressTable, ApiState, Throttle};
 use crate::config::{Config, Transport};
 use crate::gateway::limiter::CallLimiter;
@@ -51,6 +53,8 @@ pub enum ServeError {
     Api(std::net::SocketAddr, io::Error),
     /// The name servers.
     Dns(String),
+    /// What files declare.
+    Declared(DeclaredErrors),
     /// The table of addresses.
     Addresses(String),
     /// The system.
@@ -72,6 +76,7 @@ impl fmt::Display for ServeError {
                 )
             }
             Self::Dns(error) => write!(f, "dns.servers: {error}"),
+            Self::Declared(errors) => errors.fmt(f),
             Self::Addresses(error) => write!(f, "api.e911_addresses: {error}"),
             Self::System(error) => write!(f, "{error}"),
             Self::ShardLost => f.write_str("a shard has ended: its calls are lost, the node stops"),
@@ -105,6 +110,14 @@ async fn run(config: Config) -> Result<(), ServeError> {
     .await
     .map_err(ServeError::Store)?;
     control.set_own_hosts(&config).await;
+    let declared = Arc::new(ArcSwap::default());
+    let declared_files = DeclaredFiles {
+        files: config.declared.files.clone(),
+        domain: config.sip.domain.clone(),
+        control: Arc::clone(&control),
+        owners: Arc::clone(&declared),
+    };
+    declared_files.put().await.map_err(ServeError::Declared)?;
 
     let events = Arc::new(ArrayQueue::new(EVENTS_MAX));
     let running = start_shards(&config, material, &control, Arc::clone(&events))?;
@@ -119,6 +132,7 @@ async fn run(config: Config) -> Result<(), ServeError> {
     };
     let (recording_ends, is_ended) = oneshot::channel();
     let recording = tokio::spawn(record(facts, is_ended));
+    let declaring = tokio::spawn(declared_files.watch());
     let following = tokio::spawn({
         let control = Arc::clone(&control);
         async move { control.follow().await }
@@ -152,6 +166,7 @@ async fn run(config: Config) -> Result<(), ServeError> {
         e911_addresses,
         users: config.api.users.iter().cloned().collect(),
         throttle: Throttle::new(config.api.requests_per_second),
+        declared,
         access_keys: config.api.access_keys.clone(),
         now: Timestamp::now,
         status: Box::new(move || status(&figures.gauges)),
@@ -167,6 +182,7 @@ async fn run(config: Config) -> Result<(), ServeError> {
     names.abort();
     purging.abort();
     following.abort();
+    declaring.abort();
     certificates.abort();
     running.shutdown();
     // What the shards told last is still recorded.

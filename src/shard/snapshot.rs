@@ -14,6 +14,7 @@ pub use super::tls_peers::TlsPeers;
 use crate::config::{Carrier, Host, Target, TlsPeer, TlsPolicy, Transport};
 use crate::connector_id::VoiceConnectorId;
 use crate::numbering::E164;
+use crate::sip::digest::{self, Algorithm};
 use crate::sip::locate::Place;
 
 /// The routing data of a node at one moment.
@@ -278,6 +279,17 @@ pub struct Credential {
     pub ha1_md5: String,
     /// `SHA-256(username:realm:password)`, 64 characters.
     pub ha1_sha256: String,
+}
+
+impl Credential {
+    /// Of a user and a password; the realm is the outbound host name of the connector.
+    pub fn hashed(username: &str, realm: &str, password: &str) -> Self {
+        Self {
+            username: username.to_owned(),
+            ha1_md5: digest::ha1(Algorithm::Md5, username, realm, password),
+            ha1_sha256: digest::ha1(Algorithm::Sha256, username, realm, password),
+        }
+    }
 }
 
 impl fmt::Debug for Credential {

@@ -40,6 +40,22 @@ impl Store {
         outbound_host_name: String,
         now: Timestamp,
     ) -> Result<VoiceConnectorRecord, StoreError> {
+        let mut transaction = self.begin().await?;
+        let inserted =
+            Self::insert_connector_within(&mut transaction, id, new, outbound_host_name, now)
+                .await?;
+        self.commit(transaction, [Change::VoiceConnector(id)])
+            .await?;
+        Ok(inserted)
+    }
+
+    pub(super) async fn insert_connector_within(
+        transaction: &mut Transaction<'static, Any>,
+        id: VoiceConnectorId,
+        new: NewVoiceConnector,
+        outbound_host_name: String,
+        now: Timestamp,
+    ) -> Result<VoiceConnectorRecord, StoreError> {
         let NewVoiceConnector {
             account,
             name,
@@ -48,7 +64,6 @@ impl Store {
             network_type,
             integration_type,
         } = new;
-        let mut transaction = self.begin().await?;
         let row = sqlx::query(
             "INSERT INTO voice_connector (id, account, name, aws_region, outbound_host_name, require_encryption, \
              network_type, integration_type, created, updated) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $9) RETURNING *",
@@ -62,12 +77,9 @@ impl Store {
         .bind(&network_type)
         .bind(&integration_type)
         .bind(now.as_millisecond())
-        .fetch_one(&mut *transaction)
+        .fetch_one(&mut **transaction)
         .await?;
-        let inserted = record(&row)?;
-        self.commit(transaction, [Change::VoiceConnector(id)])
-            .await?;
-        Ok(inserted)
+        record(&row)
     }
 
     /// One connector of an account.
@@ -288,19 +300,7 @@ impl Store {
     ) -> Result<(), StoreError> {
         let mut transaction = self.begin().await?;
         Self::lock_connector(&mut transaction, account, id).await?;
-        for credential in credentials {
-            sqlx::query(
-                "INSERT INTO termination_credential (voice_connector, username, ha1_md5, ha1_sha256) \
-                 VALUES ($1, $2, $3, $4) ON CONFLICT (voice_connector, username) \
-                 DO UPDATE SET ha1_md5 = excluded.ha1_md5, ha1_sha256 = excluded.ha1_sha256",
-            )
-            .bind(id.as_str())
-            .bind(&credential.username)
-            .bind(&credential.ha1_md5)
-            .bind(&credential.ha1_sha256)
-            .execute(&mut *transaction)
-            .await?;
-        }
+        Self::put_credentials_within(&mut transaction, id, credentials).await?;
         let row =
             sqlx::query("SELECT count(*) FROM termination_credential WHERE voice_connector = $1")
                 .bind(id.as_str())
@@ -314,6 +314,27 @@ impl Store {
         }
         self.commit(transaction, [Change::VoiceConnector(id)])
             .await?;
+        Ok(())
+    }
+
+    pub(super) async fn put_credentials_within(
+        transaction: &mut Transaction<'static, Any>,
+        id: VoiceConnectorId,
+        credentials: &[Credential],
+    ) -> Result<(), StoreError> {
+        for credential in credentials {
+            sqlx::query(
+                "INSERT INTO termination_credential (voice_connector, username, ha1_md5, ha1_sha256) \
+                 VALUES ($1, $2, $3, $4) ON CONFLICT (voice_connector, username) \
+                 DO UPDATE SET ha1_md5 = excluded.ha1_md5, ha1_sha256 = excluded.ha1_sha256",
+            )
+            .bind(id.as_str())
+            .bind(&credential.username)
+            .bind(&credential.ha1_md5)
+            .bind(&credential.ha1_sha256)
+            .execute(&mut **transaction)
+            .await?;
+        }
         Ok(())
     }
 
@@ -453,12 +474,15 @@ impl Store {
 }
 
 /// In the order of their bytes: each database has a collation of its own.
-fn by_username(mut credentials: Vec<Credential>) -> Vec<Credential> {
+pub(super) fn by_username(mut credentials: Vec<Credential>) -> Vec<Credential> {
     credentials.sort_by(|one, other| one.username.cmp(&other.username));
     credentials
 }
 
-fn whole(row: &AnyRow, credentials: Vec<Credential>) -> Result<WholeConnector, StoreError> {
+pub(super) fn whole(
+    row: &AnyRow,
+    credentials: Vec<Credential>,
+) -> Result<WholeConnector, StoreError> {
     Ok(WholeConnector {
         record: record(row)?,
         termination: configuration(row, "termination")?,
@@ -495,7 +519,7 @@ fn configuration<T: DeserializeOwned>(
         .map_err(|_| StoreError::Corrupt(column))
 }
 
-fn credential(row: &AnyRow) -> Result<Credential, StoreError> {
+pub(super) fn credential(row: &AnyRow) -> Result<Credential, StoreError> {
     Ok(Credential {
         username: row.try_get("username")?,
         ha1_md5: row.try_get("ha1_md5")?,

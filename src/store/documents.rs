@@ -2,8 +2,8 @@
 
 use jiff::Timestamp;
 use serde_json::Value;
-use sqlx::Row;
 use sqlx::any::AnyRow;
+use sqlx::{Any, Executor, Row, Transaction};
 
 use super::records::{Page, StoreError};
 use super::{Store, after_created, timestamp};
@@ -52,6 +52,18 @@ impl Store {
     ) -> Result<Document, StoreError> {
         // A row may be answered before a statement on its own is committed.
         let mut transaction = self.begin().await?;
+        let put = Self::put_document_within(&mut transaction, key, parent, body, now).await?;
+        self.commit(transaction, []).await?;
+        Ok(put)
+    }
+
+    pub(super) async fn put_document_within(
+        transaction: &mut Transaction<'static, Any>,
+        key: Key<'_>,
+        parent: &str,
+        body: &Value,
+        now: Timestamp,
+    ) -> Result<Document, StoreError> {
         let row = sqlx::query(
             "INSERT INTO document (kind, account, id, parent, body, created, updated) \
              VALUES ($1, $2, $3, $4, $5, $6, $6) ON CONFLICT (kind, account, id) \
@@ -63,11 +75,9 @@ impl Store {
         .bind(parent)
         .bind(body.to_string())
         .bind(now.as_millisecond())
-        .fetch_one(&mut *transaction)
+        .fetch_one(&mut **transaction)
         .await?;
-        let put = document(&row)?;
-        self.commit(transaction, []).await?;
-        Ok(put)
+        document(&row)
     }
 
     /// Changes a document where it is what it was when it was read; false where somebody else came first.
@@ -95,12 +105,19 @@ impl Store {
 
     /// A document; `None` where there is none with this key.
     pub async fn document(&self, key: Key<'_>) -> Result<Option<Document>, StoreError> {
+        Self::document_within(&self.pool, key).await
+    }
+
+    pub(super) async fn document_within(
+        executor: impl Executor<'_, Database = Any>,
+        key: Key<'_>,
+    ) -> Result<Option<Document>, StoreError> {
         let row =
             sqlx::query("SELECT * FROM document WHERE kind = $1 AND account = $2 AND id = $3")
                 .bind(key.kind)
-                .bind(key.account)
-                .bind(key.id)
-                .fetch_optional(&self.pool)
+                .bind(key.account.to_owned())
+                .bind(key.id.to_owned())
+                .fetch_optional(executor)
                 .await?;
         row.as_ref().map(document).transpose()
     }
@@ -130,13 +147,41 @@ impl Store {
         Ok(Page::of(rows, most, Document::token))
     }
 
+    /// All documents of a kind that belong to `parent`, in the order of their creation.
+    pub async fn all_documents(
+        &self,
+        kind: &'static str,
+        account: &str,
+        parent: &str,
+    ) -> Result<Vec<Document>, StoreError> {
+        const PAGE: u32 = 1_000;
+        let mut all = Vec::new();
+        let mut after: Option<String> = None;
+        loop {
+            let of = (kind, account, parent);
+            let page = self.documents(of, after.as_deref(), PAGE).await?;
+            all.extend(page.rows);
+            match page.next {
+                Some(next) => after = Some(next),
+                None => return Ok(all),
+            }
+        }
+    }
+
     /// Takes a document out; false where there was none.
     pub async fn delete_document(&self, key: Key<'_>) -> Result<bool, StoreError> {
+        Self::delete_document_within(&self.pool, key).await
+    }
+
+    pub(super) async fn delete_document_within(
+        executor: impl Executor<'_, Database = Any>,
+        key: Key<'_>,
+    ) -> Result<bool, StoreError> {
         let done = sqlx::query("DELETE FROM document WHERE kind = $1 AND account = $2 AND id = $3")
             .bind(key.kind)
-            .bind(key.account)
-            .bind(key.id)
-            .execute(&self.pool)
+            .bind(key.account.to_owned())
+            .bind(key.id.to_owned())
+            .execute(executor)
             .await?;
         Ok(done.rows_affected() == 1)
     }

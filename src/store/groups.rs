@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 use sqlx::any::AnyRow;
-use sqlx::{Any, Row, Transaction};
+use sqlx::{Any, Executor, Row, Transaction};
 use uuid::Uuid;
 
 use super::records::{Page, StoreError};
@@ -78,8 +78,7 @@ impl Store {
             .bind(account)
             .fetch_optional(&self.pool)
             .await?;
-        self.group_of(&row.ok_or(StoreError::UnknownGroup(id))?)
-            .await
+        group_of(&self.pool, &row.ok_or(StoreError::UnknownGroup(id))?).await
     }
 
     /// An account's groups in the order of their creation, at most `most`, from behind the token on.
@@ -102,7 +101,7 @@ impl Store {
         .await?;
         let mut groups = Vec::with_capacity(rows.len());
         for row in &rows {
-            groups.push(self.group_of(row).await?);
+            groups.push(group_of(&self.pool, row).await?);
         }
         let token = |last: &GroupRecord| format!("{}.{}", last.created.as_millisecond(), last.id);
         Ok(Page::of(groups, most, token))
@@ -134,11 +133,7 @@ impl Store {
         if done.rows_affected() == 0 {
             return Err(StoreError::UnknownGroup(id));
         }
-        sqlx::query("DELETE FROM voice_connector_group_item WHERE voice_connector_group = $1")
-            .bind(id.to_string())
-            .execute(&mut *transaction)
-            .await?;
-        Self::insert_items(&mut transaction, account, id, items).await?;
+        Self::replace_items(&mut transaction, account, id, items).await?;
         self.commit(transaction, []).await?;
         self.group(account, id).await
     }
@@ -185,6 +180,19 @@ impl Store {
         }
     }
 
+    pub(super) async fn replace_items(
+        transaction: &mut Transaction<'static, Any>,
+        account: &str,
+        group: Uuid,
+        items: &[GroupItem],
+    ) -> Result<(), StoreError> {
+        sqlx::query("DELETE FROM voice_connector_group_item WHERE voice_connector_group = $1")
+            .bind(group.to_string())
+            .execute(&mut **transaction)
+            .await?;
+        Self::insert_items(transaction, account, group, items).await
+    }
+
     async fn insert_items(
         transaction: &mut Transaction<'static, Any>,
         account: &str,
@@ -212,27 +220,47 @@ impl Store {
         Ok(())
     }
 
-    async fn group_of(&self, row: &AnyRow) -> Result<GroupRecord, StoreError> {
-        let id: String = row.try_get("id")?;
-        let items = sqlx::query(
-            "SELECT voice_connector, priority FROM voice_connector_group_item \
-             WHERE voice_connector_group = $1 ORDER BY place",
+    /// A group of any account, locked until the transaction ends.
+    pub(super) async fn group_within(
+        transaction: &mut Transaction<'static, Any>,
+        id: Uuid,
+    ) -> Result<Option<GroupRecord>, StoreError> {
+        let row = sqlx::query(
+            "UPDATE voice_connector_group SET updated = updated WHERE id = $1 RETURNING *",
         )
-        .bind(&id)
-        .fetch_all(&self.pool)
+        .bind(id.to_string())
+        .fetch_optional(&mut **transaction)
         .await?;
-        Ok(GroupRecord {
-            id: id
-                .parse()
-                .map_err(|_| StoreError::Corrupt("voice_connector_group.id"))?,
-            account: row.try_get("account")?,
-            name: row.try_get("name")?,
-            call_distribution_type: row.try_get("call_distribution_type")?,
-            items: items.iter().map(item).collect::<Result<_, _>>()?,
-            created: timestamp(row.try_get("created")?)?,
-            updated: timestamp(row.try_get("updated")?)?,
-        })
+        match row {
+            Some(row) => group_of(&mut **transaction, &row).await.map(Some),
+            None => Ok(None),
+        }
     }
+}
+
+async fn group_of(
+    executor: impl Executor<'_, Database = Any>,
+    row: &AnyRow,
+) -> Result<GroupRecord, StoreError> {
+    let id: String = row.try_get("id")?;
+    let items = sqlx::query(
+        "SELECT voice_connector, priority FROM voice_connector_group_item \
+         WHERE voice_connector_group = $1 ORDER BY place",
+    )
+    .bind(id.clone())
+    .fetch_all(executor)
+    .await?;
+    Ok(GroupRecord {
+        id: id
+            .parse()
+            .map_err(|_| StoreError::Corrupt("voice_connector_group.id"))?,
+        account: row.try_get("account")?,
+        name: row.try_get("name")?,
+        call_distribution_type: row.try_get("call_distribution_type")?,
+        items: items.iter().map(item).collect::<Result<_, _>>()?,
+        created: timestamp(row.try_get("created")?)?,
+        updated: timestamp(row.try_get("updated")?)?,
+    })
 }
 
 async fn count(

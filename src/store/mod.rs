@@ -11,6 +11,7 @@ pub mod records;
 
 mod changes;
 mod connectors;
+mod declare;
 mod documents;
 mod groups;
 mod lifecycle;
@@ -27,6 +28,10 @@ use sqlx::{Any, AnyPool, Transaction};
 
 pub use changes::{Change, ChangeFeed, News};
 pub use connectors::{CREDENTIALS_MAX, WholeConnector};
+pub use declare::{
+    Declaration, DeclareError, DeclaredConnector, DeclaredCredential, DeclaredDocument,
+    DeclaredGroup, DeclaredNumber, Proof, Put,
+};
 pub use documents::{Document, Key};
 pub use groups::{GROUPS_MAX, GroupItem, GroupRecord, ITEMS_MAX};
 pub use lifecycle::{DELETION_QUEUE, NumberChange};

@@ -316,7 +316,7 @@ impl Store {
 }
 
 /// A holder as the columns for connector and group have it.
-fn columns(holder: Option<Holder>) -> (Option<String>, Option<String>) {
+pub(super) fn columns(holder: Option<Holder>) -> (Option<String>, Option<String>) {
     match holder {
         Some(Holder::VoiceConnector(id)) => (Some(id.to_string()), None),
         Some(Holder::VoiceConnectorGroup(id)) => (None, Some(id.to_string())),

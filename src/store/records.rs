@@ -1,5 +1,7 @@
 //! What the store keeps, as the API and the publisher see it.
 
+use std::fmt;
+
 use ipnetwork::IpNetwork;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -258,6 +260,33 @@ pub enum NumberProblem {
     InDeletionQueue,
     /// Not in the deletion queue.
     NotInDeletionQueue,
+}
+
+/// What a config file may declare.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum Resource {
+    /// A voice connector, with its configurations, credentials and tags.
+    VoiceConnector(VoiceConnectorId),
+    /// A voice connector group.
+    VoiceConnectorGroup(Uuid),
+    /// A phone number, with what it is associated with.
+    PhoneNumber(E164),
+    /// A SIP media application, by its id.
+    SipMediaApplication(String),
+    /// A SIP rule, by its id.
+    SipRule(String),
+}
+
+impl fmt::Display for Resource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::VoiceConnector(id) => write!(f, "VoiceConnector {id}"),
+            Self::VoiceConnectorGroup(id) => write!(f, "VoiceConnectorGroup {id}"),
+            Self::PhoneNumber(number) => write!(f, "PhoneNumber {number}"),
+            Self::SipMediaApplication(id) => write!(f, "SipMediaApplication {id}"),
+            Self::SipRule(id) => write!(f, "SipRule {id}"),
+        }
+    }
 }
 
 /// A part of a list, and where the next part begins.

@@ -80,6 +80,7 @@ impl Node {
             e911_addresses: Default::default(),
             users: Default::default(),
             throttle: Throttle::new(REQUESTS_PER_SECOND),
+            declared: Arc::default(),
             access_keys: [FIRST_KEY, SECOND_KEY, READING_KEY]
                 .map(access_key)
                 .to_vec(),

@@ -6,6 +6,7 @@
     reason = "a test that cannot read its files has failed"
 )]
 
+mod declared;
 mod sip;
 mod tls_files;
 

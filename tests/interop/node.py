@@ -63,6 +63,7 @@ class Node:
         self.directory = Path(tempfile.mkdtemp(prefix="trunkline-interop-"))
         self.tls_port = self.ports.take() if tls else None
         self.authority = Authority(self.directory) if tls else None
+        self.declared_path = self.directory / "declared.toml"
         self.log_path = self.directory / "trunkline.log"
         self.process = None
 
@@ -123,6 +124,10 @@ class Node:
         if code not in (0, -signal.SIGTERM):
             raise NodeFailed(f"the node ended with {code} after SIGTERM")
 
+    def declare(self, text):
+        """Writes the file of declared resources; a node that runs has to have started with one."""
+        self.declared_path.write_text(text)
+
     def kill(self):
         """kill -9."""
         self.process.kill()
@@ -169,6 +174,7 @@ class Node:
             "[api]", f'bind = "{GATEWAY}:{self.api_port}"',
             "[[api.access_key]]", f'id = "{ACCESS_KEY}"', f'secret = "{SECRET_KEY}"', f'account = "{ACCOUNT}"',
             "[limits]", *(f"{key} = {value}" for key, value in self.limits.items()),
+            "[declared]", f"files = {json.dumps([str(self.declared_path)] if self.declared_path.exists() else [])}",
             "[dns]", f"servers = {json.dumps(self.name_servers)}",
             "[store]", f"url = {quoted(self.store or 'sqlite://' + str(self.directory / 'data/trunkline.db'))}",
             "[log]", 'format = "json"',

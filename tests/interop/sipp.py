@@ -11,6 +11,8 @@ ROOT = Path(__file__).resolve().parents[2]
 SCENARIOS = Path(__file__).resolve().parent
 BOUND_S = 10
 SCREEN_PERIOD_S = 0.3
+# TCP_LISTEN, as the kernel's tables write it.
+LISTENS = "0A"
 
 # What SIPp notes of its own and no peer has to do with.
 HARMLESS = ("SIPp", "The following events occurred", "Dead call", "from dead call")
@@ -35,6 +37,7 @@ class Sipp:
         self.address = address
         self.port = port or ports.take()
         self.timeout_s = timeout_s
+        self._is_called = target is None
         name = f"{scenario}-{next(_serial)}"
         self._errors = Path(directory) / f"{name}.errors"
         self._screen = Path(directory) / f"{name}.screen"
@@ -138,13 +141,20 @@ class Sipp:
         lines = self._errors.read_text(errors="replace").splitlines()
         return [line for line in lines if line.strip() and not any(part in line for part in HARMLESS)]
 
+    def _is_its_own(self, socket):
+        """Whether a line of the kernel's table is of its socket. A connection of an earlier process at the same port may
+        still be closing: a called side is there when it listens."""
+        _, address, _, state, *_ = socket
+        listens = self._transport == "udp" or not self._is_called or state == LISTENS
+        return listens and address.endswith(f":{self.port:04X}")
+
     def _wait_bound(self):
         tables = [f"/proc/net/{self._transport}{version}" for version in ("", "6")]
         deadline = time.monotonic() + BOUND_S
         while time.monotonic() < deadline and self.process.poll() is None:
             for table in tables:
                 with open(table, encoding="ascii") as file:
-                    if any(line.split()[1].endswith(f":{self.port:04X}") for line in file.readlines()[1:]):
+                    if any(self._is_its_own(line.split()) for line in file.readlines()[1:]):
                         return
             time.sleep(0.01)
         if self.process.poll() not in (None, 0):

@@ -242,7 +242,7 @@ fn check_members(
     object: &Map<String, Value>,
 ) -> Result<(), BadRequest> {
     for member in members {
-        let path = format!("{path}.{}", member.name);
+        let path = within(path, member.name);
         match object.get(member.name).filter(|value| !value.is_null()) {
             Some(value) => check(model, member.shape, &path, value)?,
             None if member.is_required => return Err(BadRequest::Missing { member: path }),
@@ -250,6 +250,42 @@ fn check_members(
         }
     }
     Ok(())
+}
+
+/// The path of a member of what is at `path`.
+fn within(path: &str, member: &str) -> String {
+    match path {
+        "" => member.to_owned(),
+        path => format!("{path}.{member}"),
+    }
+}
+
+/// The first member, however deep, that its structure's declaration does not name, and those that it does name.
+pub(super) fn unknown(
+    model: &'static Model,
+    shape: &str,
+    path: &str,
+    value: &Value,
+) -> Option<(String, Vec<&'static str>)> {
+    match (model.shape(shape)?, value) {
+        (Shape::Structure(members), Value::Object(object)) => {
+            let mut entries = object.iter();
+            entries.find_map(|(name, value)| {
+                let path = within(path, name);
+                match members.iter().find(|member| member.name == name) {
+                    Some(member) => unknown(model, member.shape, &path, value),
+                    None => Some((path, members.iter().map(|member| member.name).collect())),
+                }
+            })
+        }
+        (Shape::List { of, .. }, Value::Array(elements)) => {
+            let mut elements = elements.iter().enumerate();
+            elements.find_map(|(index, element)| {
+                unknown(model, of, &format!("{path}[{index}]"), element)
+            })
+        }
+        (_, _) => None,
+    }
 }
 
 fn count(length: usize) -> i64 {

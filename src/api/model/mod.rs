@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
 use regex_lite::Regex;
+use serde_json::Value;
 
 pub(super) use self::input::Input;
 use super::errors::BadRequest;
@@ -133,8 +134,14 @@ impl Range {
     }
 }
 
-static MODEL: LazyLock<Result<Model, String>> =
-    LazyLock::new(|| read::read(include_str!("operations.txt"), include_str!("shapes.txt")));
+static MODEL: LazyLock<Result<Model, String>> = LazyLock::new(|| {
+    let shapes = concat!(
+        include_str!("shapes.txt"),
+        "\n",
+        include_str!("../declared/shapes.txt")
+    );
+    read::read(include_str!("operations.txt"), shapes)
+});
 
 /// The declarations; a fault in them is the text that says where.
 pub(super) fn model() -> Result<&'static Model, &'static str> {
@@ -158,6 +165,26 @@ impl Model {
         labels: &Labels<'_>,
     ) -> Result<Input, BadRequest> {
         Input::read(self, operation, request, labels)
+    }
+
+    /// Whether a value, which stands at `path`, is of a shape.
+    pub(super) fn check(
+        &'static self,
+        shape: &str,
+        path: &str,
+        value: &Value,
+    ) -> Result<(), BadRequest> {
+        input::check(self, shape, path, value)
+    }
+
+    /// The first member of a value that its shape does not name, and those that there are in its place.
+    pub(super) fn unknown(
+        &'static self,
+        shape: &str,
+        path: &str,
+        value: &Value,
+    ) -> Option<(String, Vec<&'static str>)> {
+        input::unknown(self, shape, path, value)
     }
 
     /// The operation of a request, and what its path says.

@@ -1,6 +1,7 @@
 //! Every operation through [`dispatch`](super::dispatch), on a store in a folder of its own.
 
 mod configurations;
+mod declared;
 mod documents;
 mod groups;
 mod number_lifecycle;
@@ -77,6 +78,7 @@ impl Api {
                 e911_addresses: AddressTable::default(),
                 users: Default::default(),
                 throttle: Default::default(),
+                declared: Default::default(),
                 access_keys: Vec::new(),
                 now: clock,
                 status: Box::new(|| Value::Null),

@@ -130,6 +130,7 @@ impl Settler<'_> {
         let pools = self.number_pools(file.number_pool);
         let api = self.api(file.api);
         let data_dir = node.as_ref().map(|node| node.data_dir.as_path());
+        let declared = self.declared(file.declared);
         let dns = self.dns(file.dns);
         let store = self.store(file.store, data_dir);
         let limits = self.limits(file.limits);
@@ -156,6 +157,7 @@ impl Settler<'_> {
             carriers: carriers.into_iter().map(PlacedCarrier::settings).collect(),
             number_pools: pools.into_iter().map(|pool| pool.value).collect(),
             api: api?.settings(),
+            declared,
             dns: dns?,
             store: store?,
             limits: limits?,

@@ -8,8 +8,8 @@ use toml::Spanned;
 
 use super::{Placed, Settler};
 use crate::config::{
-    AccessKey, Api, Dns, Limits, Log, LogFormat, LogLevel, Node, Secret, Store, defaults, value,
-    written,
+    AccessKey, Api, Declared, Dns, Limits, Log, LogFormat, LogLevel, Node, Secret, Store, defaults,
+    value, written,
 };
 
 /// `[api]`, with the places that conflicts are told with.
@@ -56,6 +56,14 @@ impl Settler<'_> {
             data_dir: data_dir?.value,
             shards: shards?,
         })
+    }
+
+    pub(super) fn declared(&mut self, written: Option<Spanned<written::Declared>>) -> Declared {
+        let (section, declared) = self.open("declared", written);
+        let files = self.values(&section, "files", declared.files, value::declared_file);
+        Declared {
+            files: files.into_iter().map(|file| file.value).collect(),
+        }
     }
 
     pub(super) fn dns(&mut self, written: Option<Spanned<written::Dns>>) -> Option<Dns> {

@@ -1,5 +1,9 @@
 //! Files that change under a running node, and the certificate that is made where none is configured.
 
+use std::time::SystemTime;
+
+use tokio::signal::unix::{SignalKind, signal};
+
 use std::os::unix::fs::PermissionsExt;
 use std::process::Command;
 use std::sync::Mutex;

@@ -1,0 +1,172 @@
+//! What is declared, put into the store: whether it fits to what is there is looked at first.
+
+use std::collections::{BTreeMap, HashMap};
+
+use jiff::Timestamp;
+use serde_json::{Value, json};
+
+use super::errors::{DeclaredError, DeclaredErrors, Fault};
+use super::resources::Rule;
+use super::{Declared, Owners};
+use crate::api::members::connector_id;
+use crate::api::sip_media_applications::{self as applications, invalid, text};
+use crate::api::sip_rules;
+use crate::control::publish::Control;
+use crate::numbering::E164;
+use crate::store::{
+    Declaration, DeclareError, DeclaredDocument, Document, Put, Resource, StoreError,
+};
+
+/// Puts everything, and says where it is declared and what was not so before.
+///
+/// # Errors
+///
+/// What does not fit to what the store has. Nothing is put then.
+pub async fn put(
+    control: &Control,
+    declared: Declared,
+    now: Timestamp,
+) -> Result<(Owners, BTreeMap<Resource, Put>), DeclaredErrors> {
+    let Declared {
+        owners,
+        mut declaration,
+        rules,
+    } = declared;
+    let writing = control.hold_writes().await;
+    let mut errors = Vec::new();
+    for rule in rules {
+        match settle(control, &owners, &declaration, &rule).await {
+            Ok(document) => declaration.documents.push(document),
+            Err(fault) => errors.push(owners.blame(&Resource::SipRule(rule.id), fault)),
+        }
+    }
+    if !errors.is_empty() {
+        return Err(DeclaredErrors(errors));
+    }
+    match control.declare(&writing, &declaration, now).await {
+        Ok(done) => Ok((owners, done)),
+        Err(error) => {
+            let fault = Fault::Store(error);
+            let error = match fault.resource() {
+                Some(resource) => owners.blame(&resource, fault),
+                None => DeclaredError {
+                    file: None,
+                    line: None,
+                    fault,
+                },
+            };
+            Err(DeclaredErrors(vec![error]))
+        }
+    }
+}
+
+impl Owners {
+    fn blame(&self, resource: &Resource, fault: Fault) -> DeclaredError {
+        let owner = self.0.get(resource);
+        DeclaredError {
+            file: owner.map(|owner| owner.file.clone()),
+            line: owner.map(|owner| owner.line),
+            fault,
+        }
+    }
+}
+
+/// A rule as it is kept: its trigger is the account's and no other rule's, its targets are there.
+async fn settle(
+    control: &Control,
+    owners: &Owners,
+    declaration: &Declaration,
+    rule: &Rule,
+) -> Result<DeclaredDocument, Fault> {
+    let account = rule.owner.account.as_str();
+    check_trigger(control, owners, rule).await?;
+    for other in all(control, account, sip_rules::KIND.kind).await? {
+        let is_same = text(&other, "TriggerType") == rule.trigger_type
+            && text(&other, "TriggerValue") == rule.trigger_value;
+        // One that is declared, too, will be what its file says.
+        let stays = !owners.0.contains_key(&Resource::SipRule(other.id.clone()));
+        if is_same && stays {
+            return Err(Fault::TriggerTaken { rule: other.id });
+        }
+    }
+    let mut regions = HashMap::new();
+    for application in all(control, account, applications::KIND.kind).await? {
+        let region = text(&application, "AwsRegion").to_owned();
+        regions.insert(application.id, region);
+    }
+    let declared = declaration.documents.iter();
+    for document in declared
+        .filter(|document| document.kind == applications::KIND.kind && document.account == account)
+    {
+        let region = document
+            .body
+            .as_ref()
+            .and_then(|body| body.get("AwsRegion"));
+        let region = region.and_then(Value::as_str).unwrap_or_default();
+        regions.insert(document.id.clone(), region.to_owned());
+    }
+    let region = |id: &str| regions.get(id).map(String::as_str);
+    let path = format!("{}.TargetApplications", rule.key);
+    let targets = sip_rules::settled_targets(&path, &rule.targets, region)?;
+    let mut body = rule.body.clone();
+    body.insert("TriggerType".into(), json!(rule.trigger_type));
+    body.insert("TriggerValue".into(), json!(rule.trigger_value));
+    body.insert("TargetApplications".into(), targets);
+    Ok(DeclaredDocument {
+        of: Resource::SipRule(rule.id.clone()),
+        kind: sip_rules::KIND.kind,
+        account: account.to_owned(),
+        id: rule.id.clone(),
+        parent: String::new(),
+        body: Some(Value::Object(body)),
+    })
+}
+
+/// The number or the host name is the account's, or declared to be.
+async fn check_trigger(control: &Control, owners: &Owners, rule: &Rule) -> Result<(), Fault> {
+    let account = rule.owner.account.as_str();
+    let is_declared = |resource: Resource| {
+        let owner = owners.0.get(&resource);
+        owner.is_some_and(|owner| owner.account == account)
+    };
+    let key = format!("{}.TriggerValue", rule.key);
+    let store = control.store();
+    if rule.trigger_type == sip_rules::TO_NUMBER {
+        let number: E164 = rule
+            .trigger_value
+            .parse()
+            .map_err(|_| invalid(key.as_str(), "an E.164 number"))?;
+        if is_declared(Resource::PhoneNumber(number)) {
+            return Ok(());
+        }
+        return match store.phone_number(account, number).await {
+            Ok(_) => Ok(()),
+            Err(StoreError::UnknownNumber(_)) => {
+                Err(invalid(key, "a phone number of the account").into())
+            }
+            Err(error) => Err(Fault::Store(DeclareError::Store(error))),
+        };
+    }
+    let expected = "the OutboundHostName of a VoiceConnector of the account";
+    let label = rule.trigger_value.split('.').next().unwrap_or_default();
+    let Ok(id) = connector_id(label) else {
+        return Err(invalid(key, expected).into());
+    };
+    let host = match store.voice_connector(account, id).await {
+        Ok(record) => record.outbound_host_name,
+        Err(StoreError::UnknownVoiceConnector(_)) if is_declared(Resource::VoiceConnector(id)) => {
+            control.outbound_host_name(id)
+        }
+        Err(StoreError::UnknownVoiceConnector(_)) => return Err(invalid(key, expected).into()),
+        Err(error) => return Err(Fault::Store(DeclareError::Store(error))),
+    };
+    match host.eq_ignore_ascii_case(&rule.trigger_value) {
+        true => Ok(()),
+        false => Err(invalid(key, expected).into()),
+    }
+}
+
+async fn all(control: &Control, account: &str, kind: &'static str) -> Result<Vec<Document>, Fault> {
+    let documents = control.store().all_documents(kind, account, "").await;
+    documents.map_err(|error| Fault::Store(DeclareError::Store(error)))
+}

@@ -1,0 +1,534 @@
+//! Resources that files declare: put as they are declared, all in one transaction.
+//!
+//! What is as declared already is not written. A resource that is not declared any more stays as it is.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use jiff::Timestamp;
+use serde_json::Value;
+use sqlx::{Any, Transaction};
+use uuid::Uuid;
+
+mod connector;
+
+use super::changes::NUMBERS_MAX;
+use super::numbers::{columns, record as number_record};
+use super::records::{Holder, OrderedNumber, PhoneNumberRecord, Resource, StoreError};
+use super::{Change, GroupItem, Store};
+use crate::connector_id::VoiceConnectorId;
+use crate::numbering::E164;
+
+pub use connector::{DeclaredConnector, DeclaredCredential, Proof};
+
+/// Everything that files declare.
+#[derive(Default)]
+pub struct Declaration {
+    /// Voice connectors.
+    pub connectors: Vec<DeclaredConnector>,
+    /// Voice connector groups.
+    pub groups: Vec<DeclaredGroup>,
+    /// Phone numbers.
+    pub numbers: Vec<DeclaredNumber>,
+    /// What is kept of connectors, SIP media applications and SIP rules as documents.
+    pub documents: Vec<DeclaredDocument>,
+}
+
+/// A voice connector group.
+pub struct DeclaredGroup {
+    /// The id.
+    pub id: Uuid,
+    /// The AWS account that owns it.
+    pub account: String,
+    /// `Name`
+    pub name: String,
+    /// `CallDistributionType`
+    pub call_distribution_type: Option<String>,
+    /// `VoiceConnectorItems`
+    pub items: Vec<GroupItem>,
+}
+
+/// A phone number.
+#[derive(PartialEq, Eq)]
+pub struct DeclaredNumber {
+    /// The number.
+    pub number: E164,
+    /// The AWS account that owns it.
+    pub account: String,
+    /// `ProductType`
+    pub product_type: String,
+    /// `Name`
+    pub name: Option<String>,
+    /// `CallingName`
+    pub calling_name: Option<String>,
+    /// What it is associated with.
+    pub holder: Option<Holder>,
+}
+
+/// A document, or that there is none.
+pub struct DeclaredDocument {
+    /// The resource that it is of.
+    pub of: Resource,
+    /// What it is, as in `sip-rule`.
+    pub kind: &'static str,
+    /// The AWS account that owns it.
+    pub account: String,
+    /// Its id among those of its kind and account.
+    pub id: String,
+    /// The id of the resource that it goes with; empty where it belongs to the account.
+    pub parent: String,
+    /// What it says; `None` where there is to be none.
+    pub body: Option<Value>,
+}
+
+/// What was put.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Put {
+    /// It was not there.
+    Created,
+    /// It was not as declared.
+    Updated,
+}
+
+/// Why nothing was put.
+#[derive(Debug)]
+pub enum DeclareError {
+    /// Another account has the resource.
+    NotYours(Resource),
+    /// The resource names a connector that the account does not have.
+    NoConnector(Resource, VoiceConnectorId),
+    /// The resource names a group that the account does not have.
+    NoGroup(Resource, Uuid),
+    /// The connector's `DefaultPhoneNumber` is not of its account.
+    DefaultPhoneNumber(VoiceConnectorId, E164),
+    /// The store.
+    Store(StoreError),
+}
+
+impl<T: Into<StoreError>> From<T> for DeclareError {
+    fn from(error: T) -> Self {
+        Self::Store(error.into())
+    }
+}
+
+/// A declaration while it is put.
+struct Putting<'d> {
+    transaction: Transaction<'static, Any>,
+    declaration: &'d Declaration,
+    now: Timestamp,
+    done: BTreeMap<Resource, Put>,
+}
+
+impl Store {
+    /// Puts everything as it is declared, and says what was not so before.
+    pub async fn declare(
+        &self,
+        declaration: &Declaration,
+        now: Timestamp,
+    ) -> Result<BTreeMap<Resource, Put>, DeclareError> {
+        let mut putting = Putting {
+            transaction: self.begin().await?,
+            declaration,
+            now,
+            done: BTreeMap::new(),
+        };
+        // Groups, connectors, numbers: the order in which all writers lock them.
+        putting.lock_groups().await?;
+        putting.put_connectors().await?;
+        putting.put_groups().await?;
+        putting.put_numbers().await?;
+        putting.check_default_numbers().await?;
+        putting.put_documents().await?;
+        let Putting {
+            transaction, done, ..
+        } = putting;
+        let changes = changes(&done);
+        self.commit(transaction, changes).await?;
+        Ok(done)
+    }
+}
+
+/// What other nodes are told.
+fn changes(done: &BTreeMap<Resource, Put>) -> Vec<Change> {
+    let (mut changes, mut numbers) = (Vec::new(), Vec::new());
+    for resource in done.keys() {
+        match resource {
+            Resource::VoiceConnector(id) => changes.push(Change::VoiceConnector(*id)),
+            Resource::PhoneNumber(number) => numbers.push(*number),
+            Resource::VoiceConnectorGroup(_)
+            | Resource::SipMediaApplication(_)
+            | Resource::SipRule(_) => {}
+        }
+    }
+    let numbers = numbers.chunks(NUMBERS_MAX);
+    changes.extend(numbers.map(|numbers| Change::PhoneNumbers(numbers.to_vec())));
+    changes
+}
+
+impl Putting<'_> {
+    /// Notes what was done; what is created once stays so.
+    fn note(&mut self, resource: Resource, put: Put) {
+        self.done.entry(resource).or_insert(put);
+    }
+
+    /// Locks every group that is declared or holds a declared number. Those that are not there yet nobody else can
+    /// have.
+    async fn lock_groups(&mut self) -> Result<(), DeclareError> {
+        let declared = self.declaration.groups.iter().map(|group| group.id);
+        let holders = self.declaration.numbers.iter().map(|number| number.holder);
+        let holders = holders.filter_map(|holder| match holder? {
+            Holder::VoiceConnectorGroup(id) => Some(id),
+            Holder::VoiceConnector(_) => None,
+        });
+        for id in declared.chain(holders).collect::<BTreeSet<Uuid>>() {
+            sqlx::query("UPDATE voice_connector_group SET updated = updated WHERE id = $1")
+                .bind(id.to_string())
+                .execute(&mut *self.transaction)
+                .await?;
+        }
+        Ok(())
+    }
+
+    /// Puts the declared connectors, and locks those that the others name.
+    async fn put_connectors(&mut self) -> Result<(), DeclareError> {
+        let connectors = self.declaration.connectors.iter();
+        let mut wanted: BTreeMap<VoiceConnectorId, Wanted<'_>> = connectors
+            .map(|connector| (connector.id, Wanted::Declared(connector)))
+            .collect();
+        for group in &self.declaration.groups {
+            for item in &group.items {
+                let by = Resource::VoiceConnectorGroup(group.id);
+                let named = Wanted::Named(by, &group.account);
+                wanted.entry(item.voice_connector).or_insert(named);
+            }
+        }
+        for number in &self.declaration.numbers {
+            if let Some(Holder::VoiceConnector(id)) = number.holder {
+                let by = Resource::PhoneNumber(number.number);
+                let named = Wanted::Named(by, &number.account);
+                wanted.entry(id).or_insert(named);
+            }
+        }
+        for (id, wanted) in wanted {
+            match wanted {
+                Wanted::Declared(connector) => {
+                    let resource = Resource::VoiceConnector(id);
+                    match connector.put(&mut self.transaction, self.now).await {
+                        Ok(None) => {}
+                        Ok(Some(put)) => self.note(resource, put),
+                        Err(StoreError::UnknownVoiceConnector(_)) => {
+                            return Err(DeclareError::NotYours(resource));
+                        }
+                        Err(error) => return Err(error.into()),
+                    }
+                }
+                Wanted::Named(by, account) => {
+                    match Store::lock_connector(&mut self.transaction, account, id).await {
+                        Err(StoreError::UnknownVoiceConnector(_)) => {
+                            return Err(DeclareError::NoConnector(by, id));
+                        }
+                        locked => locked?,
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    async fn put_groups(&mut self) -> Result<(), DeclareError> {
+        for group in &self.declaration.groups {
+            let resource = Resource::VoiceConnectorGroup(group.id);
+            match group.put(&mut self.transaction, self.now).await {
+                Ok(None) => {}
+                Ok(Some(put)) => self.note(resource, put),
+                Err(StoreError::UnknownGroup(_)) => return Err(DeclareError::NotYours(resource)),
+                Err(StoreError::UnknownVoiceConnector(id)) => {
+                    return Err(DeclareError::NoConnector(resource, id));
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+        let mut known = BTreeSet::new();
+        for number in &self.declaration.numbers {
+            let Some(Holder::VoiceConnectorGroup(id)) = number.holder else {
+                continue;
+            };
+            if !known.insert((&number.account, id)) {
+                continue;
+            }
+            match Store::lock_group(&mut self.transaction, &number.account, id).await {
+                Err(StoreError::UnknownGroup(_)) => {
+                    let by = Resource::PhoneNumber(number.number);
+                    return Err(DeclareError::NoGroup(by, id));
+                }
+                locked => locked?,
+            }
+        }
+        Ok(())
+    }
+
+    /// Numbers that nobody has come with an order of their own.
+    async fn put_numbers(&mut self) -> Result<(), DeclareError> {
+        let mut declared: Vec<&DeclaredNumber> = self.declaration.numbers.iter().collect();
+        declared.sort_by_key(|number| number.number);
+        let mut missing: BTreeMap<&str, Vec<&DeclaredNumber>> = BTreeMap::new();
+        for chunk in declared.chunks(NUMBERS_MAX) {
+            let list: Vec<E164> = chunk.iter().map(|number| number.number).collect();
+            let there = numbers_among(&mut self.transaction, &list).await?;
+            for number in chunk {
+                let resource = Resource::PhoneNumber(number.number);
+                match there.get(&number.number) {
+                    None => missing.entry(&number.account).or_default().push(number),
+                    Some(before) if before.account != number.account => {
+                        return Err(DeclareError::NotYours(resource));
+                    }
+                    Some(before) if number.is(before) => {}
+                    Some(before) => {
+                        let associated = match before.holder() == number.holder {
+                            true => before.associated,
+                            false => number.holder.map(|_| self.now),
+                        };
+                        let is_there = number
+                            .update(&mut self.transaction, associated, self.now)
+                            .await?;
+                        match is_there {
+                            true => self.note(resource, Put::Updated),
+                            // It has left the deletion queue meanwhile.
+                            false => missing.entry(&number.account).or_default().push(number),
+                        }
+                    }
+                }
+            }
+        }
+        for (account, numbers) in missing {
+            self.acquire(account, &numbers).await?;
+        }
+        Ok(())
+    }
+
+    async fn acquire(
+        &mut self,
+        account: &str,
+        numbers: &[&DeclaredNumber],
+    ) -> Result<(), DeclareError> {
+        // As `CreatePhoneNumberOrder`, of one product type.
+        let mut by_type: BTreeMap<&str, Vec<&DeclaredNumber>> = BTreeMap::new();
+        for number in numbers {
+            let of_type = by_type.entry(&number.product_type).or_default();
+            of_type.push(number);
+        }
+        for (product_type, numbers) in by_type {
+            let order = Uuid::new_v4().to_string();
+            let ordered = numbers.iter().map(|number| OrderedNumber {
+                number: number.number.to_string(),
+                acquired: true,
+            });
+            let text = serde_json::to_string(&ordered.collect::<Vec<_>>())
+                .map_err(|_| StoreError::Corrupt("an order that is no JSON"))?;
+            sqlx::query(
+                "INSERT INTO phone_number_order (id, account, product_type, numbers, created) \
+                 VALUES ($1, $2, $3, $4, $5)",
+            )
+            .bind(&order)
+            .bind(account)
+            .bind(product_type)
+            .bind(text)
+            .bind(self.now.as_millisecond())
+            .execute(&mut *self.transaction)
+            .await?;
+            for number in numbers {
+                number
+                    .insert(&mut self.transaction, &order, self.now)
+                    .await?;
+                self.note(Resource::PhoneNumber(number.number), Put::Created);
+            }
+        }
+        Ok(())
+    }
+
+    async fn check_default_numbers(&mut self) -> Result<(), DeclareError> {
+        for connector in &self.declaration.connectors {
+            let Some(number) = connector.default_phone_number() else {
+                continue;
+            };
+            let there = numbers_among(&mut self.transaction, &[number]).await?;
+            let owner = there.get(&number).map(|record| record.account.as_str());
+            if owner != Some(connector.new.account.as_str()) {
+                return Err(DeclareError::DefaultPhoneNumber(connector.id, number));
+            }
+        }
+        Ok(())
+    }
+
+    async fn put_documents(&mut self) -> Result<(), DeclareError> {
+        for document in &self.declaration.documents {
+            if let Some(put) = document.put(&mut self.transaction, self.now).await? {
+                // A part of a resource that was created is no news.
+                self.note(document.of.clone(), put);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A connector of a declaration.
+enum Wanted<'d> {
+    /// Declared.
+    Declared(&'d DeclaredConnector),
+    /// Named by this resource, and not declared.
+    Named(Resource, &'d str),
+}
+
+impl DeclaredGroup {
+    /// Puts it; `UnknownGroup` where it is another account's.
+    async fn put(
+        &self,
+        transaction: &mut Transaction<'static, Any>,
+        now: Timestamp,
+    ) -> Result<Option<Put>, StoreError> {
+        let before = Store::group_within(transaction, self.id).await?;
+        let put = match before {
+            Some(before) if before.account != self.account => {
+                return Err(StoreError::UnknownGroup(self.id));
+            }
+            Some(before) if self.is(&before) => return Ok(None),
+            Some(_) => Put::Updated,
+            None => Put::Created,
+        };
+        sqlx::query(
+            "INSERT INTO voice_connector_group (id, account, name, call_distribution_type, created, updated) \
+             VALUES ($1, $2, $3, $4, $5, $5) ON CONFLICT (id) DO UPDATE SET name = excluded.name, \
+             call_distribution_type = excluded.call_distribution_type, updated = excluded.updated",
+        )
+        .bind(self.id.to_string())
+        .bind(&self.account)
+        .bind(&self.name)
+        .bind(&self.call_distribution_type)
+        .bind(now.as_millisecond())
+        .execute(&mut **transaction)
+        .await?;
+        Store::replace_items(transaction, &self.account, self.id, &self.items).await?;
+        Ok(Some(put))
+    }
+
+    fn is(&self, before: &super::GroupRecord) -> bool {
+        before.name == self.name
+            && before.call_distribution_type == self.call_distribution_type
+            && before.items == self.items
+    }
+}
+
+impl DeclaredNumber {
+    fn is(&self, before: &PhoneNumberRecord) -> bool {
+        before.deleted.is_none()
+            && before.product_type == self.product_type
+            && before.name == self.name
+            && before.calling_name == self.calling_name
+            && before.holder() == self.holder
+    }
+
+    async fn update(
+        &self,
+        transaction: &mut Transaction<'static, Any>,
+        associated: Option<Timestamp>,
+        now: Timestamp,
+    ) -> Result<bool, StoreError> {
+        let (connector, group) = columns(self.holder);
+        let done = sqlx::query(
+            "UPDATE phone_number SET product_type = $1, name = $2, calling_name = $3, voice_connector = $4, \
+             voice_connector_group = $5, associated = $6, deleted = NULL, updated = $7 WHERE number = $8",
+        )
+        .bind(&self.product_type)
+        .bind(&self.name)
+        .bind(&self.calling_name)
+        .bind(connector)
+        .bind(group)
+        .bind(associated.map(Timestamp::as_millisecond))
+        .bind(now.as_millisecond())
+        .bind(self.number.digits() as i64)
+        .execute(&mut **transaction)
+        .await?;
+        Ok(done.rows_affected() == 1)
+    }
+
+    async fn insert(
+        &self,
+        transaction: &mut Transaction<'static, Any>,
+        order: &str,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        let (connector, group) = columns(self.holder);
+        sqlx::query(
+            "INSERT INTO phone_number (number, account, product_type, voice_connector, voice_connector_group, \
+             associated, name, calling_name, number_order, created, updated) \
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $10)",
+        )
+        .bind(self.number.digits() as i64)
+        .bind(&self.account)
+        .bind(&self.product_type)
+        .bind(connector)
+        .bind(group)
+        .bind(self.holder.map(|_| now.as_millisecond()))
+        .bind(&self.name)
+        .bind(&self.calling_name)
+        .bind(order)
+        .bind(now.as_millisecond())
+        .execute(&mut **transaction)
+        .await?;
+        Ok(())
+    }
+}
+
+impl DeclaredDocument {
+    async fn put(
+        &self,
+        transaction: &mut Transaction<'static, Any>,
+        now: Timestamp,
+    ) -> Result<Option<Put>, StoreError> {
+        let key = super::Key {
+            kind: self.kind,
+            account: &self.account,
+            id: &self.id,
+        };
+        let before = Store::document_within(&mut **transaction, key).await?;
+        let put = match (before, &self.body) {
+            (None, None) => return Ok(None),
+            (Some(before), Some(body)) if before.body == *body => return Ok(None),
+            (Some(_), Some(_)) => Put::Updated,
+            (None, Some(_)) => Put::Created,
+            (Some(_), None) => {
+                Store::delete_document_within(&mut **transaction, key).await?;
+                return Ok(Some(Put::Updated));
+            }
+        };
+        if let Some(body) = &self.body {
+            Store::put_document_within(transaction, key, &self.parent, body, now).await?;
+        }
+        // Of a resource that is more than this document, a part was changed.
+        match self.parent.is_empty() {
+            true => Ok(Some(put)),
+            false => Ok(Some(Put::Updated)),
+        }
+    }
+}
+
+/// Those of the numbers that somebody has.
+async fn numbers_among(
+    transaction: &mut Transaction<'static, Any>,
+    numbers: &[E164],
+) -> Result<BTreeMap<E164, PhoneNumberRecord>, StoreError> {
+    // Digits: they need no parameters, of which there would be another number each time.
+    let list: Vec<String> = numbers
+        .iter()
+        .map(|number| number.digits().to_string())
+        .collect();
+    let statement = format!(
+        "SELECT * FROM phone_number WHERE number IN ({})",
+        list.join(", ")
+    );
+    let rows = sqlx::query(sqlx::AssertSqlSafe(statement))
+        .persistent(false)
+        .fetch_all(&mut **transaction)
+        .await?;
+    let rows = rows.iter().map(number_record);
+    rows.map(|row| row.map(|row| (row.number, row))).collect()
+}
