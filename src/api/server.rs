@@ -10,6 +10,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use axum::Router;
 use axum::body::Bytes;
 use axum::extract::{DefaultBodyLimit, FromRequest, Request, State};
@@ -18,17 +19,21 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header}
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::server::graceful::GracefulShutdown;
+use hyper_util::server::graceful::{GracefulShutdown, Watcher};
 use hyper_util::service::TowerToHyperService;
 use percent_encoding::percent_decode_str;
 use serde_json::json;
-use tokio::net::TcpListener;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
 use uuid::Uuid;
 
 use super::sigv4::{self, SignatureFault, SignedRequest};
 use super::{ApiError, ApiRequest, ApiState, dispatch};
 use crate::config::AccessKey;
+use crate::net::tls::Material;
 use crate::numbering::{E164, Masked};
 
 /// The largest body that is read.
@@ -54,7 +59,14 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-amzn-requestid");
 const ERROR_TYPE: HeaderName = HeaderName::from_static("x-amzn-errortype");
 
-/// Serves the API until `shutdown` is ready, then lets the requests that are being answered end.
+/// How long a client may take for a TLS handshake.
+const HANDSHAKE_TIME_MAX: Duration = Duration::from_secs(10);
+
+/// Where new connections find the certificate that clients are shown.
+pub type Tls = Arc<ArcSwap<Material>>;
+
+/// Serves the API until `shutdown` is ready, then lets the requests that are being answered end. Over TLS (1.2, 1.3)
+/// where there is a certificate.
 ///
 /// `GET /status` answers without a signature.
 ///
@@ -63,6 +75,7 @@ const ERROR_TYPE: HeaderName = HeaderName::from_static("x-amzn-errortype");
 /// The listener has no local address, as where it was closed.
 pub async fn serve(
     listener: TcpListener,
+    tls: Option<Tls>,
     state: Arc<ApiState>,
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> io::Result<()> {
@@ -80,17 +93,15 @@ pub async fn serve(
         let Some((stream, permit)) = accepted else {
             continue;
         };
-        let connection = hyper::server::conn::http1::Builder::new()
-            .timer(TokioTimer::new())
-            .header_read_timeout(HEADER_TIME_MAX)
-            .serve_connection(
-                TokioIo::new(stream),
-                TowerToHyperService::new(router.clone()),
-            );
-        let connection = graceful.watch(connection);
+        let (router, watcher, tls) = (router.clone(), graceful.watcher(), tls.clone());
         tokio::spawn(async move {
-            if let Err(error) = connection.await {
-                tracing::debug!(%error, "API connection ended");
+            match tls {
+                None => serve_connection(stream, router, watcher).await,
+                Some(tls) => {
+                    if let Some(stream) = handshake(stream, &tls).await {
+                        serve_connection(stream, router, watcher).await;
+                    }
+                }
             }
             drop(permit);
         });
@@ -105,11 +116,38 @@ pub async fn serve(
     Ok(())
 }
 
+async fn serve_connection(
+    stream: impl AsyncRead + AsyncWrite + Unpin + 'static,
+    router: Router,
+    watcher: Watcher,
+) {
+    let connection = hyper::server::conn::http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEADER_TIME_MAX)
+        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
+    if let Err(error) = watcher.watch(connection).await {
+        tracing::debug!(%error, "API connection ended");
+    }
+}
+
+/// The connection once TLS is agreed on; `None` where it is not, or takes too long.
+async fn handshake(stream: TcpStream, tls: &Tls) -> Option<TlsStream<TcpStream>> {
+    let acceptor = TlsAcceptor::from(tls.load().server()?);
+    match tokio::time::timeout(HANDSHAKE_TIME_MAX, acceptor.accept(stream)).await {
+        Ok(Ok(stream)) => Some(stream),
+        Ok(Err(error)) => {
+            tracing::debug!(%error, "TLS of an API client failed");
+            None
+        }
+        Err(_too_long) => None,
+    }
+}
+
 /// The next connection, once there is room for one; `None` where the listener failed this time.
 async fn accept(
     listener: &TcpListener,
     connections: &Arc<Semaphore>,
-) -> Option<(tokio::net::TcpStream, OwnedSemaphorePermit)> {
+) -> Option<(TcpStream, OwnedSemaphorePermit)> {
     let permit = Arc::clone(connections).acquire_owned().await.ok()?;
     match listener.accept().await {
         Ok((stream, _)) => Some((stream, permit)),

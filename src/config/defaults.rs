@@ -82,6 +82,7 @@ impl Config {
             number_pools: vec![example_numbers()],
             api: Api {
                 bind: api_bind(),
+                tls: None,
                 e911_addresses: None,
                 users: Vec::new(),
                 requests_per_second: API_REQUESTS_PER_SECOND,

@@ -380,6 +380,8 @@ pub struct NumberPool {
 pub struct Api {
     /// Where HTTP is served.
     pub bind: SocketAddr,
+    /// What clients are shown; `None` for HTTP without TLS.
+    pub tls: Option<CertificateFiles>,
     /// Requests a second of one access key; 0 for no bound.
     pub requests_per_second: u32,
     /// Users that a number may be associated with, as `ACCOUNT/USER`.
@@ -388,6 +390,16 @@ pub struct Api {
     pub e911_addresses: Option<PathBuf>,
     /// Who may call.
     pub access_keys: Vec<AccessKey>,
+}
+
+impl Api {
+    /// `https` where there is a certificate.
+    pub fn scheme(&self) -> &'static str {
+        match self.tls {
+            Some(_) => "https",
+            None => "http",
+        }
+    }
 }
 
 /// `[[api.access_key]]`

@@ -61,7 +61,8 @@ impl fmt::Display for Summary<'_> {
         writeln!(f, "  numbers  {numbers} in {} pools", number_pools.len())?;
         writeln!(
             f,
-            "  API      http://{} with {} access keys",
+            "  API      {}://{} with {} access keys",
+            api.scheme(),
             api.bind,
             api.access_keys.len()
         )?;

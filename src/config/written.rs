@@ -177,6 +177,7 @@ pub(super) struct NumberPool {
 #[serde(deny_unknown_fields, expecting = "a section")]
 pub(super) struct Api {
     pub(super) bind: Text,
+    pub(super) tls: Option<Spanned<Certificate>>,
     pub(super) e911_addresses: Text,
     pub(super) users: Option<Vec<Spanned<String>>>,
     pub(super) requests_per_second: Number,

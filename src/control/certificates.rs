@@ -78,6 +78,20 @@ impl Certificates {
         })
     }
 
+    /// Reads the API's certificate and key.
+    pub fn of_api(files: CertificateFiles) -> Result<Self, CertificatesError> {
+        let tls = SipTls {
+            certificates: vec![files],
+            ..SipTls::default()
+        };
+        let material = Material::load(&tls, &[]).map_err(CertificatesError::Material)?;
+        Ok(Self {
+            tls,
+            policies: Vec::new(),
+            material: Arc::new(ArcSwap::from_pointee(material)),
+        })
+    }
+
     /// Where new connections find what they begin with.
     pub fn material(&self) -> Arc<ArcSwap<Material>> {
         Arc::clone(&self.material)

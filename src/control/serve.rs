@@ -122,6 +122,11 @@ async fn run(config: Config) -> Result<(), ServeError> {
     let events = Arc::new(ArrayQueue::new(EVENTS_MAX));
     let running = start_shards(&config, material, &control, Arc::clone(&events))?;
     let certificates = tokio::spawn(certificates.watch());
+    let api_files = config.api.tls.clone();
+    let api_certificates = api_files.map(Certificates::of_api).transpose();
+    let api_certificates = api_certificates.map_err(ServeError::Certificates)?;
+    let api_tls = api_certificates.as_ref().map(Certificates::material);
+    let api_certificates = api_certificates.map(|certificates| tokio::spawn(certificates.watch()));
     let wake = running.handle();
     control.on_publish(move || wake.wake());
     let (wanted, locations_wanted) = mpsc::channel(LOCATIONS_MAX);
@@ -172,7 +177,7 @@ async fn run(config: Config) -> Result<(), ServeError> {
         status: Box::new(move || status(&figures.gauges)),
     });
     let served = tokio::select! {
-        served = api::server::serve(listener, state, signals.received()) => {
+        served = api::server::serve(listener, api_tls, state, signals.received()) => {
             served.map_err(ServeError::System)
         }
         () = shard_lost(&running) => Err(ServeError::ShardLost),
@@ -184,6 +189,9 @@ async fn run(config: Config) -> Result<(), ServeError> {
     following.abort();
     declaring.abort();
     certificates.abort();
+    if let Some(api_certificates) = api_certificates {
+        api_certificates.abort();
+    }
     running.shutdown();
     // What the shards told last is still recorded.
     drop(recording_ends);
@@ -312,7 +320,8 @@ fn announce(config: &Config, running: &Running, api: std::net::SocketAddr) {
         "store"
     );
     tracing::info!(
-        "API on http://{api}; create a voice connector there: README.md has a first call"
+        "API on {}://{api}; create a voice connector there: README.md has a first call",
+        config.api.scheme()
     );
 }
 

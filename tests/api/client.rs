@@ -105,6 +105,10 @@ impl Client {
     }
 
     pub(crate) fn send(&self, request: Request) -> Answer {
+        self.send_over(&mut TcpStream::connect(self.address).unwrap(), request)
+    }
+
+    pub(crate) fn send_over(&self, stream: &mut (impl Read + Write), request: Request) -> Answer {
         let mut head = format!("{} {} HTTP/1.1\r\n", request.method, request.target);
         for (name, value) in &request.headers {
             write!(head, "{name}: {value}\r\n").unwrap();
@@ -115,7 +119,6 @@ impl Client {
             "Content-Length: {length}\r\nConnection: close\r\n\r\n"
         )
         .unwrap();
-        let mut stream = TcpStream::connect(self.address).unwrap();
         stream.write_all(head.as_bytes()).unwrap();
         stream.write_all(&request.body).unwrap();
         let mut answer = Vec::new();

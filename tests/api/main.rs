@@ -12,6 +12,7 @@ mod inventory;
 mod node;
 mod origination;
 mod termination;
+mod tls;
 mod voice_connectors;
 
 use std::sync::Arc;

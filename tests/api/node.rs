@@ -61,6 +61,15 @@ pub(crate) fn fixed_now() -> Timestamp {
 impl Node {
     /// Serves what the directory's store holds.
     pub(crate) fn start(directory: &Path, now: fn() -> Timestamp) -> Self {
+        Self::start_over(None, directory, now)
+    }
+
+    /// As [`start`](Self::start), over TLS where there is a certificate.
+    pub(crate) fn start_over(
+        tls: Option<server::Tls>,
+        directory: &Path,
+        now: fn() -> Timestamp,
+    ) -> Self {
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(2)
             .enable_all()
@@ -89,7 +98,7 @@ impl Node {
         });
         let address = listener.local_addr().unwrap();
         let (stop, stopped) = oneshot::channel::<()>();
-        let served = runtime.spawn(server::serve(listener, Arc::clone(&state), async {
+        let served = runtime.spawn(server::serve(listener, tls, Arc::clone(&state), async {
             let _ = stopped.await;
         }));
         Self {

@@ -49,6 +49,8 @@ class Sipp:
             "-sf", Path(folder) / f"{scenario}.xml", "-i", address, "-p", self.port, "-mi", address,
             "-mp", ports.take(6), "-cp", ports.take(), "-nostdin", "-t", {"udp": "u1", "tcp": "t1"}[transport],
             "-trace_err", "-error_file", self._errors, "-timeout", timeout_s, "-timeout_error",
+            # It would take a busy machine for a fault of its own.
+            "-watchdog_interval", 0,
         ]
         if target:
             command += ["-r", rate, "-l", 4_000]

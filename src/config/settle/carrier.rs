@@ -9,8 +9,8 @@ use toml::Spanned;
 use super::{Placed, Section, Settler};
 use crate::config::problem::Problem;
 use crate::config::{
-    Carrier, CarrierCredentials, CarrierPolicy, CarrierRoute, CarrierTls, CertificateFiles, Host,
-    NumberPool, Secret, Target, Transport, value, written,
+    Carrier, CarrierCredentials, CarrierPolicy, CarrierRoute, CarrierTls, Host, NumberPool, Secret,
+    Target, Transport, value, written,
 };
 
 /// A carrier, with the places that conflicts are told with.
@@ -165,39 +165,15 @@ impl Settler<'_> {
     ) -> Option<CarrierTls> {
         let (section, tls) = self.open(path, written);
         let ca = self.optional_roots(&section, "ca", tls.ca);
-        let certificate =
-            self.optional_file(&section, "client_certificate", tls.client_certificate);
-        let key = self.optional_file(&section, "client_key", tls.client_key);
-        let client = match (certificate?, key?) {
-            (Some(certificate), Some(key)) => {
-                self.name_pair(&certificate, &key);
-                Some(CertificateFiles {
-                    certificate: certificate.value,
-                    key: key.value,
-                })
-            }
-            (None, None) => None,
-            (Some(_), None) => {
-                self.refuse(
-                    section.key("client_key"),
-                    section.line,
-                    Problem::Missing {
-                        expected: "the PEM file of the client certificate's key",
-                    },
-                );
-                return None;
-            }
-            (None, Some(_)) => {
-                self.refuse(
-                    section.key("client_certificate"),
-                    section.line,
-                    Problem::Missing {
-                        expected: "the PEM file of the certificate that client_key is for",
-                    },
-                );
-                return None;
-            }
-        };
+        let names = [
+            (
+                "client_certificate",
+                "the PEM file of the certificate that client_key is for",
+            ),
+            ("client_key", "the PEM file of the client certificate's key"),
+        ];
+        let client = self.optional_pair(&section, names, tls.client_certificate, tls.client_key);
+        let client = client?;
         Some(CarrierTls { ca: ca?, client })
     }
 

@@ -15,7 +15,7 @@ use std::path::PathBuf;
 use toml::Spanned;
 
 use super::problem::{ConfigError, Problem, line_at};
-use super::{Config, FileFault, TlsFile, TlsFileRole, conflict, value, written};
+use super::{CertificateFiles, Config, FileFault, TlsFile, TlsFileRole, conflict, value, written};
 pub(super) use carrier::PlacedCarrier;
 pub(super) use media::PlacedMedia;
 pub(super) use node::PlacedApi;
@@ -258,6 +258,33 @@ impl Settler<'_> {
                 .map(Some),
             None => Some(None),
         }
+    }
+
+    /// Two keys that name a certificate and its key, each with what it should be: both are there, or neither.
+    fn optional_pair(
+        &mut self,
+        section: &Section,
+        [certificate_name, key_name]: [(&str, &'static str); 2],
+        certificate: written::Text,
+        key: written::Text,
+    ) -> Option<Option<CertificateFiles>> {
+        let certificate = self.optional_file(section, certificate_name.0, certificate);
+        let key = self.optional_file(section, key_name.0, key);
+        let (name, expected) = match (certificate?, key?) {
+            (Some(certificate), Some(key)) => {
+                self.name_pair(&certificate, &key);
+                return Some(Some(CertificateFiles {
+                    certificate: certificate.value,
+                    key: key.value,
+                }));
+            }
+            (None, None) => return Some(None),
+            (Some(_), None) => key_name,
+            (None, Some(_)) => certificate_name,
+        };
+        let missing = Problem::Missing { expected };
+        self.refuse(section.key(name), section.line, missing);
+        None
     }
 
     /// As [`optional_file`](Self::optional_file), for certificates of those whose signatures count.

@@ -8,13 +8,14 @@ use toml::Spanned;
 
 use super::{Placed, Settler};
 use crate::config::{
-    AccessKey, Api, Declared, Dns, Limits, Log, LogFormat, LogLevel, Node, Secret, Store, defaults,
-    value, written,
+    AccessKey, Api, CertificateFiles, Declared, Dns, Limits, Log, LogFormat, LogLevel, Node,
+    Secret, Store, defaults, value, written,
 };
 
 /// `[api]`, with the places that conflicts are told with.
 pub(in crate::config) struct PlacedApi {
     pub(in crate::config) bind: Placed<SocketAddr>,
+    tls: Option<CertificateFiles>,
     e911_addresses: Option<PathBuf>,
     users: Vec<String>,
     requests_per_second: u32,
@@ -26,6 +27,7 @@ impl PlacedApi {
     pub(super) fn settings(self) -> Api {
         Api {
             bind: self.bind.value,
+            tls: self.tls,
             e911_addresses: self.e911_addresses,
             users: self.users,
             requests_per_second: self.requests_per_second,
@@ -87,6 +89,15 @@ impl Settler<'_> {
             defaults::api_bind(),
             value::socket_address,
         );
+        let (tls_section, files) = self.open("api.tls", api.tls);
+        let names = [
+            (
+                "certificate",
+                "the PEM file of the certificate that key is for",
+            ),
+            ("key", "the PEM file of the certificate's key"),
+        ];
+        let tls = self.optional_pair(&tls_section, names, files.certificate, files.key);
         let e911_addresses = self.optional(
             &section,
             "e911_addresses",
@@ -142,6 +153,7 @@ impl Settler<'_> {
         }
         Some(PlacedApi {
             bind: bind?,
+            tls: tls?,
             e911_addresses: e911_addresses?.value,
             requests_per_second: requests_per_second?,
             users: users.into_iter().map(|user| user.value).collect(),

@@ -365,6 +365,7 @@ fn config(shards: u8) -> Config {
         carriers: Vec::new(),
         number_pools: Vec::new(),
         api: Api {
+            tls: None,
             bind: SocketAddr::new(localhost, 0),
             e911_addresses: None,
             users: Vec::new(),

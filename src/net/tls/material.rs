@@ -90,7 +90,7 @@ impl Material {
     }
 
     /// What peers that connect are served with; `None` without a certificate.
-    pub(in crate::net) fn server(&self) -> Option<Arc<ServerConfig>> {
+    pub fn server(&self) -> Option<Arc<ServerConfig>> {
         self.server.clone()
     }
 
