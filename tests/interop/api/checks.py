@@ -39,6 +39,8 @@ class Api:
         self.records = collections.Counter() if records is None else records
         self.arguments = {}
         """Of each operation's last positive answer."""
+        self.fullest = {}
+        """Of its positive answers, those that say most."""
         self._change = None
         self._answer = None
         for one in (self._client, self._lax):
@@ -63,7 +65,7 @@ class Api:
         their values, as deep as they are given, or a function that says whether it is right. Returns the answer."""
         answer = self._succeeds(operation, arguments)
         holds(answer, {} if expected is None else expected, operation)
-        self.arguments[operation] = arguments
+        self._keep(operation, arguments)
         self._record(operation, POSITIVE, "answered")
         return answer
 
@@ -130,7 +132,7 @@ class Api:
         """The refusal of a request that is right, of an operation that no node serves."""
         error = self._fails(operation, exception, arguments)
         expect(says in error["Message"], f"{operation}: {error['Message']!r} does not say {says!r}")
-        self.arguments[operation] = arguments
+        self._keep(operation, arguments)
         self._record(operation, UNSERVED, exception)
 
     def unknown(self, member, value, exception, /, *operations):
@@ -158,8 +160,8 @@ class Api:
             raise AssertionError(f"{operation}: answered, not {exception}")
 
     def breaks_every_constraint(self, operation):
-        """Everything that the models say of the request's members, against what was answered last time."""
-        arguments = self.arguments[operation]
+        """Everything that the models say of the request's members, against the fullest request that was answered."""
+        arguments = self.fullest[operation]
         for fault in constraints.breaks(self.models, operation, arguments):
             if fault.location == "body":
                 self.refuses_body(operation, fault.member, lambda body: put(body, fault.path, fault.value), **arguments)
@@ -177,6 +179,10 @@ class Api:
     def method(self, operation):
         """The operation's HTTP method."""
         return self._model.operation_model(operation).http["method"]
+
+    def _keep(self, operation, arguments):
+        self.arguments[operation] = arguments
+        self.fullest[operation] = max(arguments, self.fullest.get(operation, {}), key=lambda one: len(str(one)))
 
     def _record(self, operation, kind, what):
         self.records[operation, kind, what] += 1

@@ -33,7 +33,7 @@ class Break(NamedTuple):
 
 def breaks(models, operation, arguments):
     """Every constraint of an operation's request, broken. What is nested in a member of `arguments`, which are right, is
-    broken too. What one model allows counts as right."""
+    broken too. Of the models that have a member, what one allows counts as right."""
     shapes = inputs(models, operation)
     if not shapes:
         return
@@ -43,9 +43,8 @@ def breaks(models, operation, arguments):
         location = known[0].serialization.get("location", "body")
         if location == "body" and name in required:
             yield Break(location, (name,), MISSING)
-        if len(known) == len(shapes):
-            for path, value in wrong(known, (name,), arguments.get(name), location):
-                yield Break(location, path, value)
+        for path, value in wrong(known, (name,), arguments.get(name), location):
+            yield Break(location, path, value)
 
 
 def wrong(shapes, path, right, location):
@@ -74,12 +73,9 @@ def wrong(shapes, path, right, location):
 
 def wrong_members(shapes, path, right):
     for name in shapes[0].members:
-        known = members(shapes, name)
-        if len(known) < len(shapes):
-            continue
         if all(name in shape.required_members for shape in shapes):
             yield (*path, name), MISSING
-        yield from wrong(known, (*path, name), right.get(name), "body")
+        yield from wrong(members(shapes, name), (*path, name), right.get(name), "body")
 
 
 def wrong_lengths(shapes, path, right, of_length):

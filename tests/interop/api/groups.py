@@ -87,6 +87,5 @@ def associations(api, site, group, connector):
     api.depends("DeleteVoiceConnectorGroup", "ConflictException", "1 associated phone number;", **group)
     api.reports(disassociate, errors((numbers[0], "BadRequest"), (UNKNOWN_NUMBER, "NotFound")),
                 **group, E164PhoneNumbers=[*numbers, UNKNOWN_NUMBER])
-    # What is no error comes last, so that it is what is asked for again.
     api.answers(associate, {"PhoneNumberErrors": []}, **group, E164PhoneNumbers=numbers)
     api.answers(disassociate, {"PhoneNumberErrors": []}, **group, E164PhoneNumbers=numbers)

@@ -13,7 +13,7 @@ import boto3
 
 from . import (
     access, configurations, connectors, e911, groups, number_lifecycle, numbers, origination, proxy_sessions, settings,
-    sip_applications, tags, termination, users,
+    sip_applications, tags, termination, user_numbers, users,
 )
 from .checks import Api
 from .shapes import load
@@ -21,7 +21,7 @@ from .site import Site
 
 FAMILIES = (
     connectors, termination, origination, numbers, number_lifecycle, groups, configurations, sip_applications,
-    proxy_sessions, tags, settings, e911, users,
+    proxy_sessions, tags, settings, e911, users, user_numbers,
     # Asks once more for everything that the others have asked for.
     access,
 )
