@@ -19,24 +19,29 @@ pub(super) struct Configuration {
     /// The members of a request that make it up, and their names in the answer; none where the request has it
     /// in the same member as the answer.
     parts: &'static [(&'static str, &'static str)],
+    /// Members that an answer has even where they were not given: they are false then.
+    switches: &'static [&'static str],
 }
 
 pub(super) const STREAMING: Configuration = Configuration {
     kind: "streaming",
     member: "StreamingConfiguration",
     parts: &[],
+    switches: &[],
 };
 
 pub(super) const LOGGING: Configuration = Configuration {
     kind: "logging",
     member: "LoggingConfiguration",
     parts: &[],
+    switches: &[],
 };
 
 pub(super) const EMERGENCY: Configuration = Configuration {
     kind: "emergency-calling",
     member: "EmergencyCallingConfiguration",
     parts: &[],
+    switches: &[],
 };
 
 pub(super) const EXTERNAL_SYSTEMS: Configuration = Configuration {
@@ -49,6 +54,7 @@ pub(super) const EXTERNAL_SYSTEMS: Configuration = Configuration {
         ),
         ("ContactCenterSystemTypes", "ContactCenterSystemTypes"),
     ],
+    switches: &[],
 };
 
 pub(super) const PROXY: Configuration = Configuration {
@@ -60,6 +66,8 @@ pub(super) const PROXY: Configuration = Configuration {
         ("FallBackPhoneNumber", "FallBackPhoneNumber"),
         ("PhoneNumberPoolCountries", "PhoneNumberCountries"),
     ],
+    // As in the sample answer of `PutVoiceConnectorProxy`.
+    switches: &["Disabled"],
 };
 
 /// Every configuration; they go with their connector.
@@ -156,6 +164,12 @@ impl Configuration {
     }
 
     fn respond(self, body: &Value) -> Result<ApiResponse, ApiError> {
+        let mut body = body.clone();
+        if let Some(members) = body.as_object_mut() {
+            for switch in self.switches {
+                members.entry(*switch).or_insert(Value::Bool(false));
+            }
+        }
         ApiResponse::json(&json!({ self.member: body }))
     }
 }

@@ -134,16 +134,21 @@ pub(super) async fn delete(
     request: &ApiRequest<'_>,
     input: &Input,
 ) -> Result<ApiResponse, ApiError> {
-    let id = of_connector(state, request, input).await?.id;
+    let session = of_connector(state, request, input).await?;
     let now = (state.now)();
+    if ended(&session, now).is_some() {
+        return Ok(ApiResponse::no_content());
+    }
     let change = |before: &Document| {
         let mut body = members(before);
+        // Somebody else may have ended it in this moment.
         if ended(before, now).is_none() {
             body.insert(ENDED.into(), now.as_millisecond().into());
         }
         Ok(Value::Object(body))
     };
-    SESSION.change(state, request.account, &id, change).await?;
+    let account = request.account;
+    SESSION.change(state, account, &session.id, change).await?;
     Ok(ApiResponse::no_content())
 }
 

@@ -27,7 +27,7 @@ use node::Node;
 /// A node with an empty store, and a client of its first account. The directory lives as long as the test.
 fn node() -> (tempfile::TempDir, Node, Client) {
     let directory = tempfile::tempdir().unwrap();
-    let node = Node::start(directory.path(), node::fixed_now);
+    let node = Node::start(directory.path());
     let client = Client::first_account(node.address);
     (directory, node, client)
 }

@@ -45,7 +45,6 @@ pub(crate) struct Key {
 
 pub(crate) struct Node {
     pub(crate) address: SocketAddr,
-    #[allow(dead_code, reason = "the boto3 test sees the API alone")]
     pub(crate) state: Arc<ApiState>,
     runtime: Runtime,
     stop: oneshot::Sender<()>,
@@ -53,23 +52,18 @@ pub(crate) struct Node {
 }
 
 /// The moment at which the tests' requests are signed.
-#[allow(dead_code, reason = "the boto3 test is signed by the clock")]
 pub(crate) fn fixed_now() -> Timestamp {
     "2026-03-01T12:00:00Z".parse().unwrap()
 }
 
 impl Node {
     /// Serves what the directory's store holds.
-    pub(crate) fn start(directory: &Path, now: fn() -> Timestamp) -> Self {
-        Self::start_over(None, directory, now)
+    pub(crate) fn start(directory: &Path) -> Self {
+        Self::start_over(None, directory)
     }
 
     /// As [`start`](Self::start), over TLS where there is a certificate.
-    pub(crate) fn start_over(
-        tls: Option<server::Tls>,
-        directory: &Path,
-        now: fn() -> Timestamp,
-    ) -> Self {
+    pub(crate) fn start_over(tls: Option<server::Tls>, directory: &Path) -> Self {
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(2)
             .enable_all()
@@ -93,7 +87,7 @@ impl Node {
             access_keys: [FIRST_KEY, SECOND_KEY, READING_KEY]
                 .map(access_key)
                 .to_vec(),
-            now,
+            now: fixed_now,
             status: Box::new(|| json!({"Calls": 0})),
         });
         let address = listener.local_addr().unwrap();
@@ -117,7 +111,6 @@ impl Node {
     }
 
     /// Runs a call of the control plane.
-    #[allow(dead_code, reason = "the boto3 test has nothing to ask the store")]
     pub(crate) fn block_on<F: Future>(&self, future: F) -> F::Output {
         self.runtime.block_on(future)
     }

@@ -11,7 +11,7 @@ use trunkline::config::CertificateFiles;
 use trunkline::control::certificates::Certificates;
 
 use crate::client::Client;
-use crate::node::{self, Node};
+use crate::node::Node;
 
 /// A certificate for 127.0.0.1 in files, and what a client needs that trusts it.
 fn certificate(directory: &Path) -> (CertificateFiles, Arc<ClientConfig>) {
@@ -38,7 +38,7 @@ fn operations_are_served_over_tls_and_not_without() {
     let directory = tempfile::tempdir().unwrap();
     let (files, config) = certificate(directory.path());
     let tls = Certificates::of_api(files).unwrap().material();
-    let node = Node::start_over(Some(tls), directory.path(), node::fixed_now);
+    let node = Node::start_over(Some(tls), directory.path());
     let client = Client::first_account(node.address);
 
     let connect = |config: &Arc<ClientConfig>| {

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use serde_json::{Value, json};
 
 use crate::client::Client;
-use crate::node::{Node, fixed_now};
+use crate::node::Node;
 use crate::{assert_refused, bad, create_connector, node, order, text};
 
 #[test]
@@ -221,7 +221,7 @@ fn a_store_opened_again_serves_the_same() {
     let snapshot = node.state.control.snapshot();
     node.stop();
 
-    let node = Node::start(directory.path(), fixed_now);
+    let node = Node::start(directory.path());
     assert_eq!(everything(&Client::first_account(node.address)), before);
     let again = node.state.control.snapshot();
     assert_eq!(again.connectors, snapshot.connectors);

@@ -6,18 +6,16 @@ With SQLite, and with a database of its own on the PostgreSQL that TRUNKLINE_POS
 are random; the seed is printed.
 """
 
-import contextlib
 import os
 import random
-import subprocess
 import sys
 import threading
 import time
-import urllib.parse
 
 import botocore.exceptions
 
 from calls import Trunk, plain_origination, plain_termination
+from database import own_database
 from node import PBX
 
 ROUNDS = 10
@@ -153,23 +151,6 @@ def kill_during_writes(node, number, rng):
     return sum(writer.writes for writer in writers)
 
 
-@contextlib.contextmanager
-def own_database(server):
-    """The URL of a new database on the server, for as long as it is wanted."""
-    name = f"durability_{os.getpid()}"
-    query(server, f"CREATE DATABASE {name}")
-    try:
-        yield urllib.parse.urlsplit(server)._replace(path=f"/{name}").geturl()
-    finally:
-        query(server, f"DROP DATABASE {name} WITH (FORCE)")
-
-
-def query(server, statement):
-    """Has the server do something."""
-    command = ["psql", "--no-psqlrc", "--quiet", "--set=ON_ERROR_STOP=1", "--command", statement, server]
-    subprocess.run(command, check=True)
-
-
 def main():
     seed = int(sys.argv[1]) if len(sys.argv) > 1 else random.SystemRandom().randrange(2**32)
     print(f"seed {seed}")
@@ -199,7 +180,7 @@ def main():
     on("SQLite")
     server = os.environ.get("TRUNKLINE_POSTGRES")
     if server:
-        with own_database(server) as store:
+        with own_database(server, "durability") as store:
             on("PostgreSQL", store)
     else:
         print("PostgreSQL: left out, TRUNKLINE_POSTGRES is not set")

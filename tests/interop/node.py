@@ -42,16 +42,20 @@ class Node:
     """One `trunkline serve`. Use it as a context manager: no process and no file is left behind."""
 
     def __init__(self, shards=1, carrier_routes=(), t1_ms=100, ports=None, media_timeout_s=60, tls=False,
-                 name_servers=(), store=None, limits=None):
+                 name_servers=(), store=None, limits=None, api=None, access_keys=(), number_pools=()):
         """`carrier_routes`: (host, port, transport, prefix) of each way to the PSTN; `None` for what the DNS says.
         `name_servers`: (address:port), instead of the system's. `limits`: keys of `[limits]`. `tls`: a listener for it, with a
         certificate of an authority that peers on loopback have theirs from too. `store`: its URL, instead of
-        a file's in the node's directory."""
+        a file's in the node's directory. `api`: keys of `[api]`. `access_keys`, `number_pools`: keys of each of them,
+        besides the one that there always is."""
         self.binary = Path(os.environ.get("TRUNKLINE_BINARY", ROOT / "target/release/trunkline")).resolve()
         self.shards = shards
         self.carrier_routes = list(carrier_routes)
         self.name_servers = list(name_servers)
         self.limits = dict(limits or {})
+        self.api_keys = dict(api or {})
+        self.access_keys = list(access_keys)
+        self.number_pools = list(number_pools)
         self.store = store
         self.t1_ms = t1_ms
         self.media_timeout_s = media_timeout_s
@@ -171,8 +175,10 @@ class Node:
             lines += [f'transport = "{transport}"'] if transport else []
         lines += [
             "[[number_pool]]", 'country = "US"', 'first = "+12065550100"', 'last = "+12065550999"',
-            "[api]", f'bind = "{GATEWAY}:{self.api_port}"',
+            *tables("number_pool", self.number_pools),
+            "[api]", f'bind = "{GATEWAY}:{self.api_port}"', *pairs(self.api_keys),
             "[[api.access_key]]", f'id = "{ACCESS_KEY}"', f'secret = "{SECRET_KEY}"', f'account = "{ACCOUNT}"',
+            *tables("api.access_key", self.access_keys),
             "[limits]", *(f"{key} = {value}" for key, value in self.limits.items()),
             "[declared]", f"files = {json.dumps([str(self.declared_path)] if self.declared_path.exists() else [])}",
             "[dns]", f"servers = {json.dumps(self.name_servers)}",
@@ -301,6 +307,16 @@ class Connector:
             },
         )
         return self
+
+
+def tables(name, rows):
+    """Lines of TOML: a table for each row."""
+    return [line for row in rows for line in (f"[[{name}]]", *pairs(row))]
+
+
+def pairs(keys):
+    """Lines of TOML: keys and their values, which are written as in JSON."""
+    return [f"{key} = {json.dumps(value)}" for key, value in keys.items()]
 
 
 def quoted(value):

@@ -26,6 +26,7 @@ fn configurations() -> Vec<(&'static str, Value, Value, Value, &'static str)> {
         "DefaultSessionExpiryMinutes": 60,
         "PhoneNumberCountries": ["US", "CA"],
         "FallBackPhoneNumber": "+12065550100",
+        "Disabled": false,
     }});
     vec![
         (
