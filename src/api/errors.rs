@@ -125,11 +125,6 @@ pub enum BadRequest {
     },
     /// A text with a NUL, which the store does not keep.
     NulInText,
-    /// A number that is not of the account.
-    NotYourNumber {
-        /// The number.
-        number: E164,
-    },
     /// A number for a user that is somebody's already.
     NumberTaken {
         /// The number.
@@ -404,15 +399,11 @@ impl fmt::Display for BadRequest {
                  updated at a time"
             ),
             Self::PhoneNumber { number, problem } => {
-                write!(f, "{number}: {}", said(*problem))
+                write!(f, "{number}: {}", said(problem))
             }
             Self::CallingNameUpdated { again } => write!(
                 f,
                 "CallingName: the default calling name is updated once in seven days, from {again} on again"
-            ),
-            Self::NotYourNumber { number } => write!(
-                f,
-                "{number} is not in the account's inventory: order it with CreatePhoneNumberOrder first"
             ),
             Self::NumberTaken { number } => write!(
                 f,
@@ -503,7 +494,7 @@ impl fmt::Display for Conflict {
                  UpdateVoiceConnectorGroup first",
                 plural(*count)
             ),
-            Self::PhoneNumber { number, problem } => write!(f, "{number}: {}", said(*problem)),
+            Self::PhoneNumber { number, problem } => write!(f, "{number}: {}", said(problem)),
             Self::EmergencyConfiguration => f.write_str(
                 "The VoiceConnector has an emergency calling configuration; delete it with \
                  DeleteVoiceConnectorEmergencyCallingConfiguration first",
@@ -530,11 +521,11 @@ fn plural(count: u64) -> &'static str {
 }
 
 /// What cannot be done with a number, and what to do about it.
-pub(super) fn said(problem: NumberProblem) -> String {
+pub(super) fn said(problem: &NumberProblem) -> String {
     let fixed = match problem {
         NumberProblem::NotInInventory => "The account has no such phone number: order it first",
         NumberProblem::AssociatedElsewhere => {
-            "The phone number is associated with another VoiceConnector or VoiceConnectorGroup: set \
+            "The phone number is associated with another VoiceConnector, VoiceConnectorGroup or user: set \
              ForceAssociate to move it"
         }
         NumberProblem::NotAssociated => {
@@ -544,6 +535,12 @@ pub(super) fn said(problem: NumberProblem) -> String {
             return format!(
                 "The phone number is associated with the VoiceConnector '{id}'; disassociate it with \
                  DisassociatePhoneNumbersFromVoiceConnector first"
+            );
+        }
+        NumberProblem::Associated(Holder::User(user)) => {
+            return format!(
+                "The phone number is associated with User '{user}'; disassociate it with \
+                 DisassociatePhoneNumberFromUser first"
             );
         }
         NumberProblem::Associated(Holder::VoiceConnectorGroup(id)) => {

@@ -2,10 +2,13 @@
 
 use jiff::Timestamp;
 
-use super::errors::{ApiError, BadRequest, NotFound};
+use super::ApiState;
+use super::errors::{ApiError, BadRequest, Expected, NotFound};
+use super::model::Input;
 use super::request::{ApiRequest, Member};
 use crate::connector_id::VoiceConnectorId;
 use crate::numbering::E164;
+use crate::store::StoreError;
 
 /// `ResultMax` of `chime-sdk-voice`; `chime` says 99.
 const RESULTS_MAX: u32 = 100;
@@ -46,6 +49,41 @@ pub(super) fn e164(member: Member<'_>) -> Result<E164, BadRequest> {
 /// `Iso8601Timestamp`, in milliseconds: not all SDKs read more digits.
 pub(super) fn iso8601(time: Timestamp) -> String {
     format!("{time:.3}")
+}
+
+/// A member that is not what was expected.
+pub(super) fn invalid(member: impl Into<String>, expected: &'static str) -> BadRequest {
+    BadRequest::Invalid {
+        member: member.into(),
+        expected: Expected::Form(expected),
+    }
+}
+
+/// The number of a member, which has to be one of the account's.
+pub(super) async fn own_number(
+    state: &ApiState,
+    request: &ApiRequest<'_>,
+    input: &Input,
+    member: &str,
+) -> Result<E164, ApiError> {
+    let number: E164 = input
+        .text(member)
+        .parse()
+        .map_err(|_| invalid(member, "an E.164 number"))?;
+    match state
+        .control
+        .store()
+        .phone_number(request.account, number)
+        .await
+    {
+        Ok(record) => Ok(record.number),
+        Err(StoreError::UnknownNumber(_)) => Err(invalid(
+            member,
+            "a phone number of the account: order it with CreatePhoneNumberOrder first",
+        )
+        .into()),
+        Err(error) => Err(error.into()),
+    }
 }
 
 #[cfg(test)]

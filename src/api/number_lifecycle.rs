@@ -185,7 +185,7 @@ fn settled(
     refused: impl Fn(NumberProblem) -> ApiError,
 ) -> Result<(), ApiError> {
     for outcome in outcomes {
-        outcome.map_err(|problem| match problem {
+        outcome.clone().map_err(|problem| match problem {
             NumberProblem::NotInInventory => NotFound::PhoneNumber(id.to_owned()).into(),
             NumberProblem::AssociatedElsewhere
             | NumberProblem::NotAssociated
@@ -207,7 +207,7 @@ fn respond_outcomes(
     let errors = numbers.into_iter().filter_map(|number| match number {
         Ok(number) => {
             let problem = outcomes.next()?.err()?;
-            Some(PhoneNumberError::of(number, problem))
+            Some(PhoneNumberError::of(number, &problem))
         }
         Err(error) => Some(error),
     });

@@ -27,12 +27,14 @@ const PRODUCT_TYPES: &[&str] = &[
 
 /// `PhoneNumberAssociationName` of both models.
 const ASSOCIATION_NAMES: &[&str] = &[
-    "AccountId",
-    "UserId",
+    ACCOUNT_ID,
+    USER_ID,
     VOICE_CONNECTOR_ID,
     VOICE_CONNECTOR_GROUP_ID,
     "SipRuleId",
 ];
+const ACCOUNT_ID: &str = "AccountId";
+const USER_ID: &str = "UserId";
 const VOICE_CONNECTOR_ID: &str = "VoiceConnectorId";
 const VOICE_CONNECTOR_GROUP_ID: &str = "VoiceConnectorGroupId";
 
@@ -71,7 +73,7 @@ pub(super) async fn list(
     let page = match filter(request)? {
         Some(filter) => {
             let store = state.control.store();
-            if let Some(holder) = filter.holder {
+            if let Some(holder) = &filter.holder {
                 store.holder_exists(request.account, holder).await?;
             }
             store
@@ -149,19 +151,26 @@ fn filter(request: &ApiRequest<'_>) -> Result<Option<NumberFilter>, ApiError> {
     };
     let association = one_of("FilterName", ASSOCIATION_NAMES)?;
     let value = request.parameter("FilterValue");
-    let holder = match (association, value) {
-        (None, None) => None,
-        (None, Some(_)) => return Err(missing("FilterName").into()),
-        (Some(_), None) => return Err(missing("FilterValue").into()),
-        (Some(VOICE_CONNECTOR_ID), Some(value)) => Some(connector_id(value.as_str())?.into()),
-        (Some(VOICE_CONNECTOR_GROUP_ID), Some(value)) => Some(group_id(value.as_str())?.into()),
-        (Some(_), Some(_)) => return Ok(None),
-    };
-    Ok(Some(NumberFilter {
-        holder,
+    let mut filter = NumberFilter {
         status,
         product_type,
-    }))
+        ..NumberFilter::default()
+    };
+    let (association, value) = match (association, value) {
+        (None, None) => return Ok(Some(filter)),
+        (None, Some(_)) => return Err(missing("FilterName").into()),
+        (Some(_), None) => return Err(missing("FilterValue").into()),
+        (Some(association), Some(value)) => (association, value.as_str()),
+    };
+    match association {
+        VOICE_CONNECTOR_ID => filter.holder = Some(connector_id(value)?.into()),
+        VOICE_CONNECTOR_GROUP_ID => filter.holder = Some(group_id(value)?.into()),
+        ACCOUNT_ID => filter.user_account = Some(value.to_owned()),
+        USER_ID => filter.user_id = Some(value.to_owned()),
+        // No number is a SIP rule's.
+        _ => return Ok(None),
+    }
+    Ok(Some(filter))
 }
 
 /// A `PhoneNumberId` is the number with its `+` percent-encoded; clients send it encoded once more, or
@@ -193,7 +202,7 @@ pub(super) fn respond(
 fn respond_errors(errors: &[NumberError]) -> Result<ApiResponse, ApiError> {
     let errors = errors
         .iter()
-        .map(|error| PhoneNumberError::of(error.number, error.problem));
+        .map(|error| PhoneNumberError::of(error.number, &error.problem));
     respond_phone_number_errors(errors.collect())
 }
 
@@ -289,16 +298,11 @@ pub(super) struct PhoneNumberError {
 /// `Country` and `Type` are the pool's: `null` once the config has the pool no more.
 fn phone_number<'a>(record: &'a PhoneNumberRecord, pools: &'a [NumberPool]) -> PhoneNumber<'a> {
     let pool = pool_of(pools, record.number);
-    let associations = record.holder().map(|holder| {
-        let (name, value) = match holder {
-            Holder::VoiceConnector(id) => (VOICE_CONNECTOR_ID, id.to_string()),
-            Holder::VoiceConnectorGroup(id) => (VOICE_CONNECTOR_GROUP_ID, id.to_string()),
-        };
-        PhoneNumberAssociation {
-            value,
-            name,
-            associated_timestamp: record.associated.map(iso8601),
-        }
+    let associations = associated(record).into_iter();
+    let associations = associations.map(|(name, value)| PhoneNumberAssociation {
+        value,
+        name,
+        associated_timestamp: record.associated.map(iso8601),
     });
     PhoneNumber {
         phone_number_id: id_of_number(record.number),
@@ -309,7 +313,7 @@ fn phone_number<'a>(record: &'a PhoneNumberRecord, pools: &'a [NumberPool]) -> P
         product_type: &record.product_type,
         status: record.status().as_str(),
         capabilities: CAPABILITIES,
-        associations: associations.into_iter().collect(),
+        associations: associations.collect(),
         calling_name: record.calling_name.as_deref(),
         calling_name_status: match record.calling_name {
             Some(_) => CALLING_NAME_SET,
@@ -323,8 +327,21 @@ fn phone_number<'a>(record: &'a PhoneNumberRecord, pools: &'a [NumberPool]) -> P
     }
 }
 
+/// What the number is associated with, by the names of `PhoneNumberAssociationName`.
+fn associated(record: &PhoneNumberRecord) -> Vec<(&'static str, String)> {
+    match record.holder() {
+        Some(Holder::VoiceConnector(id)) => vec![(VOICE_CONNECTOR_ID, id.to_string())],
+        Some(Holder::VoiceConnectorGroup(id)) => vec![(VOICE_CONNECTOR_GROUP_ID, id.to_string())],
+        Some(Holder::User(user)) => {
+            let (account, id) = user.split_once('/').unwrap_or_default();
+            vec![(ACCOUNT_ID, account.to_owned()), (USER_ID, id.to_owned())]
+        }
+        None => Vec::new(),
+    }
+}
+
 impl PhoneNumberError {
-    pub(super) fn of(number: E164, problem: NumberProblem) -> Self {
+    pub(super) fn of(number: E164, problem: &NumberProblem) -> Self {
         Self {
             phone_number_id: id_of_number(number),
             error_code: match problem {
@@ -346,7 +363,7 @@ impl PhoneNumberError {
         Self {
             phone_number_id: id.to_owned(),
             error_code: "NotFound",
-            error_message: said(NumberProblem::NotInInventory),
+            error_message: said(&NumberProblem::NotInInventory),
         }
     }
 }

@@ -12,11 +12,10 @@ use super::ApiState;
 use super::configurations::{PROXY, existing};
 use super::errors::{ApiError, BadRequest, NotFound};
 use super::inventory::pool_of;
-use super::members::iso8601;
+use super::members::{invalid, iso8601};
 use super::model::Input;
 use super::request::{ApiRequest, ApiResponse};
-use super::resources::Kind;
-use super::sip_media_applications::{invalid, members};
+use super::resources::{Kind, members};
 use crate::numbering::E164;
 use crate::store::{Document, Holder, Key, NumberFilter};
 

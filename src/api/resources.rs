@@ -1,6 +1,6 @@
 //! What all resources have in common that are documents of the store.
 
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::ApiState;
 use super::errors::{ApiError, NotFound};
@@ -123,4 +123,15 @@ impl Kind {
             }
         }
     }
+}
+
+/// A member of a document that is a text.
+pub(super) fn text<'a>(document: &'a Document, member: &str) -> &'a str {
+    let value = document.body.get(member).and_then(Value::as_str);
+    value.unwrap_or_default()
+}
+
+/// The members of a document.
+pub(super) fn members(document: &Document) -> Map<String, Value> {
+    document.body.as_object().cloned().unwrap_or_default()
 }

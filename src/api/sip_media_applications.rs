@@ -1,15 +1,14 @@
 //! SIP media applications. They are kept; calls of theirs are not placed, for a node runs no Lambda functions.
 
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
-use super::errors::{ApiError, BadRequest, Conflict, Expected, NotFound};
-use super::members::iso8601;
+use super::errors::{ApiError, BadRequest, Conflict, NotFound};
+use super::members::{invalid, iso8601, own_number};
 use super::model::Input;
 use super::request::{ApiRequest, ApiResponse};
-use super::resources::Kind;
+use super::resources::{Kind, members, text};
 use super::{ApiState, sip_rules, tags};
-use crate::numbering::E164;
-use crate::store::{Document, StoreError};
+use crate::store::Document;
 
 /// SIP media applications.
 pub(super) const KIND: Kind = Kind {
@@ -183,54 +182,10 @@ pub(super) async fn update_call(
     .into())
 }
 
-/// The number of a member, which has to be one of the account's.
-pub(super) async fn own_number(
-    state: &ApiState,
-    request: &ApiRequest<'_>,
-    input: &Input,
-    member: &str,
-) -> Result<E164, ApiError> {
-    let number: E164 = input
-        .text(member)
-        .parse()
-        .map_err(|_| invalid(member, "an E.164 number"))?;
-    match state
-        .control
-        .store()
-        .phone_number(request.account, number)
-        .await
-    {
-        Ok(record) => Ok(record.number),
-        Err(StoreError::UnknownNumber(_)) => {
-            Err(invalid(member, "a phone number of the account").into())
-        }
-        Err(error) => Err(error.into()),
-    }
-}
-
 /// `SipMediaApplicationArn`
 pub(super) fn arn(account: &str, document: &Document) -> String {
     let region = text(document, "AwsRegion");
     format!("arn:aws:chime:{region}:{account}:sma/{}", document.id)
-}
-
-/// A member of a document that is a text.
-pub(super) fn text<'a>(document: &'a Document, member: &str) -> &'a str {
-    let value = document.body.get(member).and_then(Value::as_str);
-    value.unwrap_or_default()
-}
-
-/// The members of a document.
-pub(super) fn members(document: &Document) -> Map<String, Value> {
-    document.body.as_object().cloned().unwrap_or_default()
-}
-
-/// A member that is not what was expected.
-pub(super) fn invalid(member: impl Into<String>, expected: &'static str) -> BadRequest {
-    BadRequest::Invalid {
-        member: member.into(),
-        expected: Expected::Form(expected),
-    }
 }
 
 async fn existing(

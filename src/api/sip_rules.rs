@@ -7,11 +7,11 @@ use serde_json::{Value, json};
 
 use super::ApiState;
 use super::errors::{ApiError, BadRequest, Conflict};
-use super::members::iso8601;
+use super::members::{invalid, iso8601, own_number};
 use super::model::Input;
 use super::request::{ApiRequest, ApiResponse};
-use super::resources::Kind;
-use super::sip_media_applications::{self as applications, invalid, members, own_number, text};
+use super::resources::{Kind, members, text};
+use super::sip_media_applications as applications;
 use crate::connector_id::VoiceConnectorId;
 use crate::store::{Document, StoreError};
 

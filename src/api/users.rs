@@ -1,16 +1,14 @@
 //! Phone numbers of users, and calls out of meetings. Users and meetings are made elsewhere: users are known by the
 //! config, and no meeting is.
 
-use serde_json::{Map, json};
+use serde_json::Map;
 
 use super::ApiState;
 use super::errors::{ApiError, BadRequest, NotFound};
+use super::members::own_number;
 use super::model::Input;
 use super::request::{ApiRequest, ApiResponse};
-use crate::numbering::E164;
-use crate::store::{Document, Key, StoreError};
-
-const KIND: &str = "user-phone-number";
+use crate::store::NumberProblem;
 
 /// `AssociatePhoneNumberWithUser`; a user has one number, a number one user.
 pub(super) async fn associate(
@@ -19,25 +17,16 @@ pub(super) async fn associate(
     input: &Input,
 ) -> Result<ApiResponse, ApiError> {
     let user = known_user(state, input)?;
-    let number = number_of_account(state, request, input.text("E164PhoneNumber")).await?;
-    let _writing = state.control.hold_writes().await;
+    let number = own_number(state, request, input, "E164PhoneNumber").await?;
     let store = state.control.store();
-    let record = store.phone_number(request.account, number).await?;
-    if record.holder().is_some() {
-        return Err(BadRequest::NumberTaken { number }.into());
-    }
-    let others = associations(state, request).await?;
-    let is_anothers = |other: &Document| {
-        other.id != user && other.body.get("E164PhoneNumber") == Some(&json!(number.to_string()))
-    };
-    if others.iter().any(is_anothers) {
-        return Err(BadRequest::NumberTaken { number }.into());
-    }
-    let body = json!({"E164PhoneNumber": number.to_string()});
-    store
-        .put_document(key(request, &user), "", &body, (state.now)())
+    let problem = store
+        .associate_user(request.account, &user, number, (state.now)())
         .await?;
-    ApiResponse::json(&Map::new())
+    match problem {
+        None => ApiResponse::json(&Map::new()),
+        Some(NumberProblem::AssociatedElsewhere) => Err(BadRequest::NumberTaken { number }.into()),
+        Some(problem) => Err(BadRequest::PhoneNumber { number, problem }.into()),
+    }
 }
 
 /// `DisassociatePhoneNumberFromUser`; a user without a number is no error.
@@ -48,7 +37,9 @@ pub(super) async fn disassociate(
 ) -> Result<ApiResponse, ApiError> {
     let user = known_user(state, input)?;
     let store = state.control.store();
-    store.delete_document(key(request, &user)).await?;
+    store
+        .disassociate_user(request.account, &user, (state.now)())
+        .await?;
     ApiResponse::json(&Map::new())
 }
 
@@ -58,16 +49,8 @@ pub(super) async fn dial_out(
     request: &ApiRequest<'_>,
     input: &Input,
 ) -> Result<ApiResponse, ApiError> {
-    number_of_account(state, request, input.text("FromPhoneNumber")).await?;
+    own_number(state, request, input, "FromPhoneNumber").await?;
     Err(BadRequest::UnknownMeeting.into())
-}
-
-fn key<'a>(request: &'a ApiRequest<'_>, user: &'a str) -> Key<'a> {
-    Key {
-        kind: KIND,
-        account: request.account,
-        id: user,
-    }
 }
 
 /// `ACCOUNT/USER` of the path, where the config knows it.
@@ -77,31 +60,4 @@ fn known_user(state: &ApiState, input: &Input) -> Result<String, ApiError> {
         true => Ok(user),
         false => Err(NotFound::User(user).into()),
     }
-}
-
-async fn number_of_account(
-    state: &ApiState,
-    request: &ApiRequest<'_>,
-    text: &str,
-) -> Result<E164, ApiError> {
-    // The declaration has let nothing else through.
-    let number: E164 = text.parse().map_err(|_| ApiError::ServiceFailure)?;
-    match state
-        .control
-        .store()
-        .phone_number(request.account, number)
-        .await
-    {
-        Ok(_) => Ok(number),
-        Err(StoreError::UnknownNumber(_)) => Err(BadRequest::NotYourNumber { number }.into()),
-        Err(error) => Err(error.into()),
-    }
-}
-
-async fn associations(
-    state: &ApiState,
-    request: &ApiRequest<'_>,
-) -> Result<Vec<Document>, ApiError> {
-    let store = state.control.store();
-    Ok(store.all_documents(KIND, request.account, "").await?)
 }

@@ -342,18 +342,20 @@ impl Control {
         numbers: &[E164],
         force: bool,
     ) -> Result<Vec<NumberError>, StoreError> {
-        let to = to.into();
+        let to: Holder = to.into();
         let writing = self.writing.lock().await;
         let errors = self
             .store
-            .associate_numbers(account, to, numbers, force, Timestamp::now())
+            .associate_numbers(account, to.clone(), numbers, force, Timestamp::now())
             .await?;
         self.publish(&writing, |snapshot| {
             for number in done(numbers, &errors) {
                 match to {
                     Holder::VoiceConnector(id) => snapshot.numbers.insert(number, id),
-                    // Calls do not know of groups.
-                    Holder::VoiceConnectorGroup(_) => snapshot.numbers.remove(&number),
+                    // Calls do not know of groups and users.
+                    Holder::VoiceConnectorGroup(_) | Holder::User(_) => {
+                        snapshot.numbers.remove(&number)
+                    }
                 };
             }
         });

@@ -1,8 +1,8 @@
 //! Phone numbers and their orders.
 
 use jiff::Timestamp;
-use sqlx::Row;
 use sqlx::any::AnyRow;
+use sqlx::{Any, Row, Transaction};
 
 use super::changes::NUMBERS_MAX;
 use super::records::{
@@ -130,20 +130,26 @@ impl Store {
             .unwrap_or("0")
             .parse()
             .map_err(|_| StoreError::InvalidToken)?;
-        let (connector, group) = columns(filter.holder);
+        let [connector, group, user] = columns(filter.holder.as_ref());
         let rows = sqlx::query(
             "SELECT * FROM phone_number WHERE account = $1 AND number > $2 \
              AND ($3 IS NULL OR voice_connector = $3) \
              AND ($4 IS NULL OR voice_connector_group = $4) \
-             AND ($5 IS NULL OR product_type = $5) \
-             AND ($6 IS NULL OR $6 = CASE WHEN deleted IS NOT NULL THEN 'DeleteInProgress' \
-             WHEN voice_connector IS NULL AND voice_connector_group IS NULL THEN 'Unassigned' \
-             ELSE 'Assigned' END) ORDER BY number LIMIT $7",
+             AND ($5 IS NULL OR phone_user = $5) \
+             AND ($6 IS NULL OR substr(phone_user, 1, length($6) + 1) = $6 || '/') \
+             AND ($7 IS NULL OR substr(phone_user, length(phone_user) - length($7)) = '/' || $7) \
+             AND ($8 IS NULL OR product_type = $8) \
+             AND ($9 IS NULL OR $9 = CASE WHEN deleted IS NOT NULL THEN 'DeleteInProgress' \
+             WHEN voice_connector IS NULL AND voice_connector_group IS NULL AND phone_user IS NULL THEN 'Unassigned' \
+             ELSE 'Assigned' END) ORDER BY number LIMIT $10",
         )
         .bind(account)
         .bind(after)
         .bind(connector)
         .bind(group)
+        .bind(user)
+        .bind(&filter.user_account)
+        .bind(&filter.user_id)
         .bind(&filter.product_type)
         .bind(filter.status.map(NumberStatus::as_str))
         .bind(i64::from(most) + 1)
@@ -221,7 +227,7 @@ impl Store {
             Some(holder) if holder != to && !force => Err(NumberProblem::AssociatedElsewhere),
             Some(_) | None => Ok(()),
         };
-        self.reassign(account, to, numbers, Some(to), now, may)
+        self.reassign(account, &to, numbers, Some(&to), now, may)
             .await
     }
 
@@ -233,43 +239,81 @@ impl Store {
         numbers: &[E164],
         now: Timestamp,
     ) -> Result<Vec<NumberError>, StoreError> {
-        let from = from.into();
+        let from: Holder = from.into();
         let may = |number: &PhoneNumberRecord| {
-            if number.holder() == Some(from) {
+            if number.holder().as_ref() == Some(&from) {
                 Ok(())
             } else {
                 Err(NumberProblem::NotAssociated)
             }
         };
-        self.reassign(account, from, numbers, None, now, may).await
+        self.reassign(account, &from, numbers, None, now, may).await
+    }
+
+    /// Gives a number to a user, whose number it is alone from then on, where nobody else has it.
+    pub async fn associate_user(
+        &self,
+        account: &str,
+        user: &str,
+        number: E164,
+        now: Timestamp,
+    ) -> Result<Option<NumberProblem>, StoreError> {
+        let user = Holder::User(user.to_owned());
+        let may = |number: &PhoneNumberRecord| match number.holder() {
+            _ if number.deleted.is_some() => Err(NumberProblem::InDeletionQueue),
+            Some(holder) if holder != user => Err(NumberProblem::AssociatedElsewhere),
+            Some(_) | None => Ok(()),
+        };
+        let errors = self
+            .reassign(account, &user, &[number], Some(&user), now, may)
+            .await?;
+        Ok(errors.into_iter().next().map(|error| error.problem))
+    }
+
+    /// Takes a user's number away; a user without one is no error.
+    pub async fn disassociate_user(
+        &self,
+        account: &str,
+        user: &str,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        let mut transaction = self.begin().await?;
+        release_user(&mut transaction, account, user, None, now).await?;
+        self.commit(transaction, []).await?;
+        Ok(())
     }
 
     /// Refuses where the account has no such connector or group.
-    pub async fn holder_exists(&self, account: &str, holder: Holder) -> Result<(), StoreError> {
+    pub async fn holder_exists(&self, account: &str, holder: &Holder) -> Result<(), StoreError> {
         match holder {
-            Holder::VoiceConnector(id) => self.voice_connector(account, id).await.map(drop),
-            Holder::VoiceConnectorGroup(id) => self.group(account, id).await.map(drop),
+            Holder::VoiceConnector(id) => self.voice_connector(account, *id).await.map(drop),
+            Holder::VoiceConnectorGroup(id) => self.group(account, *id).await.map(drop),
+            // Users are the config's.
+            Holder::User(_) => Ok(()),
         }
     }
 
-    /// Gives numbers to a connector or a group, or to none, where `may` allows it with whoever holds them.
+    /// Gives numbers to a connector, a group or a user, or to none, where `may` allows it with whoever holds them.
     async fn reassign(
         &self,
         account: &str,
-        asked: Holder,
+        asked: &Holder,
         numbers: &[E164],
-        to: Option<Holder>,
+        to: Option<&Holder>,
         now: Timestamp,
         may: impl Fn(&PhoneNumberRecord) -> Result<(), NumberProblem>,
     ) -> Result<Vec<NumberError>, StoreError> {
-        let (connector, group) = columns(to);
+        let [connector, group, user] = columns(to);
         let mut transaction = self.begin().await?;
         match asked {
             Holder::VoiceConnector(id) => {
-                Self::lock_connector(&mut transaction, account, id).await?;
+                Self::lock_connector(&mut transaction, account, *id).await?;
             }
             Holder::VoiceConnectorGroup(id) => {
-                Self::lock_group(&mut transaction, account, id).await?;
+                Self::lock_group(&mut transaction, account, *id).await?;
+            }
+            Holder::User(user) => {
+                lock_users_number(&mut transaction, account, user, numbers).await?;
             }
         }
         let mut errors = Vec::new();
@@ -293,12 +337,16 @@ impl Store {
                 errors.push((place, NumberError { number, problem }));
                 continue;
             }
+            if let Some(Holder::User(user)) = to {
+                release_user(&mut transaction, account, user, Some(number), now).await?;
+            }
             sqlx::query(
-                "UPDATE phone_number SET voice_connector = $1, voice_connector_group = $2, associated = $3, \
-                 updated = $4 WHERE number = $5",
+                "UPDATE phone_number SET voice_connector = $1, voice_connector_group = $2, phone_user = $3, \
+                 associated = $4, updated = $5 WHERE number = $6",
             )
             .bind(&connector)
             .bind(&group)
+            .bind(&user)
             .bind(to.map(|_| now.as_millisecond()))
             .bind(now.as_millisecond())
             .bind(number.digits() as i64)
@@ -315,13 +363,59 @@ impl Store {
     }
 }
 
-/// A holder as the columns for connector and group have it.
-pub(super) fn columns(holder: Option<Holder>) -> (Option<String>, Option<String>) {
+/// A holder as the columns for connector, group and user have it.
+pub(super) fn columns(holder: Option<&Holder>) -> [Option<String>; 3] {
     match holder {
-        Some(Holder::VoiceConnector(id)) => (Some(id.to_string()), None),
-        Some(Holder::VoiceConnectorGroup(id)) => (None, Some(id.to_string())),
-        None => (None, None),
+        Some(Holder::VoiceConnector(id)) => [Some(id.to_string()), None, None],
+        Some(Holder::VoiceConnectorGroup(id)) => [None, Some(id.to_string()), None],
+        Some(Holder::User(user)) => [None, None, Some(user.clone())],
+        None => [None, None, None],
     }
+}
+
+/// Locks the number that a user has with those that it is to have, in the order of all writers.
+async fn lock_users_number(
+    transaction: &mut Transaction<'static, Any>,
+    account: &str,
+    user: &str,
+    numbers: &[E164],
+) -> Result<(), StoreError> {
+    let row = sqlx::query("SELECT number FROM phone_number WHERE account = $1 AND phone_user = $2")
+        .bind(account)
+        .bind(user)
+        .fetch_optional(&mut **transaction)
+        .await?;
+    let mut locked = numbers.to_vec();
+    locked.extend(row.as_ref().map(number_in).transpose()?);
+    for (_, number) in ascending(&locked) {
+        sqlx::query("UPDATE phone_number SET updated = updated WHERE number = $1 AND account = $2")
+            .bind(number.digits() as i64)
+            .bind(account)
+            .execute(&mut **transaction)
+            .await?;
+    }
+    Ok(())
+}
+
+/// Takes the number of a user away, where it is not this one.
+async fn release_user(
+    transaction: &mut Transaction<'static, Any>,
+    account: &str,
+    user: &str,
+    kept: Option<E164>,
+    now: Timestamp,
+) -> Result<(), StoreError> {
+    sqlx::query(
+        "UPDATE phone_number SET phone_user = NULL, associated = NULL, updated = $1 \
+         WHERE account = $2 AND phone_user = $3 AND number <> $4",
+    )
+    .bind(now.as_millisecond())
+    .bind(account)
+    .bind(user)
+    .bind(kept.map_or(0, |number| number.digits() as i64))
+    .execute(&mut **transaction)
+    .await?;
+    Ok(())
 }
 
 /// The numbers with their places, in the order in which all writers lock them: none waits for one that waits for it.
@@ -363,6 +457,7 @@ pub(super) fn record(row: &AnyRow) -> Result<PhoneNumberRecord, StoreError> {
         voice_connector: connector_in(row)?,
         voice_connector_group: group
             .map_err(|_| StoreError::Corrupt("phone_number.voice_connector_group"))?,
+        user: row.try_get("phone_user")?,
         associated: time("associated")?,
         name: row.try_get("name")?,
         calling_name: row.try_get("calling_name")?,

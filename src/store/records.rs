@@ -123,6 +123,8 @@ pub struct PhoneNumberRecord {
     pub voice_connector: Option<VoiceConnectorId>,
     /// The voice connector group it is associated with; never beside a connector.
     pub voice_connector_group: Option<Uuid>,
+    /// The user it is associated with, as `ACCOUNT/USER`; never beside one of the others.
+    pub user: Option<String>,
     /// When it was associated.
     pub associated: Option<Timestamp>,
     /// `Name`, where it has one.
@@ -143,7 +145,9 @@ impl PhoneNumberRecord {
     /// What it is associated with.
     pub fn holder(&self) -> Option<Holder> {
         let connector = self.voice_connector.map(Holder::VoiceConnector);
-        connector.or(self.voice_connector_group.map(Holder::VoiceConnectorGroup))
+        let group = self.voice_connector_group.map(Holder::VoiceConnectorGroup);
+        let user = || self.user.clone().map(Holder::User);
+        connector.or(group).or_else(user)
     }
 
     /// Where it is in its life.
@@ -157,12 +161,14 @@ impl PhoneNumberRecord {
 }
 
 /// What a number is associated with.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Holder {
     /// A voice connector.
     VoiceConnector(VoiceConnectorId),
     /// A voice connector group.
     VoiceConnectorGroup(Uuid),
+    /// A user, as `ACCOUNT/USER`, who has no other number.
+    User(String),
 }
 
 impl From<VoiceConnectorId> for Holder {
@@ -228,6 +234,10 @@ pub struct OrderedNumber {
 pub struct NumberFilter {
     /// Associated with this.
     pub holder: Option<Holder>,
+    /// Associated with a user of this account.
+    pub user_account: Option<String>,
+    /// Associated with a user of this id, in whichever account.
+    pub user_id: Option<String>,
     /// Of this status.
     pub status: Option<NumberStatus>,
     /// Of this product type.
@@ -244,7 +254,7 @@ pub struct NumberError {
 }
 
 /// See [`NumberError`].
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub enum NumberProblem {
     /// Not in the account's inventory.
     NotInInventory,

@@ -49,6 +49,7 @@ on_both! {
     a_connector_is_deleted_or_put_in_a_group_by_two_writers
     a_number_passes_through_the_deletion_queue
     a_number_of_a_group_is_not_its_connectors
+    a_users_number_is_its_alone
 }
 
 struct Fixture {
@@ -385,7 +386,7 @@ async fn a_schema_of_the_future_is_refused(fixture: Fixture) {
             refused,
             Err(OpenError::NewerSchema {
                 found: 99,
-                known: 4
+                known: 5
             })
         ),
         "{refused:?}"
@@ -520,6 +521,52 @@ async fn a_database_of_the_first_schema_opens_with_all_it_had() {
         .map(|row| (row.name.as_str(), row.require_encryption))
         .collect();
     assert_eq!(found, [("old", true), ("plain", false)]);
+}
+
+/// Users' numbers were documents once.
+#[tokio::test]
+async fn a_database_of_the_fourth_schema_keeps_its_users_numbers() {
+    let place = Place::sqlite();
+    let Place::Sqlite(folder) = &place else {
+        unreachable!()
+    };
+    std::fs::create_dir_all(folder.path().join("deep/er")).unwrap();
+    let options = SqliteConnectOptions::new()
+        .filename(folder.path().join("deep/store 1.db"))
+        .create_if_missing(true);
+    let mut old = SqliteConnection::connect_with(&options).await.unwrap();
+    let schema = [
+        include_str!("migrations/1.sql"),
+        include_str!("migrations/2.sql"),
+        include_str!("migrations/3.sql"),
+        include_str!("migrations/4.sql"),
+        "CREATE TABLE schema_version (version BIGINT NOT NULL)",
+        "INSERT INTO schema_version VALUES (4)",
+        "INSERT INTO phone_number_order VALUES ('o', '111122223333', 'VoiceConnector', '[]', 1)",
+    ];
+    for statements in schema {
+        old.execute(sqlx::raw_sql(statements)).await.unwrap();
+    }
+    for last in [0, 1] {
+        let rows = format!(
+            "INSERT INTO phone_number (number, account, product_type, number_order, created, updated) \
+             VALUES (1206555010{last}, '111122223333', 'VoiceConnector', 'o', 1, 2)"
+        );
+        let rows = sqlx::raw_sql(sqlx::AssertSqlSafe(rows));
+        old.execute(rows).await.unwrap();
+    }
+    let document = r#"INSERT INTO document VALUES ('user-phone-number', '111122223333', 'team/ada', '',
+        '{"E164PhoneNumber":"+12065550100"}', 1, 1)"#;
+    old.execute(sqlx::raw_sql(document)).await.unwrap();
+    old.close().await.unwrap();
+
+    let fixture = Fixture::at(place).await;
+    let user = async |text| {
+        let record = fixture.store.phone_number(ACCOUNT, number(text)).await;
+        record.unwrap().user
+    };
+    assert_eq!(user("+12065550100").await.as_deref(), Some("team/ada"));
+    assert_eq!(user("+12065550101").await, None);
 }
 
 #[tokio::test]

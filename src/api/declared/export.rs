@@ -160,7 +160,8 @@ fn number(number: &PhoneNumberRecord) -> Value {
     let (connector, group) = match number.holder() {
         Some(Holder::VoiceConnector(id)) => (Some(id.to_string()), None),
         Some(Holder::VoiceConnectorGroup(id)) => (None, Some(id.to_string())),
-        None => (None, None),
+        // A user's number is not declared.
+        Some(Holder::User(_)) | None => (None, None),
     };
     json!({
         "E164PhoneNumber": number.number.to_string(),

@@ -181,7 +181,9 @@ async fn a_call_of_an_application_is_checked_and_refused_for_what_it_is() {
     );
     assert_eq!(
         call(path.clone(), "+12065550101").await,
-        bad_request("FromPhoneNumber: expected a phone number of the account")
+        bad_request(
+            "FromPhoneNumber: expected a phone number of the account: order it with CreatePhoneNumberOrder first"
+        )
     );
     assert_eq!(
         call(path.clone(), "+12065550100").await,
@@ -314,7 +316,7 @@ async fn a_rule_that_is_wrong_is_refused_by_name() {
         ),
         (
             number_rule("+12065550101", json!([target(&east, 1)])),
-            "TriggerValue: expected a phone number of the account",
+            "TriggerValue: expected a phone number of the account: order it with CreatePhoneNumberOrder first",
         ),
         (
             number_rule(number, json!([])),

@@ -46,6 +46,53 @@ async fn a_number_is_one_users_at_a_time() {
 }
 
 #[tokio::test]
+async fn a_users_number_is_told_and_held() {
+    let api = with_users().await;
+    associate(&api, USER, "+12065550100").await.unwrap();
+    let path = "/phone-numbers/%2B12065550100";
+    let number = api.get(path).await.unwrap();
+    let number = &number["PhoneNumber"];
+    assert_eq!(number["Status"], "Assigned");
+    let names = [0, 1].map(|index| {
+        let association = &number["Associations"][index];
+        format!("{}={}", association["Name"], association["Value"])
+    });
+    assert_eq!(names, [r#""AccountId"="team""#, r#""UserId"="ada""#]);
+    for (filter, count) in [
+        ("UserId&filter-value=ada", 1),
+        ("UserId&filter-value=bob", 0),
+    ] {
+        let listed = api
+            .get(&format!("/phone-numbers?filter-name={filter}"))
+            .await;
+        let listed = listed.unwrap();
+        assert_eq!(listed["PhoneNumbers"].as_array().unwrap().len(), count);
+    }
+    let held = refused(api.delete(path).await);
+    assert_eq!(
+        held,
+        bad_request(
+            "+12065550100: The phone number is associated with User 'team/ada'; disassociate it with \
+             DisassociatePhoneNumberFromUser first"
+        )
+    );
+    let connector = api.connector().await;
+    let path_to = format!("{connector}?operation=associate-phone-numbers");
+    let numbers = |force| json!({"E164PhoneNumbers": ["+12065550100"], "ForceAssociate": force});
+    let errors = api
+        .post(StatusCode::OK, &path_to, numbers(false))
+        .await
+        .unwrap();
+    let error = &errors["PhoneNumberErrors"][0];
+    assert_eq!(error["ErrorCode"], "PhoneNumberAssociationsExist");
+    let errors = api
+        .post(StatusCode::OK, &path_to, numbers(true))
+        .await
+        .unwrap();
+    assert_eq!(errors["PhoneNumberErrors"], json!([]));
+}
+
+#[tokio::test]
 async fn users_and_numbers_have_to_be_known_and_free() {
     let api = with_users().await;
     let unknown = refused(associate(&api, "/accounts/team/users/eve", "+12065550100").await);
@@ -84,7 +131,12 @@ async fn no_call_goes_out_of_a_meeting_that_is_not_here() {
     let result = api
         .post(StatusCode::CREATED, path, call("+12065550109"))
         .await;
-    assert!(refused(result).1.contains("+12065550109"));
+    assert_eq!(
+        refused(result),
+        bad_request(
+            "FromPhoneNumber: expected a phone number of the account: order it with CreatePhoneNumberOrder first"
+        )
+    );
     let mut without = call("+12065550100");
     without["JoinToken"] = json!("");
     let result = api.post(StatusCode::CREATED, path, without).await;

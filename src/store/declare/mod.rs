@@ -60,7 +60,7 @@ pub struct DeclaredNumber {
     pub name: Option<String>,
     /// `CallingName`
     pub calling_name: Option<String>,
-    /// What it is associated with.
+    /// The connector or group that it is associated with.
     pub holder: Option<Holder>,
 }
 
@@ -174,10 +174,10 @@ impl Putting<'_> {
     /// have.
     async fn lock_groups(&mut self) -> Result<(), DeclareError> {
         let declared = self.declaration.groups.iter().map(|group| group.id);
-        let holders = self.declaration.numbers.iter().map(|number| number.holder);
-        let holders = holders.filter_map(|holder| match holder? {
-            Holder::VoiceConnectorGroup(id) => Some(id),
-            Holder::VoiceConnector(_) => None,
+        let numbers = self.declaration.numbers.iter();
+        let holders = numbers.filter_map(|number| match &number.holder {
+            Some(Holder::VoiceConnectorGroup(id)) => Some(*id),
+            Some(Holder::VoiceConnector(_) | Holder::User(_)) | None => None,
         });
         for id in declared.chain(holders).collect::<BTreeSet<Uuid>>() {
             sqlx::query("UPDATE voice_connector_group SET updated = updated WHERE id = $1")
@@ -283,12 +283,8 @@ impl Putting<'_> {
                     }
                     Some(before) if number.is(before) => {}
                     Some(before) => {
-                        let associated = match before.holder() == number.holder {
-                            true => before.associated,
-                            false => number.holder.map(|_| self.now),
-                        };
                         let is_there = number
-                            .update(&mut self.transaction, associated, self.now)
+                            .update(&mut self.transaction, before, self.now)
                             .await?;
                         match is_there {
                             true => self.note(resource, Put::Updated),
@@ -418,30 +414,43 @@ impl DeclaredGroup {
 }
 
 impl DeclaredNumber {
+    /// What holds it from now on: no file declares a user's number, nor takes it away without giving it to another.
+    fn holder_after(&self, before: &PhoneNumberRecord) -> Option<Holder> {
+        let users = before.user.clone().map(Holder::User);
+        self.holder.clone().or(users)
+    }
+
     fn is(&self, before: &PhoneNumberRecord) -> bool {
         before.deleted.is_none()
             && before.product_type == self.product_type
             && before.name == self.name
             && before.calling_name == self.calling_name
-            && before.holder() == self.holder
+            && before.holder() == self.holder_after(before)
     }
 
     async fn update(
         &self,
         transaction: &mut Transaction<'static, Any>,
-        associated: Option<Timestamp>,
+        before: &PhoneNumberRecord,
         now: Timestamp,
     ) -> Result<bool, StoreError> {
-        let (connector, group) = columns(self.holder);
+        let holder = self.holder_after(before);
+        let associated = match before.holder() == holder {
+            true => before.associated,
+            false => holder.as_ref().map(|_| now),
+        };
+        let [connector, group, user] = columns(holder.as_ref());
         let done = sqlx::query(
             "UPDATE phone_number SET product_type = $1, name = $2, calling_name = $3, voice_connector = $4, \
-             voice_connector_group = $5, associated = $6, deleted = NULL, updated = $7 WHERE number = $8",
+             voice_connector_group = $5, phone_user = $6, associated = $7, deleted = NULL, updated = $8 \
+             WHERE number = $9",
         )
         .bind(&self.product_type)
         .bind(&self.name)
         .bind(&self.calling_name)
         .bind(connector)
         .bind(group)
+        .bind(user)
         .bind(associated.map(Timestamp::as_millisecond))
         .bind(now.as_millisecond())
         .bind(self.number.digits() as i64)
@@ -456,7 +465,7 @@ impl DeclaredNumber {
         order: &str,
         now: Timestamp,
     ) -> Result<(), StoreError> {
-        let (connector, group) = columns(self.holder);
+        let [connector, group, _] = columns(self.holder.as_ref());
         sqlx::query(
             "INSERT INTO phone_number (number, account, product_type, voice_connector, voice_connector_group, \
              associated, name, calling_name, number_order, created, updated) \
@@ -467,7 +476,7 @@ impl DeclaredNumber {
         .bind(&self.product_type)
         .bind(connector)
         .bind(group)
-        .bind(self.holder.map(|_| now.as_millisecond()))
+        .bind(self.holder.as_ref().map(|_| now.as_millisecond()))
         .bind(&self.name)
         .bind(&self.calling_name)
         .bind(order)

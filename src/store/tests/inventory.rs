@@ -117,12 +117,12 @@ pub(super) async fn a_number_passes_through_the_deletion_queue(fixture: Fixture)
         (numbers[0], NumberChange::Name("desk")),
     ];
     let outcomes = store.change_numbers(ACCOUNT, &changes, now()).await;
-    let unknown = Err(NumberProblem::NotInInventory);
-    assert_eq!(outcomes.unwrap(), [Ok(()), unknown, Ok(())]);
+    let unknown = || Err(NumberProblem::NotInInventory);
+    assert_eq!(outcomes.unwrap(), [Ok(()), unknown(), Ok(())]);
     let outcomes = store.delete_numbers(ACCOUNT, &numbers, now()).await;
     assert_eq!(outcomes.unwrap(), [Ok(()), Ok(())]);
     let outcomes = store.delete_numbers("999999999999", &numbers, now()).await;
-    assert_eq!(outcomes.unwrap(), [unknown, unknown]);
+    assert_eq!(outcomes.unwrap(), [unknown(), unknown()]);
 
     let fixture = fixture.reopened().await;
     let store = &fixture.store;
@@ -143,7 +143,7 @@ pub(super) async fn a_number_passes_through_the_deletion_queue(fixture: Fixture)
     assert_eq!(outcomes.unwrap(), [Ok(())]);
     let over = now() + DELETION_QUEUE;
     let outcomes = store.restore_number(ACCOUNT, numbers[0], over).await;
-    assert_eq!(outcomes.unwrap(), [unknown]);
+    assert_eq!(outcomes.unwrap(), [unknown()]);
     assert_eq!(store.purge_numbers(over).await.unwrap(), 1);
     assert_eq!(of_status(NumberStatus::InDeletionQueue).await, []);
     assert_eq!(of_status(NumberStatus::Unassigned).await, [numbers[1]]);
@@ -170,11 +170,11 @@ pub(super) async fn a_number_of_a_group_is_not_its_connectors(fixture: Fixture) 
     assert_eq!(errors.unwrap(), []);
     assert_eq!(store.associations().await.unwrap(), []);
     assert_eq!(store.associations_among(&numbers).await.unwrap(), []);
-    let holder = Holder::from(home.id);
+    let holder = || Holder::from(home.id);
     let kept = store.phone_number(ACCOUNT, numbers[0]).await.unwrap();
-    assert_eq!(kept.holder(), Some(holder));
+    assert_eq!(kept.holder(), Some(holder()));
     let filter = NumberFilter {
-        holder: Some(holder),
+        holder: Some(holder()),
         ..NumberFilter::default()
     };
     let page = store.phone_numbers(ACCOUNT, &filter, None, 10).await;
@@ -184,8 +184,117 @@ pub(super) async fn a_number_of_a_group_is_not_its_connectors(fixture: Fixture) 
         Err(StoreError::GroupHasNumbers(1))
     ));
     let outcomes = store.delete_numbers(ACCOUNT, &numbers, now()).await;
-    assert_eq!(outcomes.unwrap(), [Err(NumberProblem::Associated(holder))]);
+    assert_eq!(
+        outcomes.unwrap(),
+        [Err(NumberProblem::Associated(holder()))]
+    );
     let changes = [(numbers[0], NumberChange::ProductType("BusinessCalling"))];
     let outcomes = store.change_numbers(ACCOUNT, &changes, now()).await;
-    assert_eq!(outcomes.unwrap(), [Err(NumberProblem::Associated(holder))]);
+    assert_eq!(
+        outcomes.unwrap(),
+        [Err(NumberProblem::Associated(holder()))]
+    );
+}
+
+pub(super) async fn a_users_number_is_its_alone(fixture: Fixture) {
+    let connector = fixture.connector(1).await;
+    let numbers = ["+12065550100", "+12065550101", "+12065550102"].map(number);
+    fixture.numbers(&numbers).await;
+    let store = &fixture.store;
+    let now = now();
+    let associate = async |user: &str, number| {
+        let done = store.associate_user(ACCOUNT, user, number, now).await;
+        done.unwrap()
+    };
+    let user_of = async |number| {
+        let record = store.phone_number(ACCOUNT, number).await.unwrap();
+        assert_eq!(record.associated.is_some(), record.holder().is_some());
+        record.user
+    };
+    assert_eq!(associate("team/ada", numbers[0]).await, None);
+    assert_eq!(associate("team/ada", numbers[0]).await, None);
+    let elsewhere = Some(NumberProblem::AssociatedElsewhere);
+    assert_eq!(associate("team/bob", numbers[0]).await, elsewhere);
+    // Another number takes the place of the first.
+    assert_eq!(associate("team/ada", numbers[1]).await, None);
+    assert_eq!(user_of(numbers[0]).await, None);
+    assert_eq!(user_of(numbers[1]).await.as_deref(), Some("team/ada"));
+
+    // It is held against those who want it for something else.
+    let user = || Holder::User("team/ada".to_owned());
+    let deleted = store.delete_numbers(ACCOUNT, &numbers[1..2], now).await;
+    assert_eq!(deleted.unwrap(), [Err(NumberProblem::Associated(user()))]);
+    let force = async |force| {
+        let numbers = &numbers[1..2];
+        let done = store.associate_numbers(ACCOUNT, connector.id, numbers, force, now);
+        done.await.unwrap().len()
+    };
+    assert_eq!(force(false).await, 1);
+    for (filter, found) in [
+        (
+            NumberFilter {
+                user_id: Some("ada".into()),
+                ..NumberFilter::default()
+            },
+            1,
+        ),
+        (
+            NumberFilter {
+                user_id: Some("da".into()),
+                ..NumberFilter::default()
+            },
+            0,
+        ),
+        (
+            NumberFilter {
+                user_account: Some("team".into()),
+                ..NumberFilter::default()
+            },
+            1,
+        ),
+        (
+            NumberFilter {
+                user_account: Some("tea".into()),
+                ..NumberFilter::default()
+            },
+            0,
+        ),
+        (
+            NumberFilter {
+                holder: Some(user()),
+                ..NumberFilter::default()
+            },
+            1,
+        ),
+        (
+            NumberFilter {
+                status: Some(NumberStatus::Assigned),
+                ..NumberFilter::default()
+            },
+            1,
+        ),
+        (
+            NumberFilter {
+                status: Some(NumberStatus::Unassigned),
+                ..NumberFilter::default()
+            },
+            2,
+        ),
+    ] {
+        let page = store
+            .phone_numbers(ACCOUNT, &filter, None, 10)
+            .await
+            .unwrap();
+        assert_eq!(page.rows.len(), found, "{filter:?}");
+    }
+    assert_eq!(force(true).await, 0);
+    assert_eq!(user_of(numbers[1]).await, None);
+    assert_eq!(associate("team/ada", numbers[1]).await, elsewhere);
+
+    associate("team/ada", numbers[2]).await;
+    let done = store.disassociate_user(ACCOUNT, "team/ada", now).await;
+    done.unwrap();
+    assert_eq!(user_of(numbers[2]).await, None);
+    let done = store.disassociate_user(ACCOUNT, "team/ada", now).await;
+    done.unwrap();
 }
