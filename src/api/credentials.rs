@@ -8,8 +8,6 @@ use super::members::connector_id;
 use super::request::{ApiRequest, ApiResponse, Member};
 use crate::config::Secret;
 
-/// At most so many in one request, and in all.
-const CREDENTIALS_MAX: usize = 10;
 const LENGTH_MAX: usize = 256;
 pub(super) const USERNAME: &str =
     "1 to 256 US-ASCII characters without control characters, colons and double quotes";
@@ -22,10 +20,11 @@ pub(super) async fn put(
     id: &str,
 ) -> Result<ApiResponse, ApiError> {
     let id = connector_id(id)?;
-    let credentials = credentials(request)?;
+    let most = state.quotas.termination_credentials;
+    let credentials = credentials(request, most)?;
     state
         .control
-        .put_credentials(request.account, id, &credentials)
+        .put_credentials(request.account, id, &credentials, most)
         .await?;
     Ok(ApiResponse::no_content())
 }
@@ -54,7 +53,7 @@ pub(super) async fn delete(
     id: &str,
 ) -> Result<ApiResponse, ApiError> {
     let id = connector_id(id)?;
-    let usernames = usernames(request)?;
+    let usernames = usernames(request, state.quotas.termination_credentials)?;
     state
         .control
         .delete_credentials(request.account, id, &usernames)
@@ -62,11 +61,11 @@ pub(super) async fn delete(
     Ok(ApiResponse::no_content())
 }
 
-fn credentials(request: &ApiRequest<'_>) -> Result<Vec<(String, Secret)>, BadRequest> {
+fn credentials(request: &ApiRequest<'_>, most: usize) -> Result<Vec<(String, Secret)>, BadRequest> {
     let body = request.body()?;
     let credentials = body.members().required("Credentials")?;
     credentials
-        .list(1..=CREDENTIALS_MAX)?
+        .list(1..=most)?
         .into_iter()
         .map(credential)
         .collect()
@@ -85,11 +84,11 @@ fn credential(member: Member<'_>) -> Result<(String, Secret), BadRequest> {
     Ok((username.to_owned(), Secret(password.to_owned())))
 }
 
-fn usernames(request: &ApiRequest<'_>) -> Result<Vec<String>, BadRequest> {
+fn usernames(request: &ApiRequest<'_>, most: usize) -> Result<Vec<String>, BadRequest> {
     let body = request.body()?;
     let usernames = body.members().required("Usernames")?;
     usernames
-        .list(1..=CREDENTIALS_MAX)?
+        .list(1..=most)?
         .into_iter()
         .map(|username| Ok(username.text()?.as_str().to_owned()))
         .collect()

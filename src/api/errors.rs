@@ -10,7 +10,7 @@ use axum::http::{Method, StatusCode};
 use super::model::Range;
 use crate::connector_id::VoiceConnectorId;
 use crate::numbering::E164;
-use crate::store::{GROUPS_MAX, Holder, NumberProblem, Resource, StoreError};
+use crate::store::{Holder, NumberProblem, Resource, StoreError};
 
 /// An exception of the service, or a refusal of the request's signature.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -595,10 +595,7 @@ impl From<StoreError> for ApiError {
             StoreError::UnknownGroup(id) => NotFound::VoiceConnectorGroup(id.to_string()).into(),
             StoreError::GroupHasNumbers(count) => Conflict::GroupHasNumbers(count).into(),
             StoreError::GroupHasConnectors(count) => Conflict::GroupHasConnectors(count).into(),
-            StoreError::TooManyGroups => Self::ResourceLimitExceeded {
-                what: "Voice connector groups of an account",
-                most: GROUPS_MAX as usize,
-            },
+            StoreError::TooMany { what, most } => Self::ResourceLimitExceeded { what, most },
             StoreError::TooManyCredentials { most } => {
                 BadRequest::TooManyCredentials { most }.into()
             }

@@ -11,7 +11,7 @@ use super::errors::{ApiError, BadRequest, Expected, NotFound};
 use super::members::{connector_id, iso8601, next_token, page_length};
 use super::model::{Input, Range};
 use super::request::{ApiRequest, ApiResponse};
-use crate::store::{GroupItem, GroupRecord, ITEMS_MAX};
+use crate::store::{GroupItem, GroupRecord};
 
 /// `Priority` of a connector for which none is given.
 const ITEMS: &str = "VoiceConnectorItems";
@@ -32,11 +32,12 @@ pub(super) async fn create(
         account: request.account.to_owned(),
         name: input.text("Name").to_owned(),
         call_distribution_type: input.text_if_any("CallDistributionType").map(str::to_owned),
-        items: items(input)?,
+        items: items(state, input)?,
         created: now,
         updated: now,
     };
-    state.control.store().insert_group(&group).await?;
+    let most = state.quotas.voice_connector_groups;
+    state.control.store().insert_group(&group, most).await?;
     respond(&group)
 }
 
@@ -75,7 +76,7 @@ pub(super) async fn update(
     input: &Input,
 ) -> Result<ApiResponse, ApiError> {
     let id = group_id(input.text("VoiceConnectorGroupId"))?;
-    let items = items(input)?;
+    let items = items(state, input)?;
     let distribution = input.text_if_any("CallDistributionType");
     let group = state
         .control
@@ -110,14 +111,19 @@ pub(super) fn group_id(text: &str) -> Result<Uuid, ApiError> {
         .map_err(|_| NotFound::VoiceConnectorGroup(text.to_owned()).into())
 }
 
-fn items(input: &Input) -> Result<Vec<GroupItem>, ApiError> {
-    group_items(ITEMS, input.list(ITEMS))
+fn items(state: &ApiState, input: &Input) -> Result<Vec<GroupItem>, ApiError> {
+    let most = state.quotas.group_voice_connectors;
+    group_items(ITEMS, input.list(ITEMS), most)
 }
 
-/// The connectors of a group, which stand at `path`.
-pub(super) fn group_items(path: &str, list: &[Value]) -> Result<Vec<GroupItem>, ApiError> {
-    if list.len() > ITEMS_MAX {
-        let most = i64::try_from(ITEMS_MAX).ok();
+/// The connectors of a group, which stand at `path`; at most so many.
+pub(super) fn group_items(
+    path: &str,
+    list: &[Value],
+    most: usize,
+) -> Result<Vec<GroupItem>, ApiError> {
+    if list.len() > most {
+        let most = i64::try_from(most).ok();
         let expected = Expected::Elements(Range { least: None, most });
         let member = path.to_owned();
         return Err(BadRequest::Invalid { member, expected }.into());

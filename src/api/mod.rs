@@ -46,7 +46,7 @@ use axum::http::StatusCode;
 use self::declared::Owners;
 use self::members::connector_id;
 use self::model::Input;
-use crate::config::{AccessKey, NumberPool};
+use crate::config::{AccessKey, NumberPool, Quotas};
 use crate::control::publish::Control;
 pub use e911::AddressTable;
 pub use errors::ApiError;
@@ -67,6 +67,8 @@ pub struct ApiState {
     pub throttle: Throttle,
     /// Who may call.
     pub access_keys: Vec<AccessKey>,
+    /// How many resources it makes.
+    pub quotas: Quotas,
     /// What files declare.
     pub declared: Arc<ArcSwap<Owners>>,
     /// The clock.

@@ -10,7 +10,6 @@ use super::members::connector_id;
 use super::request::{ApiRequest, ApiResponse, Member, Members};
 use crate::store::{OriginationRecord, RouteProtocol, RouteRecord};
 
-const ROUTES_MAX: usize = 20;
 const DEFAULT_PORT: u16 = 5060;
 const HOST: &str = "a fully qualified domain name or an IP address";
 
@@ -21,7 +20,7 @@ pub(super) async fn put(
     id: &str,
 ) -> Result<ApiResponse, ApiError> {
     let id = connector_id(id)?;
-    let asked = origination(&request.body()?.members())?;
+    let asked = origination(&request.body()?.members(), state.quotas.origination_routes)?;
     let connector = state
         .control
         .store()
@@ -103,8 +102,8 @@ fn default_protocol(require_encryption: bool) -> RouteProtocol {
     }
 }
 
-/// The `Origination` of these members.
-pub(super) fn origination(members: &Members<'_>) -> Result<Asked, BadRequest> {
+/// The `Origination` of these members, with at most so many routes.
+pub(super) fn origination(members: &Members<'_>, most: usize) -> Result<Asked, BadRequest> {
     let members = members.required("Origination")?.members()?;
     let disabled = members
         .optional("Disabled")
@@ -115,7 +114,7 @@ pub(super) fn origination(members: &Members<'_>) -> Result<Asked, BadRequest> {
         Some(_) => members.optional("Routes"),
         None => Some(members.required("Routes")?),
     };
-    let routes = routes.map_or(Ok(Vec::new()), |routes| routes.list(0..=ROUTES_MAX))?;
+    let routes = routes.map_or(Ok(Vec::new()), |routes| routes.list(0..=most))?;
     Ok(Asked {
         routes: routes.into_iter().map(route).collect::<Result<_, _>>()?,
         disabled: disabled.unwrap_or(false),

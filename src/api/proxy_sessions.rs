@@ -27,9 +27,6 @@ const SESSION: Kind = Kind {
     name: "ProxySession",
 };
 
-/// Of one connector. Those that ended first make room.
-const SESSIONS_MAX: usize = 10_000;
-
 /// Numbers of a connector that one choice looks at.
 const CANDIDATES_MAX: usize = 10_000;
 
@@ -203,7 +200,7 @@ async fn proxy(
     }
 }
 
-/// The connector's sessions, with room made for one more.
+/// The connector's sessions, with room made for one more: those that ended first make it.
 async fn with_room(
     state: &ApiState,
     request: &ApiRequest<'_>,
@@ -211,12 +208,13 @@ async fn with_room(
     now: Timestamp,
 ) -> Result<Vec<Document>, ApiError> {
     let mut sessions = SESSION.all(state, request.account, connector).await?;
-    while sessions.len() >= SESSIONS_MAX {
+    let most = state.quotas.proxy_sessions;
+    while sessions.len() >= most {
         let oldest = sessions.iter().position(|row| ended(row, now).is_some());
         let Some(oldest) = oldest else {
             return Err(ApiError::ResourceLimitExceeded {
                 what: "Open proxy sessions of a VoiceConnector",
-                most: SESSIONS_MAX,
+                most,
             });
         };
         let gone = sessions.remove(oldest);

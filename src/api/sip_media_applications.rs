@@ -21,9 +21,6 @@ pub(super) const LOGGING: Kind = Kind {
     name: "SipMediaApplicationLoggingConfiguration",
 };
 
-/// Of one account.
-const APPLICATIONS_MAX: usize = 1000;
-
 /// `CreateSipMediaApplication`
 pub(super) async fn create(
     state: &ApiState,
@@ -37,10 +34,15 @@ pub(super) async fn create(
     }
     check_endpoints(input, region)?;
     let _writing = state.control.hold_writes().await;
-    if KIND.all(state, request.account, "").await?.len() >= APPLICATIONS_MAX {
+    let store = state.control.store();
+    let most = state.quotas.sip_media_applications;
+    let count = store
+        .count_documents(KIND.kind, request.account, "")
+        .await?;
+    if count >= most {
         return Err(ApiError::ResourceLimitExceeded {
             what: "SIP media applications of an account",
-            most: APPLICATIONS_MAX,
+            most,
         });
     }
     let id = uuid::Uuid::new_v4().to_string();

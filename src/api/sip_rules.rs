@@ -24,9 +24,6 @@ pub(super) const KIND: Kind = Kind {
 /// The `TriggerType` of calls to a number; the other is of calls to a host name.
 pub(super) const TO_NUMBER: &str = "ToPhoneNumber";
 
-/// Of one account.
-const RULES_MAX: usize = 1000;
-
 /// `CreateSipRule`
 pub(super) async fn create(
     state: &ApiState,
@@ -43,10 +40,11 @@ pub(super) async fn create(
     };
     let targets = targets_of(state, request, input).await?;
     let rules = KIND.all(state, request.account, "").await?;
-    if rules.len() >= RULES_MAX {
+    let most = state.quotas.sip_rules;
+    if rules.len() >= most {
         return Err(ApiError::ResourceLimitExceeded {
             what: "SIP rules of an account",
-            most: RULES_MAX,
+            most,
         });
     }
     let has_trigger =

@@ -38,7 +38,8 @@ pub(super) async fn create(
     input: &Input,
 ) -> Result<ApiResponse, ApiError> {
     let new = new_connector(request)?;
-    let record = state.control.create_voice_connector(new).await?;
+    let most = state.quotas.voice_connectors;
+    let record = state.control.create_voice_connector(new, most).await?;
     tags::keep(state, request.account, record.id.as_str(), input).await?;
     respond(&record)
 }

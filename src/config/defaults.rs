@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use super::{
     AccessKey, Api, Carrier, CarrierRoute, CarrierTls, Config, Declared, Dns, Host, Limits, Log,
-    Media, MediaAddress, Node, NumberPool, Secret, Sip, SipListener, SipTimers, SipTls, Store,
-    StoreUrl, Target, Transport,
+    Media, MediaAddress, Node, NumberPool, Quotas, Secret, Sip, SipListener, SipTimers, SipTls,
+    Store, StoreUrl, Target, Transport,
 };
 
 /// Ethernet's, and what RFC 3261 §18.1.1 assumes where nothing is known.
@@ -98,6 +98,7 @@ impl Config {
             store: Store {
                 url: store_url(&data_dir()),
             },
+            quotas: Quotas::default(),
             limits: Limits::default(),
             log: Log::default(),
         }

@@ -74,6 +74,8 @@ pub struct Config {
     pub dns: Dns,
     /// `[store]`
     pub store: Store,
+    /// `[quotas]`
+    pub quotas: Quotas,
     /// `[limits]`
     pub limits: Limits,
     /// `[log]`
@@ -447,6 +449,42 @@ pub struct Declared {
 pub struct Store {
     /// `sqlite://` or `postgres://`.
     pub url: StoreUrl,
+}
+
+/// `[quotas]`: how many resources there may be. Those that files declare are not counted.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Quotas {
+    /// Voice connectors of one account.
+    pub voice_connectors: usize,
+    /// Voice connector groups of one account.
+    pub voice_connector_groups: usize,
+    /// Voice connectors of one group.
+    pub group_voice_connectors: usize,
+    /// Origination routes of one voice connector.
+    pub origination_routes: usize,
+    /// Credentials of one voice connector.
+    pub termination_credentials: usize,
+    /// SIP media applications of one account.
+    pub sip_media_applications: usize,
+    /// SIP rules of one account.
+    pub sip_rules: usize,
+    /// Open proxy sessions of one voice connector.
+    pub proxy_sessions: usize,
+}
+
+impl Default for Quotas {
+    fn default() -> Self {
+        Self {
+            voice_connectors: 100_000,
+            voice_connector_groups: 1_000,
+            group_voice_connectors: 3,
+            origination_routes: 20,
+            termination_credentials: 10,
+            sip_media_applications: 1_000,
+            sip_rules: 1_000,
+            proxy_sessions: 10_000,
+        }
+    }
 }
 
 /// `[limits]`: every bound of the data plane in one place.

@@ -25,6 +25,7 @@ impl fmt::Display for Summary<'_> {
             declared,
             dns,
             store,
+            quotas: _,
             limits: _,
             log: _,
         } = self.0;

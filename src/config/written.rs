@@ -27,6 +27,7 @@ pub(super) struct File {
     pub(super) declared: Option<Spanned<Declared>>,
     pub(super) dns: Option<Spanned<Dns>>,
     pub(super) store: Option<Spanned<Store>>,
+    pub(super) quotas: Option<Spanned<Quotas>>,
     pub(super) limits: Option<Spanned<Limits>>,
     pub(super) log: Option<Spanned<Log>>,
 }
@@ -198,6 +199,19 @@ pub(super) struct AccessKey {
 #[serde(deny_unknown_fields, expecting = "a section")]
 pub(super) struct Store {
     pub(super) url: Text,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields, expecting = "a section")]
+pub(super) struct Quotas {
+    pub(super) voice_connectors: Number,
+    pub(super) voice_connector_groups: Number,
+    pub(super) group_voice_connectors: Number,
+    pub(super) origination_routes: Number,
+    pub(super) termination_credentials: Number,
+    pub(super) sip_media_applications: Number,
+    pub(super) sip_rules: Number,
+    pub(super) proxy_sessions: Number,
 }
 
 #[derive(Deserialize, Default)]

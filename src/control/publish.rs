@@ -172,17 +172,18 @@ impl Control {
         Ok(done)
     }
 
-    /// `CreateVoiceConnector`
+    /// `CreateVoiceConnector`, where the account has fewer than so many.
     pub async fn create_voice_connector(
         &self,
         new: NewVoiceConnector,
+        most: usize,
     ) -> Result<VoiceConnectorRecord, StoreError> {
         let id = VoiceConnectorId::from_random(random_bytes());
         let host = self.outbound_host_name(id);
         let writing = self.writing.lock().await;
         let record = self
             .store
-            .insert_voice_connector(id, new, host, Timestamp::now())
+            .insert_voice_connector(id, new, host, most, Timestamp::now())
             .await?;
         self.publish_connector(&writing, id).await?;
         Ok(record)
@@ -284,12 +285,14 @@ impl Control {
         Ok(())
     }
 
-    /// `PutVoiceConnectorTerminationCredentials`: adds or replaces by user name; only hashes are kept.
+    /// `PutVoiceConnectorTerminationCredentials`: adds or replaces by user name, up to so many in all; only hashes are
+    /// kept.
     pub async fn put_credentials(
         &self,
         account: &str,
         id: VoiceConnectorId,
         credentials: &[(String, Secret)],
+        most: usize,
     ) -> Result<(), StoreError> {
         let realm = self
             .store
@@ -301,7 +304,9 @@ impl Control {
             .map(|(username, password)| Credential::hashed(username, &realm, &password.0));
         let hashed: Vec<Credential> = hashed.collect();
         let writing = self.writing.lock().await;
-        self.store.put_credentials(account, id, &hashed).await?;
+        self.store
+            .put_credentials(account, id, &hashed, most)
+            .await?;
         self.publish_connector(&writing, id).await
     }
 

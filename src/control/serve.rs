@@ -171,6 +171,7 @@ async fn run(config: Config) -> Result<(), ServeError> {
         e911_addresses,
         users: config.api.users.iter().cloned().collect(),
         throttle: Throttle::new(config.api.requests_per_second),
+        quotas: config.quotas,
         declared,
         access_keys: config.api.access_keys.clone(),
         now: Timestamp::now,

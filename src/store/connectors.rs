@@ -16,9 +16,6 @@ use super::{Change, Store, timestamp};
 use crate::connector_id::VoiceConnectorId;
 use crate::shard::snapshot::Credential;
 
-/// Credentials one connector may have.
-pub const CREDENTIALS_MAX: usize = 10;
-
 /// A connector with all that calls need to know of it.
 pub struct WholeConnector {
     /// The connector.
@@ -32,15 +29,19 @@ pub struct WholeConnector {
 }
 
 impl Store {
-    /// Adds a connector.
+    /// Adds a connector, where the account has fewer than `most`.
     pub async fn insert_voice_connector(
         &self,
         id: VoiceConnectorId,
         new: NewVoiceConnector,
         outbound_host_name: String,
+        most: usize,
         now: Timestamp,
     ) -> Result<VoiceConnectorRecord, StoreError> {
         let mut transaction = self.begin().await?;
+        let count = "SELECT count(*) FROM voice_connector WHERE account = $1";
+        let what = "VoiceConnectors of an account";
+        Self::has_room(&mut transaction, count, &new.account, (what, most)).await?;
         let inserted =
             Self::insert_connector_within(&mut transaction, id, new, outbound_host_name, now)
                 .await?;
@@ -291,12 +292,13 @@ impl Store {
         Ok(())
     }
 
-    /// Adds credentials, or replaces those of the same user name.
+    /// Adds credentials, or replaces those of the same user name; up to `most` in all.
     pub async fn put_credentials(
         &self,
         account: &str,
         id: VoiceConnectorId,
         credentials: &[Credential],
+        most: usize,
     ) -> Result<(), StoreError> {
         let mut transaction = self.begin().await?;
         Self::lock_connector(&mut transaction, account, id).await?;
@@ -307,10 +309,8 @@ impl Store {
                 .fetch_one(&mut *transaction)
                 .await?;
         let count: i64 = row.try_get(0)?;
-        if count > CREDENTIALS_MAX as i64 {
-            return Err(StoreError::TooManyCredentials {
-                most: CREDENTIALS_MAX,
-            });
+        if count > i64::try_from(most).unwrap_or(i64::MAX) {
+            return Err(StoreError::TooManyCredentials { most });
         }
         self.commit(transaction, [Change::VoiceConnector(id)])
             .await?;

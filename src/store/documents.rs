@@ -168,6 +168,25 @@ impl Store {
         }
     }
 
+    /// How many documents of a kind belong to `parent`.
+    pub async fn count_documents(
+        &self,
+        kind: &'static str,
+        account: &str,
+        parent: &str,
+    ) -> Result<usize, StoreError> {
+        let row = sqlx::query(
+            "SELECT count(*) FROM document WHERE kind = $1 AND account = $2 AND parent = $3",
+        )
+        .bind(kind)
+        .bind(account)
+        .bind(parent)
+        .fetch_one(&self.pool)
+        .await?;
+        let count: i64 = row.try_get(0)?;
+        Ok(usize::try_from(count).unwrap_or_default())
+    }
+
     /// Takes a document out; false where there was none.
     pub async fn delete_document(&self, key: Key<'_>) -> Result<bool, StoreError> {
         Self::delete_document_within(&self.pool, key).await

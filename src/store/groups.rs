@@ -9,11 +9,6 @@ use super::records::{Page, StoreError};
 use super::{Store, after_created, timestamp};
 use crate::connector_id::VoiceConnectorId;
 
-/// Groups that one account may have.
-pub const GROUPS_MAX: u32 = 1_000;
-/// Connectors that one group may have.
-pub const ITEMS_MAX: usize = 3;
-
 /// A voice connector group.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct GroupRecord {
@@ -25,7 +20,7 @@ pub struct GroupRecord {
     pub name: String,
     /// `CallDistributionType`, where one was given.
     pub call_distribution_type: Option<String>,
-    /// `VoiceConnectorItems`, as given: each connector once, at most [`ITEMS_MAX`].
+    /// `VoiceConnectorItems`, as given: each connector once.
     pub items: Vec<GroupItem>,
     /// When it was created.
     pub created: Timestamp,
@@ -43,17 +38,12 @@ pub struct GroupItem {
 }
 
 impl Store {
-    /// Adds a group.
-    pub async fn insert_group(&self, group: &GroupRecord) -> Result<(), StoreError> {
+    /// Adds a group, where the account has fewer than `most`.
+    pub async fn insert_group(&self, group: &GroupRecord, most: usize) -> Result<(), StoreError> {
         let mut transaction = self.begin().await?;
-        let row = sqlx::query("SELECT count(*) FROM voice_connector_group WHERE account = $1")
-            .bind(&group.account)
-            .fetch_one(&mut *transaction)
-            .await?;
-        let count: i64 = row.try_get(0)?;
-        if count >= i64::from(GROUPS_MAX) {
-            return Err(StoreError::TooManyGroups);
-        }
+        let count = "SELECT count(*) FROM voice_connector_group WHERE account = $1";
+        let what = "VoiceConnectorGroups of an account";
+        Self::has_room(&mut transaction, count, &group.account, (what, most)).await?;
         sqlx::query(
             "INSERT INTO voice_connector_group (id, account, name, call_distribution_type, created, updated) \
              VALUES ($1, $2, $3, $4, $5, $6)",

@@ -24,16 +24,16 @@ use std::fmt;
 
 use jiff::Timestamp;
 use sqlx::postgres::PgConnectOptions;
-use sqlx::{Any, AnyPool, Transaction};
+use sqlx::{Any, AnyPool, Row, Transaction};
 
 pub use changes::{Change, ChangeFeed, News};
-pub use connectors::{CREDENTIALS_MAX, WholeConnector};
+pub use connectors::WholeConnector;
 pub use declare::{
     Declaration, DeclareError, DeclaredConnector, DeclaredCredential, DeclaredDocument,
     DeclaredGroup, DeclaredNumber, Proof, Put,
 };
 pub use documents::{Document, Key};
-pub use groups::{GROUPS_MAX, GroupItem, GroupRecord, ITEMS_MAX};
+pub use groups::{GroupItem, GroupRecord};
 pub use lifecycle::{DELETION_QUEUE, NumberChange};
 pub use open::OpenError;
 pub use records::*;
@@ -71,6 +71,24 @@ impl Store {
             Database::Postgres(_) => "BEGIN ISOLATION LEVEL READ COMMITTED",
         };
         self.pool.begin_with(begin).await
+    }
+
+    /// Refuses where an account has `most` of something already, as `count` counts it.
+    async fn has_room(
+        transaction: &mut Transaction<'static, Any>,
+        count: &'static str,
+        account: &str,
+        (what, most): (&'static str, usize),
+    ) -> Result<(), StoreError> {
+        let row = sqlx::query(count)
+            .bind(account)
+            .fetch_one(&mut **transaction)
+            .await?;
+        let count: i64 = row.try_get(0)?;
+        match count < i64::try_from(most).unwrap_or(i64::MAX) {
+            true => Ok(()),
+            false => Err(StoreError::TooMany { what, most }),
+        }
     }
 
     /// Makes a write durable, and tells the other nodes of it in the same moment.

@@ -334,8 +334,13 @@ pub enum StoreError {
     GroupHasNumbers(u64),
     /// The group still has this many connectors. 409.
     GroupHasConnectors(u64),
-    /// The account has as many groups as it may have. 400.
-    TooManyGroups,
+    /// The account has as many as it may have. 400.
+    TooMany {
+        /// Of what, as it begins a sentence.
+        what: &'static str,
+        /// The most it may have.
+        most: usize,
+    },
     /// More credentials than one connector may have. 400.
     TooManyCredentials {
         /// The most it may have.

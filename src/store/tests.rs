@@ -85,7 +85,7 @@ impl Fixture {
         };
         let host = format!("{id}.voiceconnector.localhost");
         self.store
-            .insert_voice_connector(id, new, host, now())
+            .insert_voice_connector(id, new, host, 100, now())
             .await
             .unwrap()
     }
@@ -322,7 +322,7 @@ async fn no_more_than_ten_credentials(fixture: Fixture) {
     let eleven: Vec<_> = (0..11).map(credential).collect();
     let store = &fixture.store;
     assert!(matches!(
-        store.put_credentials(ACCOUNT, id, &eleven).await,
+        store.put_credentials(ACCOUNT, id, &eleven, 10).await,
         Err(StoreError::TooManyCredentials { most: 10 })
     ));
     assert_eq!(
@@ -330,11 +330,11 @@ async fn no_more_than_ten_credentials(fixture: Fixture) {
         Vec::<String>::new()
     );
     store
-        .put_credentials(ACCOUNT, id, &eleven[..10])
+        .put_credentials(ACCOUNT, id, &eleven[..10], 10)
         .await
         .unwrap();
     store
-        .put_credentials(ACCOUNT, id, &eleven[..1])
+        .put_credentials(ACCOUNT, id, &eleven[..1], 10)
         .await
         .unwrap();
     assert_eq!(

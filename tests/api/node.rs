@@ -83,6 +83,7 @@ impl Node {
             e911_addresses: Default::default(),
             users: Default::default(),
             throttle: Throttle::new(REQUESTS_PER_SECOND),
+            quotas: Default::default(),
             declared: Arc::default(),
             access_keys: [FIRST_KEY, SECOND_KEY, READING_KEY]
                 .map(access_key)

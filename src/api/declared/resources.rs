@@ -168,7 +168,7 @@ fn connector(declared: &mut Declared, section: &Section<'_>) -> Result<(), Fault
             false => None,
         },
         origination: match has("Origination") {
-            true => Some(origination(&members)?.settle(require_encryption)),
+            true => Some(origination(&members, usize::MAX)?.settle(require_encryption)),
             false => None,
         },
         credentials: declared_credentials(section)?,
@@ -228,6 +228,7 @@ fn group(declared: &mut Declared, section: &Section<'_>) -> Result<(), Fault> {
     let items = group_items(
         &section.path("VoiceConnectorItems"),
         section.list("VoiceConnectorItems"),
+        usize::MAX,
     )?;
     declared.own(Resource::VoiceConnectorGroup(id), section.owner)?;
     declared.declaration.groups.push(DeclaredGroup {

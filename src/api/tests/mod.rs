@@ -8,6 +8,7 @@ mod number_lifecycle;
 mod number_settings;
 mod numbers;
 mod proxy_sessions;
+mod quotas;
 mod sip_applications;
 mod tags_and_settings;
 mod users;
@@ -78,6 +79,7 @@ impl Api {
                 e911_addresses: AddressTable::default(),
                 users: Default::default(),
                 throttle: Default::default(),
+                quotas: Default::default(),
                 declared: Default::default(),
                 access_keys: Vec::new(),
                 now: clock,

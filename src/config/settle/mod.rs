@@ -133,6 +133,7 @@ impl Settler<'_> {
         let declared = self.declared(file.declared);
         let dns = self.dns(file.dns);
         let store = self.store(file.store, data_dir);
+        let quotas = self.quotas(file.quotas);
         let limits = self.limits(file.limits);
         let log = self.log(file.log);
 
@@ -160,6 +161,7 @@ impl Settler<'_> {
             declared,
             dns: dns?,
             store: store?,
+            quotas: quotas?,
             limits: limits?,
             log: log?,
         })

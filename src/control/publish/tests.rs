@@ -59,7 +59,11 @@ impl Node {
             network_type: "IPV4_ONLY".to_owned(),
             integration_type: None,
         };
-        self.control.create_voice_connector(new).await.unwrap().id
+        self.control
+            .create_voice_connector(new, 100)
+            .await
+            .unwrap()
+            .id
     }
 }
 
@@ -99,7 +103,7 @@ async fn another_node_sees_each_write_within_a_second() {
 
     let password = [("me".to_owned(), Secret("hush".to_owned()))];
     control
-        .put_credentials(ACCOUNT, id, &password)
+        .put_credentials(ACCOUNT, id, &password, 10)
         .await
         .unwrap();
     let has_credentials =

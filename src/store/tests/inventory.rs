@@ -30,7 +30,7 @@ pub(super) async fn a_group_survives_a_restart_and_holds_its_connectors(fixture:
     let first = group("first", vec![item(two, 9), item(one, 1)]);
     let second = group("second", Vec::new());
     for group in [&first, &second] {
-        fixture.store.insert_group(group).await.unwrap();
+        fixture.store.insert_group(group, 10).await.unwrap();
     }
     let fixture = fixture.reopened().await;
     let store = &fixture.store;
@@ -76,7 +76,7 @@ pub(super) async fn a_group_survives_a_restart_and_holds_its_connectors(fixture:
 
     let nobodys = group("third", vec![item(one, 1)]);
     assert!(matches!(
-        store.insert_group(&nobodys).await,
+        store.insert_group(&nobodys, 10).await,
         Err(StoreError::UnknownVoiceConnector(id)) if id == one
     ));
     assert!(store.group(ACCOUNT, nobodys.id).await.is_err());
@@ -85,7 +85,7 @@ pub(super) async fn a_group_survives_a_restart_and_holds_its_connectors(fixture:
 pub(super) async fn a_connector_is_deleted_or_put_in_a_group_by_two_writers(fixture: Fixture) {
     let other = fixture.other_node().await;
     let home = group("home", Vec::new());
-    fixture.store.insert_group(&home).await.unwrap();
+    fixture.store.insert_group(&home, 10).await.unwrap();
     for letter in 1..20 {
         let id = fixture.connector(letter).await.id;
         let items = [item(id, 1)];
@@ -159,7 +159,7 @@ pub(super) async fn a_number_of_a_group_is_not_its_connectors(fixture: Fixture) 
     fixture.numbers(&numbers).await;
     let home = group("home", vec![item(connector, 1)]);
     let store = &fixture.store;
-    store.insert_group(&home).await.unwrap();
+    store.insert_group(&home, 10).await.unwrap();
     let errors = store
         .associate_numbers(ACCOUNT, connector, &numbers, false, now())
         .await;

@@ -143,7 +143,7 @@ async fn credentials_stay_within_the_limit(fixture: Fixture) {
                     ha1_sha256: "0".repeat(64),
                 };
                 let six: Vec<Credential> = (0..6).map(credential).collect();
-                store.put_credentials(ACCOUNT, id, &six).await
+                store.put_credentials(ACCOUNT, id, &six, 10).await
             })
         };
         let (one, two) = (put(&fixture.store, "one"), put(&other, "two"));
