@@ -47,6 +47,8 @@ enum Command {
         /// The AWS account id.
         account: String,
     },
+    /// Print the OpenAPI description of the API.
+    Openapi,
 }
 
 fn main() -> ExitCode {
@@ -55,6 +57,7 @@ fn main() -> ExitCode {
         Command::Serve { config } => serve(config.as_deref()),
         Command::Check { file } => check(&file),
         Command::Export { config, account } => export(config.as_deref(), &account),
+        Command::Openapi => describe(),
     }
 }
 
@@ -109,6 +112,16 @@ fn export(file: Option<&Path>, account: &str) -> ExitCode {
         Ok(text) => print(&text),
         Err(error) => {
             refuse(&error);
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn describe() -> ExitCode {
+    match trunkline::api::openapi() {
+        Ok(description) => print(&format!("{description}\n")),
+        Err(fault) => {
+            refuse(&fault);
             ExitCode::FAILURE
         }
     }

@@ -50,6 +50,7 @@ use crate::config::{AccessKey, NumberPool, Quotas};
 use crate::control::publish::Control;
 pub use e911::AddressTable;
 pub use errors::ApiError;
+pub use model::openapi;
 pub use request::{ApiRequest, ApiResponse};
 pub use throttle::Throttle;
 

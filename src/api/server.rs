@@ -31,7 +31,7 @@ use tokio_rustls::server::TlsStream;
 use uuid::Uuid;
 
 use super::sigv4::{self, SignatureFault, SignedRequest};
-use super::{ApiError, ApiRequest, ApiState, dispatch};
+use super::{ApiError, ApiRequest, ApiState, dispatch, openapi};
 use crate::config::AccessKey;
 use crate::net::tls::Material;
 use crate::numbering::{E164, Masked};
@@ -68,7 +68,7 @@ pub type Tls = Arc<ArcSwap<Material>>;
 /// Serves the API until `shutdown` is ready, then lets the requests that are being answered end. Over TLS (1.2, 1.3)
 /// where there is a certificate.
 ///
-/// `GET /status` answers without a signature.
+/// `GET /status` and `GET /openapi.json`, the API's description, answer without a signature.
 ///
 /// # Errors
 ///
@@ -164,6 +164,7 @@ async fn accept(
 fn router(state: Arc<ApiState>) -> Router {
     Router::new()
         .route("/status", get(status).fallback(operation))
+        .route("/openapi.json", get(description).fallback(operation))
         .fallback(operation)
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
         .with_state(state)
@@ -171,6 +172,18 @@ fn router(state: Arc<ApiState>) -> Router {
 
 async fn status(State(state): State<Arc<ApiState>>) -> Response {
     axum::Json((state.status)()).into_response()
+}
+
+async fn description() -> Response {
+    match openapi() {
+        Ok(description) => {
+            ([(header::CONTENT_TYPE, "application/json")], description).into_response()
+        }
+        Err(fault) => {
+            tracing::error!(fault, "the declarations of the API cannot be read");
+            Refusal::from(ApiError::ServiceFailure).response(&Uuid::new_v4().to_string())
+        }
+    }
 }
 
 /// Every operation of the API: the method, the path and the query say which.

@@ -24,12 +24,26 @@ fn the_status_is_told_without_a_signature() {
 }
 
 #[test]
+fn the_description_is_told_without_a_signature() {
+    let (_directory, _node, client) = node();
+    let request = client
+        .signed("GET", "/openapi.json", b"")
+        .with("Authorization", None);
+    let answer = client.send(request);
+    assert_eq!(answer.status, 200);
+    assert_eq!(answer.header("content-type"), Some("application/json"));
+    let description: Value = serde_json::from_slice(&answer.body).unwrap();
+    assert_eq!(description["openapi"], "3.1.0");
+}
+
+#[test]
 fn what_is_no_operation_is_not_found_but_only_for_callers_we_know() {
     let (_directory, _node, client) = node();
     for (method, target) in [
         ("GET", "/"),
         ("PATCH", "/voice-connectors"),
         ("POST", "/status"),
+        ("POST", "/openapi.json"),
         ("POST", "/phone-numbers/%2B12065550100/%E2%98%8E"),
     ] {
         client

@@ -1,7 +1,8 @@
-//! The declarations of the API: one for each operation, from which routing, the reading of requests, and the list
-//! of operations follow. They are the two text files of this folder, read once.
+//! The declarations of the API: one for each operation, from which routing, the reading of requests, the list
+//! of operations and the OpenAPI description follow. They are the two text files of this folder, read once.
 
 mod input;
+mod openapi;
 mod read;
 
 use std::collections::BTreeMap;
@@ -11,6 +12,7 @@ use regex_lite::Regex;
 use serde_json::Value;
 
 pub(super) use self::input::Input;
+pub use self::openapi::openapi;
 use super::errors::BadRequest;
 use super::request::ApiRequest;
 
@@ -35,15 +37,12 @@ pub(super) struct Operation {
     /// The HTTP status of success.
     pub(super) status: u16,
     /// The namespace, where only one of the two has it.
-    #[cfg(test)]
     pub(super) namespace: Option<&'static str>,
     /// What a request holds.
     pub(super) input: Vec<(Member, Place)>,
     /// What an answer holds.
-    #[cfg(test)]
     pub(super) output: Vec<Member>,
     /// The exceptions, without `Exception`.
-    #[cfg(test)]
     pub(super) errors: Vec<&'static str>,
 }
 
@@ -155,6 +154,37 @@ impl Model {
     /// A shape that a declaration names; reading has seen to it that there is one.
     fn shape(&'static self, name: &str) -> Option<&'static Shape> {
         self.shapes.get(name)
+    }
+
+    /// The shapes that requests and answers are made of, by their names.
+    fn shapes_of_operations(&self) -> BTreeMap<&'static str, &Shape> {
+        let mut found = BTreeMap::new();
+        let mut named: Vec<&'static str> = Vec::new();
+        for operation in &self.operations {
+            named.extend(operation.input.iter().map(|(member, _)| member.shape));
+            named.extend(operation.output.iter().map(|member| member.shape));
+        }
+        while let Some(name) = named.pop() {
+            let Some(shape) = self.shapes.get(name) else {
+                continue;
+            };
+            if found.insert(name, shape).is_some() {
+                continue;
+            }
+            match shape {
+                Shape::Structure(members) => {
+                    named.extend(members.iter().map(|member| member.shape));
+                }
+                Shape::List { of, .. } => named.push(of),
+                Shape::Map { keys, values, .. } => named.extend([keys, values]),
+                Shape::Text { .. }
+                | Shape::Enum(_)
+                | Shape::Integer(_)
+                | Shape::Boolean
+                | Shape::Timestamp => {}
+            }
+        }
+        found
     }
 
     /// Reads a request of this operation.

@@ -92,12 +92,9 @@ fn operation(line: &[&'static str]) -> Result<Operation, String> {
             .collect(),
         query: query.split_once('='),
         status: status.parse().map_err(|_| "no status".to_owned())?,
-        #[cfg(test)]
         namespace: rest.first().copied(),
         input: Vec::new(),
-        #[cfg(test)]
         output: Vec::new(),
-        #[cfg(test)]
         errors: Vec::new(),
     })
     .and_then(|operation| match rest.len() {
@@ -113,13 +110,11 @@ fn detail(operation: &mut Operation, line: &[&'static str]) -> Result<(), String
                 operation.input.push(input_member(word)?);
             }
         }
-        #[cfg(test)]
         ["out", members @ ..] => {
             for word in members {
                 operation.output.push(member(word)?);
             }
         }
-        #[cfg(test)]
         ["errors", errors @ ..] => operation.errors.extend(errors),
         _ => {}
     }
@@ -236,7 +231,6 @@ fn check_names(model: &Model) -> Result<(), String> {
     let mut named: Vec<&'static str> = Vec::new();
     for operation in &model.operations {
         named.extend(operation.input.iter().map(|(member, _)| member.shape));
-        #[cfg(test)]
         named.extend(operation.output.iter().map(|member| member.shape));
     }
     for shape in model.shapes.values() {

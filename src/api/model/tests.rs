@@ -221,7 +221,7 @@ fn every_constraint_of_both_models_is_declared() {
     let Some(models) = service_models() else {
         return;
     };
-    for (name, shape) in &model.shapes {
+    for (name, shape) in &model.shapes_of_operations() {
         let there = each(&models, &format!("/shapes/{name}"));
         assert!(!there.is_empty(), "{name} is in no model");
         // The wider of both counts: a bound that one does not have is none.
