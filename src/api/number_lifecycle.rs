@@ -108,6 +108,14 @@ pub(super) async fn batch_delete(
 ) -> Result<ApiResponse, ApiError> {
     const IDS: &str = "PhoneNumberIds";
     few(IDS, input.list(IDS).len())?;
+    // An error could not name it: `PhoneNumberError$PhoneNumberId` is not blank.
+    if let Some(index) = input.texts(IDS).position(|id| id.trim().is_empty()) {
+        return Err(BadRequest::Invalid {
+            member: format!("{IDS}[{index}]"),
+            expected: Expected::Form("a string that is not blank"),
+        }
+        .into());
+    }
     let numbers = input
         .texts(IDS)
         .map(|id| number_of_id(id).map_err(|_| PhoneNumberError::not_found(id)));

@@ -315,6 +315,13 @@ async fn a_batch_of_deletions_says_what_it_did_not_do() {
         .await;
     let message = "PhoneNumberIds: expected a list of elements, at least 1";
     assert_eq!(refused(result), bad_request(message));
+    // A PhoneNumberError could not name it: its PhoneNumberId is a NonEmptyString.
+    for blank in ["", " "] {
+        let ids = json!({"PhoneNumberIds": ["%2B12065550102", blank]});
+        let result = api.post(StatusCode::OK, path, ids).await;
+        let message = "PhoneNumberIds[1]: expected a string that is not blank";
+        assert_eq!(refused(result), bad_request(message));
+    }
 }
 
 #[tokio::test]
