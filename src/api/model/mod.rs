@@ -255,4 +255,8 @@ impl Model {
 }
 
 #[cfg(test)]
+pub(super) mod arbitrary;
+#[cfg(test)]
+mod properties;
+#[cfg(test)]
 mod tests;

@@ -9,6 +9,7 @@ mod number_settings;
 mod numbers;
 mod proxy_sessions;
 mod quotas;
+mod round_trips;
 mod sip_applications;
 mod tags_and_settings;
 mod users;
