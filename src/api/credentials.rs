@@ -5,6 +5,7 @@ use serde::Serialize;
 use super::ApiState;
 use super::errors::{ApiError, BadRequest};
 use super::members::connector_id;
+use super::model::Input;
 use super::request::{ApiRequest, ApiResponse, Member};
 use crate::config::Secret;
 
@@ -17,11 +18,11 @@ pub(super) const PASSWORD: &str = "1 to 256 US-ASCII characters without control 
 pub(super) async fn put(
     state: &ApiState,
     request: &ApiRequest<'_>,
-    id: &str,
+    input: &Input,
 ) -> Result<ApiResponse, ApiError> {
-    let id = connector_id(id)?;
+    let id = connector_id(input.text("VoiceConnectorId"))?;
     let most = state.quotas.termination_credentials;
-    let credentials = credentials(request, most)?;
+    let credentials = credentials(input, most)?;
     state
         .control
         .put_credentials(request.account, id, &credentials, most)
@@ -50,10 +51,10 @@ pub(super) async fn list(
 pub(super) async fn delete(
     state: &ApiState,
     request: &ApiRequest<'_>,
-    id: &str,
+    input: &Input,
 ) -> Result<ApiResponse, ApiError> {
-    let id = connector_id(id)?;
-    let usernames = usernames(request, state.quotas.termination_credentials)?;
+    let id = connector_id(input.text("VoiceConnectorId"))?;
+    let usernames = usernames(input, state.quotas.termination_credentials)?;
     state
         .control
         .delete_credentials(request.account, id, &usernames)
@@ -61,9 +62,8 @@ pub(super) async fn delete(
     Ok(ApiResponse::no_content())
 }
 
-fn credentials(request: &ApiRequest<'_>, most: usize) -> Result<Vec<(String, Secret)>, BadRequest> {
-    let body = request.body()?;
-    let credentials = body.members().required("Credentials")?;
+fn credentials(input: &Input, most: usize) -> Result<Vec<(String, Secret)>, BadRequest> {
+    let credentials = input.members().required("Credentials")?;
     credentials
         .list(1..=most)?
         .into_iter()
@@ -84,9 +84,8 @@ fn credential(member: Member<'_>) -> Result<(String, Secret), BadRequest> {
     Ok((username.to_owned(), Secret(password.to_owned())))
 }
 
-fn usernames(request: &ApiRequest<'_>, most: usize) -> Result<Vec<String>, BadRequest> {
-    let body = request.body()?;
-    let usernames = body.members().required("Usernames")?;
+fn usernames(input: &Input, most: usize) -> Result<Vec<String>, BadRequest> {
+    let usernames = input.members().required("Usernames")?;
     usernames
         .list(1..=most)?
         .into_iter()

@@ -55,12 +55,13 @@ pub(super) async fn get(
 pub(super) async fn list(
     state: &ApiState,
     request: &ApiRequest<'_>,
+    input: &Input,
 ) -> Result<ApiResponse, ApiError> {
-    let most = page_length(request)?;
+    let most = page_length(input);
     let page = state
         .control
         .store()
-        .groups(request.account, next_token(request), most)
+        .groups(request.account, next_token(input), most)
         .await?;
     let output = ListOutput {
         voice_connector_groups: page.rows.iter().map(VoiceConnectorGroup::from).collect(),

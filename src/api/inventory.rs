@@ -6,8 +6,6 @@ use super::errors::{BadRequest, Expected};
 use crate::config::NumberPool;
 use crate::numbering::E164;
 
-/// `PhoneNumberType`
-pub(super) const NUMBER_TYPES: &[&str] = &[LOCAL, TOLL_FREE];
 const BUSINESS_CALLING: &str = "BusinessCalling";
 const LOCAL: &str = "Local";
 const TOLL_FREE: &str = "TollFree";
@@ -54,7 +52,7 @@ pub(super) struct Wanted<'a> {
     pub(super) state: Option<&'a str>,
     /// Three digits.
     pub(super) toll_free_prefix: Option<u64>,
-    /// Of [`NUMBER_TYPES`].
+    /// `PhoneNumberType`
     pub(super) number_type: Option<&'a str>,
 }
 

@@ -4,25 +4,25 @@ use jiff::Timestamp;
 
 use super::ApiState;
 use super::errors::{ApiError, BadRequest, Expected, NotFound};
-use super::model::Input;
+use super::model::{Input, Range};
 use super::request::{ApiRequest, Member};
 use crate::connector_id::VoiceConnectorId;
 use crate::numbering::E164;
 use crate::store::StoreError;
 
-/// `ResultMax` of `chime-sdk-voice`; `chime` says 99.
+/// A full page, as `ResultMax` has it.
 const RESULTS_MAX: u32 = 100;
 
 /// `MaxResults`, or a full page.
-pub(super) fn page_length(request: &ApiRequest<'_>) -> Result<u32, BadRequest> {
-    request
-        .parameter("MaxResults")
-        .map_or(Ok(RESULTS_MAX), |most| most.integer(1..=RESULTS_MAX.into()))
+pub(super) fn page_length(input: &Input) -> u32 {
+    let most = input.integer("MaxResults");
+    most.and_then(|most| u32::try_from(most).ok())
+        .unwrap_or(RESULTS_MAX)
 }
 
 /// `NextToken`; the store knows what it means.
-pub(super) fn next_token<'a>(request: &'a ApiRequest<'_>) -> Option<&'a str> {
-    request.parameter("NextToken").map(|token| token.as_str())
+pub(super) fn next_token(input: &Input) -> Option<&str> {
+    input.text_if_any("NextToken")
 }
 
 /// The id of a path. What cannot be an id is an id that nobody has.
@@ -31,12 +31,34 @@ pub(super) fn connector_id(text: &str) -> Result<VoiceConnectorId, ApiError> {
         .map_err(|_| NotFound::VoiceConnector(text.to_owned()).into())
 }
 
-/// `E164PhoneNumberList` of at least one number; each comes with its path.
-pub(super) fn e164_list(list: Member<'_>, most: usize) -> Result<Vec<(String, E164)>, BadRequest> {
-    list.list(1..=most)?
-        .into_iter()
-        .map(|member| Ok((member.path().to_owned(), e164(member)?)))
+/// The numbers of an `E164PhoneNumberList`, each with its path; the models give no limits.
+pub(super) fn e164_list(
+    input: &Input,
+    member: &str,
+    length: Range,
+) -> Result<Vec<(String, E164)>, BadRequest> {
+    few(member, input.list(member).len(), length)?;
+    let numbers = input.texts(member).enumerate();
+    numbers
+        .map(|(index, text)| {
+            let path = format!("{member}[{index}]");
+            match text.parse() {
+                Ok(number) => Ok((path, number)),
+                Err(_) => Err(invalid(path, "an E.164 number")),
+            }
+        })
         .collect()
+}
+
+/// Refuses a list that is too long or too short where the models give no limit.
+pub(super) fn few(member: &str, count: usize, length: Range) -> Result<(), BadRequest> {
+    if length.contains(i64::try_from(count).unwrap_or(i64::MAX)) {
+        return Ok(());
+    }
+    Err(BadRequest::Invalid {
+        member: member.to_owned(),
+        expected: Expected::Elements(length),
+    })
 }
 
 /// `E164PhoneNumber`

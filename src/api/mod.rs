@@ -110,29 +110,29 @@ async fn perform(
     let group = input.text("VoiceConnectorGroupId");
     match operation {
         "CreateVoiceConnector" => voice_connectors::create(s, r, input).await,
-        "ListVoiceConnectors" => voice_connectors::list(s, r).await,
+        "ListVoiceConnectors" => voice_connectors::list(s, r, input).await,
         "GetVoiceConnector" => voice_connectors::get(s, r, connector).await,
-        "UpdateVoiceConnector" => voice_connectors::update(s, r, connector).await,
+        "UpdateVoiceConnector" => voice_connectors::update(s, r, input).await,
         "DeleteVoiceConnector" => voice_connectors::delete(s, r, input).await,
 
         "AssociatePhoneNumbersWithVoiceConnector" => {
             phone_numbers::associate(s, r, input, connector_id(connector)?.into()).await
         }
         "DisassociatePhoneNumbersFromVoiceConnector" => {
-            phone_numbers::disassociate(s, r, connector_id(connector)?.into()).await
+            phone_numbers::disassociate(s, r, input, connector_id(connector)?.into()).await
         }
 
-        "PutVoiceConnectorOrigination" => origination::put(s, r, connector).await,
+        "PutVoiceConnectorOrigination" => origination::put(s, r, input).await,
         "GetVoiceConnectorOrigination" => origination::get(s, r, connector).await,
         "DeleteVoiceConnectorOrigination" => origination::delete(s, r, connector).await,
 
-        "PutVoiceConnectorTermination" => termination::put(s, r, connector).await,
+        "PutVoiceConnectorTermination" => termination::put(s, r, input).await,
         "GetVoiceConnectorTermination" => termination::get(s, r, connector).await,
         "DeleteVoiceConnectorTermination" => termination::delete(s, r, connector).await,
         "GetVoiceConnectorTerminationHealth" => termination::health(s, r, connector).await,
 
-        "PutVoiceConnectorTerminationCredentials" => credentials::put(s, r, connector).await,
-        "DeleteVoiceConnectorTerminationCredentials" => credentials::delete(s, r, connector).await,
+        "PutVoiceConnectorTerminationCredentials" => credentials::put(s, r, input).await,
+        "DeleteVoiceConnectorTerminationCredentials" => credentials::delete(s, r, input).await,
         "ListVoiceConnectorTerminationCredentials" => credentials::list(s, r, connector).await,
 
         "PutVoiceConnectorStreamingConfiguration" => {
@@ -168,11 +168,11 @@ async fn perform(
         "GetVoiceConnectorProxy" => configurations::PROXY.get(s, r, input).await,
         "DeleteVoiceConnectorProxy" => configurations::PROXY.delete(s, r, input).await,
 
-        "SearchAvailablePhoneNumbers" => search::available_phone_numbers(s, r).await,
+        "SearchAvailablePhoneNumbers" => search::available_phone_numbers(s, input).await,
         "CreatePhoneNumberOrder" => orders::create(s, r, input).await,
-        "ListPhoneNumberOrders" => orders::list(s, r).await,
+        "ListPhoneNumberOrders" => orders::list(s, r, input).await,
         "GetPhoneNumberOrder" => orders::get(s, r, input.text("PhoneNumberOrderId")).await,
-        "ListPhoneNumbers" => phone_numbers::list(s, r).await,
+        "ListPhoneNumbers" => phone_numbers::list(s, r, input).await,
         "GetPhoneNumber" => phone_numbers::get(s, r, input.text("PhoneNumberId")).await,
         "UpdatePhoneNumber" => number_lifecycle::update(s, r, input).await,
         "BatchUpdatePhoneNumber" => number_lifecycle::batch_update(s, r, input).await,
@@ -185,14 +185,14 @@ async fn perform(
 
         "CreateVoiceConnectorGroup" => groups::create(s, r, input).await,
         "GetVoiceConnectorGroup" => groups::get(s, r, group).await,
-        "ListVoiceConnectorGroups" => groups::list(s, r).await,
+        "ListVoiceConnectorGroups" => groups::list(s, r, input).await,
         "UpdateVoiceConnectorGroup" => groups::update(s, r, input).await,
         "DeleteVoiceConnectorGroup" => groups::delete(s, r, group).await,
         "AssociatePhoneNumbersWithVoiceConnectorGroup" => {
             phone_numbers::associate(s, r, input, groups::group_id(group)?.into()).await
         }
         "DisassociatePhoneNumbersFromVoiceConnectorGroup" => {
-            phone_numbers::disassociate(s, r, groups::group_id(group)?.into()).await
+            phone_numbers::disassociate(s, r, input, groups::group_id(group)?.into()).await
         }
 
         "ValidateE911Address" => e911::validate(s, r, input),
@@ -202,7 +202,7 @@ async fn perform(
         "CreateMeetingDialOut" => users::dial_out(s, r, input).await,
 
         "CreateSipMediaApplication" => sip_media_applications::create(s, r, input).await,
-        "ListSipMediaApplications" => sip_media_applications::list(s, r).await,
+        "ListSipMediaApplications" => sip_media_applications::list(s, r, input).await,
         "GetSipMediaApplication" => sip_media_applications::get(s, r, input).await,
         "UpdateSipMediaApplication" => sip_media_applications::update(s, r, input).await,
         "DeleteSipMediaApplication" => sip_media_applications::delete(s, r, input).await,

@@ -5,6 +5,7 @@ use serde_json::Value;
 use super::ApiState;
 use super::errors::{ApiError, BadRequest, Conflict, Expected, NotFound};
 use super::inventory::{pool_allows, pool_of, wrong_product_type};
+use super::members::few;
 use super::model::{Input, Range};
 use super::phone_numbers::{PhoneNumberError, number_of_id, respond, respond_phone_number_errors};
 use super::request::{ApiRequest, ApiResponse};
@@ -50,7 +51,7 @@ pub(super) async fn batch_update(
 ) -> Result<ApiResponse, ApiError> {
     const ITEMS: &str = "UpdatePhoneNumberRequestItems";
     let items = input.list(ITEMS);
-    few(ITEMS, items.len())?;
+    few(ITEMS, items.len(), NUMBERS)?;
     let changes = items.iter().enumerate().map(|(index, item)| {
         let id = item.get("PhoneNumberId").and_then(Value::as_str);
         let id = id.unwrap_or_default();
@@ -107,7 +108,7 @@ pub(super) async fn batch_delete(
     input: &Input,
 ) -> Result<ApiResponse, ApiError> {
     const IDS: &str = "PhoneNumberIds";
-    few(IDS, input.list(IDS).len())?;
+    few(IDS, input.list(IDS).len(), NUMBERS)?;
     // An error could not name it: `PhoneNumberError$PhoneNumberId` is not blank.
     if let Some(index) = input.texts(IDS).position(|id| id.trim().is_empty()) {
         return Err(BadRequest::Invalid {
@@ -174,16 +175,6 @@ fn change<'a>(
             within: within.to_owned(),
         }),
     }
-}
-
-fn few(member: &str, count: usize) -> Result<(), BadRequest> {
-    if NUMBERS.contains(i64::try_from(count).unwrap_or(i64::MAX)) {
-        return Ok(());
-    }
-    Err(BadRequest::Invalid {
-        member: member.to_owned(),
-        expected: Expected::Elements(NUMBERS),
-    })
 }
 
 /// The refusal of a request for one number, where there is one.

@@ -8,13 +8,17 @@ use super::ApiState;
 use super::errors::{ApiError, BadRequest, Expected};
 use super::inventory::{pool_allows, pool_of, wrong_product_type};
 use super::members::{e164_list, iso8601, next_token, page_length};
-use super::model::Input;
+use super::model::{Input, Range};
 use super::request::{ApiRequest, ApiResponse};
 use crate::config::NumberPool;
 use crate::numbering::E164;
 use crate::store::OrderRecord;
 
-const NUMBERS_MAX: usize = 50;
+/// Numbers of one order.
+const NUMBERS: Range = Range {
+    least: Some(1),
+    most: Some(50),
+};
 
 /// `CreatePhoneNumberOrder`
 pub(super) async fn create(
@@ -23,7 +27,7 @@ pub(super) async fn create(
     input: &Input,
 ) -> Result<ApiResponse, ApiError> {
     let product_type = input.text("ProductType");
-    let numbers = numbers(request, product_type, &state.number_pools)?;
+    let numbers = numbers(input, product_type, &state.number_pools)?;
     let name = input.text_if_any("Name").filter(|name| !name.is_empty());
     let record = state
         .control
@@ -36,12 +40,13 @@ pub(super) async fn create(
 pub(super) async fn list(
     state: &ApiState,
     request: &ApiRequest<'_>,
+    input: &Input,
 ) -> Result<ApiResponse, ApiError> {
-    let most = page_length(request)?;
+    let most = page_length(input);
     let page = state
         .control
         .store()
-        .orders(request.account, next_token(request), most)
+        .orders(request.account, next_token(input), most)
         .await?;
     let output = ListOutput {
         phone_number_orders: page.rows.iter().map(PhoneNumberOrder::from).collect(),
@@ -61,14 +66,13 @@ pub(super) async fn get(
 }
 
 fn numbers(
-    request: &ApiRequest<'_>,
+    input: &Input,
     product_type: &str,
     pools: &[NumberPool],
 ) -> Result<Vec<E164>, BadRequest> {
-    let body = request.body()?;
     let mut seen = HashSet::new();
     let mut numbers = Vec::new();
-    for (member, number) in e164_list(body.members().required("E164PhoneNumbers")?, NUMBERS_MAX)? {
+    for (member, number) in e164_list(input, "E164PhoneNumbers", NUMBERS)? {
         let Some(pool) = pool_of(pools, number) else {
             return Err(BadRequest::NumberInNoPool { member, number });
         };

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use super::ApiState;
 use super::errors::{ApiError, BadRequest};
 use super::members::connector_id;
+use super::model::Input;
 use super::request::{ApiRequest, ApiResponse, Member, Members};
 use crate::store::{OriginationRecord, RouteProtocol, RouteRecord};
 
@@ -17,10 +18,10 @@ const HOST: &str = "a fully qualified domain name or an IP address";
 pub(super) async fn put(
     state: &ApiState,
     request: &ApiRequest<'_>,
-    id: &str,
+    input: &Input,
 ) -> Result<ApiResponse, ApiError> {
-    let id = connector_id(id)?;
-    let asked = origination(&request.body()?.members(), state.quotas.origination_routes)?;
+    let id = connector_id(input.text("VoiceConnectorId"))?;
+    let asked = origination(&input.members(), state.quotas.origination_routes)?;
     let connector = state
         .control
         .store()

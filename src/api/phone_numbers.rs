@@ -7,8 +7,8 @@ use super::errors::{ApiError, BadRequest, NotFound, said};
 use super::groups::group_id;
 use super::inventory::{number_type, pool_of};
 use super::members::{connector_id, e164_list, iso8601, next_token, page_length};
-use super::model::Input;
-use super::request::{ApiRequest, ApiResponse, Members};
+use super::model::{Input, Range};
+use super::request::{ApiRequest, ApiResponse};
 use crate::config::NumberPool;
 use crate::numbering::E164;
 use crate::store::{
@@ -16,23 +16,12 @@ use crate::store::{
 };
 
 /// Numbers of one association; the models give no limit.
-const NUMBERS_MAX: usize = 1_000;
+const NUMBERS: Range = Range {
+    least: Some(1),
+    most: Some(1_000),
+};
 
-/// `PhoneNumberProductType` of both models.
-const PRODUCT_TYPES: &[&str] = &[
-    "BusinessCalling",
-    "VoiceConnector",
-    "SipMediaApplicationDialIn",
-];
-
-/// `PhoneNumberAssociationName` of both models.
-const ASSOCIATION_NAMES: &[&str] = &[
-    ACCOUNT_ID,
-    USER_ID,
-    VOICE_CONNECTOR_ID,
-    VOICE_CONNECTOR_GROUP_ID,
-    "SipRuleId",
-];
+/// Of `PhoneNumberAssociationName`.
 const ACCOUNT_ID: &str = "AccountId";
 const USER_ID: &str = "UserId";
 const VOICE_CONNECTOR_ID: &str = "VoiceConnectorId";
@@ -68,16 +57,17 @@ pub(super) async fn get(
 pub(super) async fn list(
     state: &ApiState,
     request: &ApiRequest<'_>,
+    input: &Input,
 ) -> Result<ApiResponse, ApiError> {
-    let most = page_length(request)?;
-    let page = match filter(request)? {
+    let most = page_length(input);
+    let page = match filter(input)? {
         Some(filter) => {
             let store = state.control.store();
             if let Some(holder) = &filter.holder {
                 store.holder_exists(request.account, holder).await?;
             }
             store
-                .phone_numbers(request.account, &filter, next_token(request), most)
+                .phone_numbers(request.account, &filter, next_token(input), most)
                 .await?
         }
         None => Page {
@@ -102,7 +92,7 @@ pub(super) async fn associate(
     input: &Input,
     to: Holder,
 ) -> Result<ApiResponse, ApiError> {
-    let numbers = numbers(&request.body()?.members())?;
+    let numbers = numbers(input)?;
     let force = input.boolean("ForceAssociate");
     let errors = state
         .control
@@ -115,9 +105,10 @@ pub(super) async fn associate(
 pub(super) async fn disassociate(
     state: &ApiState,
     request: &ApiRequest<'_>,
+    input: &Input,
     from: Holder,
 ) -> Result<ApiResponse, ApiError> {
-    let numbers = numbers(&request.body()?.members())?;
+    let numbers = numbers(input)?;
     let errors = state
         .control
         .disassociate_numbers(request.account, from, &numbers)
@@ -125,23 +116,17 @@ pub(super) async fn disassociate(
     respond_errors(&errors)
 }
 
-fn numbers(members: &Members<'_>) -> Result<Vec<E164>, BadRequest> {
-    let numbers = e164_list(members.required("E164PhoneNumbers")?, NUMBERS_MAX)?;
+fn numbers(input: &Input) -> Result<Vec<E164>, BadRequest> {
+    let numbers = e164_list(input, "E164PhoneNumbers", NUMBERS)?;
     Ok(numbers.into_iter().map(|(_, number)| number).collect())
 }
 
 /// `None` where nothing that this service has can match.
-fn filter(request: &ApiRequest<'_>) -> Result<Option<NumberFilter>, ApiError> {
-    let one_of = |member, values| {
-        request
-            .parameter(member)
-            .map(|text| text.one_of(values))
-            .transpose()
-    };
-    let product_type = one_of("ProductType", PRODUCT_TYPES)?.map(str::to_owned);
-    let status = match request.parameter("Status") {
+fn filter(input: &Input) -> Result<Option<NumberFilter>, ApiError> {
+    let product_type = input.text_if_any("ProductType").map(str::to_owned);
+    let status = match input.text_if_any("Status") {
         None => None,
-        Some(text) => match STATUSES.iter().find(|one| one.as_str() == text.as_str()) {
+        Some(text) => match STATUSES.iter().find(|one| one.as_str() == text) {
             Some(status) => Some(*status),
             None => return Ok(None),
         },
@@ -149,8 +134,8 @@ fn filter(request: &ApiRequest<'_>) -> Result<Option<NumberFilter>, ApiError> {
     let missing = |member: &str| BadRequest::Missing {
         member: member.to_owned(),
     };
-    let association = one_of("FilterName", ASSOCIATION_NAMES)?;
-    let value = request.parameter("FilterValue");
+    let association = input.text_if_any("FilterName");
+    let value = input.text_if_any("FilterValue");
     let mut filter = NumberFilter {
         status,
         product_type,
@@ -160,7 +145,7 @@ fn filter(request: &ApiRequest<'_>) -> Result<Option<NumberFilter>, ApiError> {
         (None, None) => return Ok(Some(filter)),
         (None, Some(_)) => return Err(missing("FilterName").into()),
         (Some(_), None) => return Err(missing("FilterValue").into()),
-        (Some(association), Some(value)) => (association, value.as_str()),
+        (Some(association), Some(value)) => (association, value),
     };
     match association {
         VOICE_CONNECTOR_ID => filter.holder = Some(connector_id(value)?.into()),

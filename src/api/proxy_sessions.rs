@@ -99,7 +99,9 @@ pub(super) async fn list(
     let now = (state.now)();
     let status = input.text_if_any("Status");
     let wanted = |session: &Document| status.is_none_or(|status| status == status_of(session, now));
-    let page = SESSION.page(state, request, &connector, wanted).await?;
+    let page = SESSION
+        .page(state, (request, input), &connector, wanted)
+        .await?;
     let sessions: Vec<Value> = page.rows.iter().map(|row| session(row, now)).collect();
     ApiResponse::json(&json!({"ProxySessions": sessions, "NextToken": page.next}))
 }

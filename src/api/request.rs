@@ -59,11 +59,6 @@ impl ApiResponse {
 }
 
 impl ApiRequest<'_> {
-    /// The body's members.
-    pub(super) fn body(&self) -> Result<Body, BadRequest> {
-        self.json().map(Body)
-    }
-
     /// The body as a JSON object.
     pub(super) fn json(&self) -> Result<Map<String, Value>, BadRequest> {
         match serde_json::from_slice(self.body) {
@@ -88,29 +83,6 @@ impl ApiRequest<'_> {
             .iter()
             .find(|(name, _)| name == key)
             .map(|(_, value)| value.as_str())
-    }
-
-    /// A member that the model places in the query: `MaxResults` is `max-results` there. An empty
-    /// value counts as none.
-    pub(super) fn parameter(&self, member: &str) -> Option<Text<'_>> {
-        self.query_value(&query_name(member))
-            .filter(|value| !value.is_empty())
-            .map(|text| Text {
-                path: member.to_owned(),
-                text,
-            })
-    }
-}
-
-/// The members of a body.
-pub(super) struct Body(Map<String, Value>);
-
-impl Body {
-    pub(super) fn members(&self) -> Members<'_> {
-        Members {
-            path: String::new(),
-            members: &self.0,
-        }
     }
 }
 
@@ -156,11 +128,6 @@ pub(super) struct Member<'a> {
 }
 
 impl<'a> Member<'a> {
-    /// As in `Origination.Routes[0].Port`.
-    pub(super) fn path(&self) -> &str {
-        &self.path
-    }
-
     pub(super) fn members(self) -> Result<Members<'a>, BadRequest> {
         match self.value.as_object() {
             Some(members) => Ok(Members {
@@ -219,7 +186,7 @@ impl<'a> Member<'a> {
     }
 }
 
-/// A string of a body or a query, with its path.
+/// A string, with its path.
 pub(super) struct Text<'a> {
     path: String,
     text: &'a str,
@@ -260,14 +227,6 @@ impl<'a> Text<'a> {
             .ok_or_else(|| self.invalid(Expected::OneOf(values)))
     }
 
-    /// An integer of a query.
-    pub(super) fn integer<T: TryFrom<u64>>(
-        self,
-        range: RangeInclusive<u64>,
-    ) -> Result<T, BadRequest> {
-        within(self.text.parse().ok(), &range).ok_or_else(|| self.invalid(integer_of(&range)))
-    }
-
     fn invalid(self, expected: Expected) -> BadRequest {
         BadRequest::Invalid {
             member: self.path,
@@ -289,42 +248,20 @@ fn integer_of(range: &RangeInclusive<u64>) -> Expected {
     }
 }
 
-/// The name of a member in a query: all models write `MaxResults` as `max-results`.
-fn query_name(member: &str) -> String {
-    let mut name = String::with_capacity(member.len() + 4);
-    for (index, character) in member.char_indices() {
-        if character.is_ascii_uppercase() && index > 0 {
-            name.push('-');
-        }
-        name.push(character.to_ascii_lowercase());
-    }
-    name
-}
-
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
-    fn request(body: &[u8]) -> ApiRequest<'_> {
-        ApiRequest {
-            method: &Method::PUT,
-            segments: Vec::new(),
-            query: vec![
-                ("max-results".into(), "7".into()),
-                ("next-token".into(), String::new()),
-            ],
-            body,
-            account: "111122223333",
-        }
+    fn object(value: Value) -> Map<String, Value> {
+        value.as_object().unwrap().clone()
     }
 
     #[test]
     fn a_refusal_names_the_path_to_the_member() {
-        let body = request(br#"{"A": {"B": [{"C": 1}, {"C": "x"}]}}"#)
-            .body()
-            .unwrap();
-        let elements = body
-            .members()
+        let object = object(json!({"A": {"B": [{"C": 1}, {"C": "x"}]}}));
+        let elements = Members::of(String::new(), &object)
             .required("A")
             .and_then(Member::members)
             .and_then(|members| members.required("B"))
@@ -354,54 +291,63 @@ mod tests {
                 }
             ]
         );
+        let within = Members::of("Section[0]".to_owned(), &object);
+        assert_eq!(
+            within.required("C").err(),
+            Some(BadRequest::Missing {
+                member: "Section[0].C".into()
+            })
+        );
     }
 
     #[test]
     fn integers_are_integers_of_their_range() {
-        for (text, expected) in [
-            ("0", None),
-            ("1", Some(1)),
-            ("9", Some(9)),
-            ("10", None),
-            ("-1", None),
-            ("1.0", None),
-            ("\"1\"", None),
-            ("true", None),
-            ("99999999999999999999", None),
+        for (value, expected) in [
+            (json!(0), None),
+            (json!(1), Some(1)),
+            (json!(9), Some(9)),
+            (json!(10), None),
+            (json!(-1), None),
+            (json!(1.0), None),
+            (json!("1"), None),
+            (json!(true), None),
+            (json!(1e20), None),
         ] {
-            let body = format!("{{\"N\": {text}}}");
-            let body = request(body.as_bytes()).body().unwrap();
-            let number = body.members().required("N").unwrap().integer::<u8>(1..=9);
-            assert_eq!(number.ok(), expected, "{text}");
+            let object = object(json!({"N": value}));
+            let members = Members::of(String::new(), &object);
+            let number = members.required("N").unwrap().integer::<u8>(1..=9);
+            assert_eq!(number.ok(), expected, "{value}");
         }
     }
 
     #[test]
     fn null_is_a_member_that_is_not_there() {
-        let body = request(br#"{"Name": null}"#).body().unwrap();
-        assert!(body.members().optional("Name").is_none());
-        assert!(body.members().required("Name").is_err());
+        let object = object(json!({"Name": null}));
+        let members = Members::of(String::new(), &object);
+        assert!(members.optional("Name").is_none());
+        assert!(members.required("Name").is_err());
     }
 
     #[test]
     fn what_is_no_object_is_refused_without_an_echo() {
-        assert_eq!(request(b"[]").body().err(), Some(BadRequest::NotAnObject));
+        let json = |body: &[u8]| {
+            let request = ApiRequest {
+                method: &Method::PUT,
+                segments: Vec::new(),
+                query: Vec::new(),
+                body,
+                account: "111122223333",
+            };
+            request.json().err()
+        };
+        assert_eq!(json(b"[]"), Some(BadRequest::NotAnObject));
         assert_eq!(
-            request(b"{\"Password\": hunter2").body().err(),
+            json(b"{\"Password\": hunter2"),
             Some(BadRequest::NotJson {
                 line: 1,
                 column: 14
             })
         );
-        assert!(request(b"").body().is_err());
-    }
-
-    #[test]
-    fn query_members_have_hyphens_and_no_empty_values() {
-        let request = request(b"");
-        let most = request.parameter("MaxResults").unwrap();
-        assert_eq!(most.integer::<u32>(1..=9), Ok(7));
-        assert!(request.parameter("NextToken").is_none());
-        assert!(request.parameter("AreaCode").is_none());
+        assert!(json(b"").is_some());
     }
 }

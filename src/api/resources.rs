@@ -5,6 +5,7 @@ use serde_json::{Map, Value};
 use super::ApiState;
 use super::errors::{ApiError, NotFound};
 use super::members::{next_token, page_length};
+use super::model::Input;
 use super::request::ApiRequest;
 use crate::store::{Document, Key, Page};
 
@@ -95,14 +96,14 @@ impl Kind {
     pub(super) async fn page(
         self,
         state: &ApiState,
-        request: &ApiRequest<'_>,
+        (request, input): (&ApiRequest<'_>, &Input),
         parent: &str,
         wanted: impl Fn(&Document) -> bool,
     ) -> Result<Page<Document>, ApiError> {
-        let most = page_length(request)?;
+        let most = page_length(input);
         let length = usize::try_from(most).unwrap_or(usize::MAX);
         let mut rows: Vec<Document> = Vec::new();
-        let mut after = next_token(request).map(str::to_owned);
+        let mut after = next_token(input).map(str::to_owned);
         loop {
             let page = state
                 .control

@@ -6,14 +6,14 @@ use serde::Serialize;
 
 use super::ApiState;
 use super::errors::{ApiError, BadRequest};
-use super::inventory::{NUMBER_TYPES, Wanted};
-use super::members::next_token;
-use super::request::{ApiRequest, ApiResponse, Text};
+use super::inventory::Wanted;
+use super::members::{invalid, next_token};
+use super::model::Input;
+use super::request::ApiResponse;
 use crate::numbering::E164;
 use crate::store::Store;
 
 const RESULTS_MAX: usize = 500;
-const TOLL_FREE_PREFIXES: &[&str] = &["800", "833", "844", "855", "866", "877", "888"];
 
 /// Numbers asked for at once whether somebody has them: a pool may be large and taken as a whole.
 const WINDOW: u64 = 10_000;
@@ -21,13 +21,13 @@ const WINDOW: u64 = 10_000;
 /// `SearchAvailablePhoneNumbers`
 pub(super) async fn available_phone_numbers(
     state: &ApiState,
-    request: &ApiRequest<'_>,
+    input: &Input,
 ) -> Result<ApiResponse, ApiError> {
-    let ranges = wanted(request)?.ranges(&state.number_pools);
-    let most = request
-        .parameter("MaxResults")
-        .map_or(Ok(RESULTS_MAX), |most| most.integer(1..=RESULTS_MAX as u64))?;
-    let from = first_of_page(request)?;
+    let ranges = wanted(input)?.ranges(&state.number_pools);
+    let most = input.integer("MaxResults");
+    let most = most.and_then(|most| usize::try_from(most).ok());
+    let most = most.unwrap_or(RESULTS_MAX);
+    let from = first_of_page(input)?;
     // One more tells whether there is another page.
     let mut found = free_numbers(state.control.store(), ranges, from, most + 1).await?;
     let next = found.split_off(most.min(found.len()));
@@ -38,46 +38,29 @@ pub(super) async fn available_phone_numbers(
     ApiResponse::json(&output)
 }
 
-fn wanted<'a>(request: &'a ApiRequest<'_>) -> Result<Wanted<'a>, BadRequest> {
-    let text = |member| {
-        request
-            .parameter(member)
-            .map(|text: Text<'a>| text.as_str())
-    };
+fn wanted(input: &Input) -> Result<Wanted<'_>, BadRequest> {
+    let text = |member| input.text_if_any(member);
+    // Area codes are those of the North American Numbering Plan, as the model says.
+    let area_code = text("AreaCode").map(|digits| digits.parse().ok());
+    let area_code = area_code.map(|code| code.filter(|code| (200..=999).contains(code)));
+    let prefix = text("TollFreePrefix").and_then(|digits| digits.parse().ok());
     Ok(Wanted {
-        area_code: request.parameter("AreaCode").map(area_code).transpose()?,
+        area_code: match area_code {
+            Some(None) => return Err(invalid("AreaCode", "an integer from 200 to 999")),
+            Some(code) => code,
+            None => None,
+        },
         city: text("City"),
-        country: request
-            .parameter("Country")
-            .map(|country| country.matching(COUNTRY, is_country))
-            .transpose()?,
+        country: text("Country"),
         state: text("State"),
-        toll_free_prefix: request
-            .parameter("TollFreePrefix")
-            .map(|prefix| prefix.one_of(TOLL_FREE_PREFIXES))
-            .transpose()?
-            .and_then(|prefix| prefix.parse().ok()),
-        number_type: request
-            .parameter("PhoneNumberType")
-            .map(|number_type| number_type.one_of(NUMBER_TYPES))
-            .transpose()?,
+        toll_free_prefix: prefix,
+        number_type: text("PhoneNumberType"),
     })
 }
 
-const COUNTRY: &str = "an ISO 3166-1 alpha-2 country, two capital letters";
-
-fn is_country(text: &str) -> bool {
-    text.len() == 2 && text.bytes().all(|byte| byte.is_ascii_uppercase())
-}
-
-/// Area codes are those of the North American Numbering Plan, as the model says.
-fn area_code(text: Text<'_>) -> Result<u64, BadRequest> {
-    text.integer(200..=999)
-}
-
 /// The token is the first number of its page.
-fn first_of_page(request: &ApiRequest<'_>) -> Result<u64, BadRequest> {
-    next_token(request).map_or(Ok(0), |token| {
+fn first_of_page(input: &Input) -> Result<u64, BadRequest> {
+    next_token(input).map_or(Ok(0), |token| {
         token.parse().map_err(|_| BadRequest::InvalidToken)
     })
 }

@@ -69,8 +69,9 @@ pub(super) async fn get(
 pub(super) async fn list(
     state: &ApiState,
     request: &ApiRequest<'_>,
+    input: &Input,
 ) -> Result<ApiResponse, ApiError> {
-    let page = KIND.page(state, request, "", |_| true).await?;
+    let page = KIND.page(state, (request, input), "", |_| true).await?;
     let applications: Vec<Value> = page
         .rows
         .iter()

@@ -91,7 +91,7 @@ pub(super) async fn list(
             .await?;
     }
     let wanted = |rule: &Document| application.is_none_or(|id| targets(rule, id));
-    let page = KIND.page(state, request, "", wanted).await?;
+    let page = KIND.page(state, (request, input), "", wanted).await?;
     let rules: Vec<Value> = page.rows.iter().map(rule).collect();
     ApiResponse::json(&json!({"SipRules": rules, "NextToken": page.next}))
 }

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use super::ApiState;
 use super::errors::{ApiError, BadRequest, Expected};
 use super::members::{connector_id, e164, iso8601};
+use super::model::Input;
 use super::request::{ApiRequest, ApiResponse, Member, Members};
 use crate::store::{HealthRecord, StoreError, TerminationRecord};
 
@@ -19,10 +20,10 @@ const DEFAULT_CPS_LIMIT: u32 = 1;
 pub(super) async fn put(
     state: &ApiState,
     request: &ApiRequest<'_>,
-    id: &str,
+    input: &Input,
 ) -> Result<ApiResponse, ApiError> {
-    let id = connector_id(id)?;
-    let record = termination(&request.body()?.members())?;
+    let id = connector_id(input.text("VoiceConnectorId"))?;
+    let record = termination(&input.members())?;
     owns_default_number(state, request.account, &record).await?;
     state
         .control

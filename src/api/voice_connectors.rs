@@ -2,10 +2,10 @@
 
 use serde::Serialize;
 
-use super::errors::{ApiError, BadRequest, Conflict};
+use super::errors::{ApiError, Conflict};
 use super::members::{connector_id, iso8601, next_token, page_length};
 use super::model::Input;
-use super::request::{ApiRequest, ApiResponse, Members};
+use super::request::{ApiRequest, ApiResponse};
 use super::{ApiState, configurations, proxy_sessions, tags};
 use crate::store::{NewVoiceConnector, VoiceConnectorRecord};
 
@@ -23,13 +23,7 @@ pub(super) const AWS_REGIONS: &[&str] = &[
 ];
 pub(super) const DEFAULT_AWS_REGION: &str = "us-east-1";
 
-const NETWORK_TYPES: &[&str] = &["IPV4_ONLY", "DUAL_STACK"];
 pub(super) const DEFAULT_NETWORK_TYPE: &str = "IPV4_ONLY";
-
-const INTEGRATION_TYPES: &[&str] = &[
-    "CONNECT_CALL_TRANSFER_CONNECTOR",
-    "CONNECT_ANALYTICS_CONNECTOR",
-];
 
 /// `CreateVoiceConnector`
 pub(super) async fn create(
@@ -37,7 +31,7 @@ pub(super) async fn create(
     request: &ApiRequest<'_>,
     input: &Input,
 ) -> Result<ApiResponse, ApiError> {
-    let new = new_connector(request)?;
+    let new = new_connector(request, input);
     let most = state.quotas.voice_connectors;
     let record = state.control.create_voice_connector(new, most).await?;
     tags::keep(state, request.account, record.id.as_str(), input).await?;
@@ -63,12 +57,13 @@ pub(super) async fn get(
 pub(super) async fn list(
     state: &ApiState,
     request: &ApiRequest<'_>,
+    input: &Input,
 ) -> Result<ApiResponse, ApiError> {
-    let most = page_length(request)?;
+    let most = page_length(input);
     let page = state
         .control
         .store()
-        .voice_connectors(request.account, next_token(request), most)
+        .voice_connectors(request.account, next_token(input), most)
         .await?;
     let output = ListOutput {
         voice_connectors: page.rows.iter().map(VoiceConnector::from).collect(),
@@ -81,13 +76,10 @@ pub(super) async fn list(
 pub(super) async fn update(
     state: &ApiState,
     request: &ApiRequest<'_>,
-    id: &str,
+    input: &Input,
 ) -> Result<ApiResponse, ApiError> {
-    let id = connector_id(id)?;
-    let body = request.body()?;
-    let members = body.members();
-    let name = name(&members)?;
-    let require_encryption = members.required("RequireEncryption")?.boolean()?;
+    let id = connector_id(input.text("VoiceConnectorId"))?;
+    let (name, require_encryption) = (input.text("Name"), input.boolean("RequireEncryption"));
     let record = state
         .control
         .update_voice_connector(request.account, id, name, require_encryption)
@@ -123,31 +115,19 @@ pub(super) async fn delete(
     Ok(ApiResponse::no_content())
 }
 
-fn new_connector(request: &ApiRequest<'_>) -> Result<NewVoiceConnector, BadRequest> {
-    let body = request.body()?;
-    let members = body.members();
-    let one_of = |member: &str, values| {
-        members
-            .optional(member)
-            .map(|member| member.text()?.one_of(values))
-            .transpose()
+fn new_connector(request: &ApiRequest<'_>, input: &Input) -> NewVoiceConnector {
+    let or = |member: &str, default: &str| {
+        let given = input.text_if_any(member);
+        given.unwrap_or(default).to_owned()
     };
-    Ok(NewVoiceConnector {
+    NewVoiceConnector {
         account: request.account.to_owned(),
-        name: name(&members)?.to_owned(),
-        aws_region: one_of("AwsRegion", AWS_REGIONS)?
-            .unwrap_or(DEFAULT_AWS_REGION)
-            .to_owned(),
-        require_encryption: members.required("RequireEncryption")?.boolean()?,
-        network_type: one_of("NetworkType", NETWORK_TYPES)?
-            .unwrap_or(DEFAULT_NETWORK_TYPE)
-            .to_owned(),
-        integration_type: one_of("IntegrationType", INTEGRATION_TYPES)?.map(str::to_owned),
-    })
-}
-
-fn name<'a>(members: &Members<'a>) -> Result<&'a str, BadRequest> {
-    Ok(members.required("Name")?.text()?.as_str())
+        name: input.text("Name").to_owned(),
+        aws_region: or("AwsRegion", DEFAULT_AWS_REGION),
+        require_encryption: input.boolean("RequireEncryption"),
+        network_type: or("NetworkType", DEFAULT_NETWORK_TYPE),
+        integration_type: input.text_if_any("IntegrationType").map(str::to_owned),
+    }
 }
 
 /// `VoiceConnectorArn`

@@ -5,7 +5,7 @@ use serde_json::{Map, Value};
 
 use super::{Member, Model, Operation, Place, Range, Shape};
 use crate::api::errors::{BadRequest, Expected};
-use crate::api::request::ApiRequest;
+use crate::api::request::{ApiRequest, Members};
 
 /// The members of a request by their names.
 #[derive(Clone, Debug, Default)]
@@ -57,6 +57,11 @@ impl Input {
             }
         }
         Ok(input)
+    }
+
+    /// All members, for what reads them into types of its own.
+    pub(crate) fn members(&self) -> Members<'_> {
+        Members::of(String::new(), &self.members)
     }
 
     /// A member as it came.
