@@ -96,7 +96,7 @@ def show_starts(subjects):
 
 
 def reads(subject, choice):
-    """What is asked of the API: a name, requests a second, seconds, and a function that makes a request."""
+    """What is asked of the API: a name, requests a second, seconds, and what makes a request."""
     signer, filling = Signer(subject.node.api_port), subject.filling
     queries = list_queries(subject)
     a_connector = lambda: choice.choice(filling.connectors)  # noqa: E731
@@ -128,27 +128,26 @@ def list_queries(subject):
 
 def show_reads(subject, directory, choice):
     """The second table: the API, and calls meanwhile."""
-    pid, lines = [subject.node.pid], []
-    with open_loop.responder() as address:
-        empty = [b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"] * (RATE * math.ceil(SECONDS / 3))
-        floor = open_loop.drive(address, empty, RATE)
+    pid = [subject.node.pid]
     # Signed before anything is measured.
-    asked = [(name, rate, [make() for _ in range(rate * seconds)]) for name, rate, seconds, make in
-             reads(subject, choice)]
-    with Streams(subject, directory, choice, CALLS_PER_SECOND) as calls:
+    asked = [
+        (name, rate, [make() for _ in range(rate * seconds)]) for name, rate, seconds, make in reads(subject, choice)
+    ]
+    with Streams(subject, directory, choice, CALLS_PER_SECOND) as calls, open_loop.responder() as address:
         calls_cost = cpu_share(pid, WARM_UP_S, math.ceil(SECONDS / 3))
+        print(f"\n{CALLS_PER_SECOND} calls a second cost {calls_cost / 1e4:.1f} % of a core. Meanwhile, milliseconds:\n")
+        print("| asked | a second | p50 | p90 | p99 | p99.9 | max | errors | sent late, p99 | CPU, µs | without calls |")
+        print("|---|---|---|---|---|---|---|---|---|---|---|")
+        short = RATE * math.ceil(SECONDS / 3)
+        floor = open_loop.drive(address, [b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"] * short, RATE)
+        print(f"| another program, bytes that are there | {RATE} | {floor.row()} | - | - |", flush=True)
         for name, rate, requests in asked:
             before = cpu_us(pid)
             outcome = open_loop.drive((GATEWAY, subject.node.api_port), requests, rate)
-            spent = (cpu_us(pid) - before) / len(requests)
-            lines.append((name, rate, outcome, f"{spent:.0f} | {spent - calls_cost * outcome.lasted_s / len(requests):.0f}"))
+            spent = cpu_us(pid) - before
+            costs = [cost / len(requests) for cost in (spent, spent - calls_cost * outcome.lasted_s)]
+            print(f"| {name} | {rate} | {outcome.row()} | {' | '.join(f'{cost:.0f}' for cost in costs)} |", flush=True)
         counted = calls.end()
-    lines.insert(0, ("nothing: bytes that are there", RATE, floor, "- | -"))
-    print(f"\n{CALLS_PER_SECOND} calls a second meanwhile cost {calls_cost / 1e4:.1f} % of a core. Milliseconds, CPU in µs:\n")
-    print("| asked | a second | p50 | p90 | p99 | p99.9 | max | errors | node's CPU a request | without calls' | sent late, p99 |")
-    print("|---|---|---|---|---|---|---|---|---|---|---|")
-    for name, rate, outcome, spent in lines:
-        print(f"| {name} | {rate} | {outcome.row()} | {spent} | {1e3 * quantile(outcome.late, 0.99):.2f} |", flush=True)
     share = floor.cpu_s / floor.lasted_s
     print(f"\nThe generator takes {share:.1%} of a core. Calls:", *counted, sep="\n- ", flush=True)
 

@@ -34,9 +34,9 @@ class Outcome:
         self.lasted_s = lasted_s
 
     def row(self):
-        """p50, p90, p99, p99.9 and maximum in milliseconds, and errors, as cells."""
+        """p50, p90, p99, p99.9 and maximum, errors, and the p99 of what was sent late; milliseconds, as cells."""
         cells = [f"{1e3 * quantile(self.took, share):.2f}" for share in (0.5, 0.9, 0.99, 0.999, 1)]
-        return " | ".join([*cells, str(self.refused or 0)])
+        return " | ".join([*cells, str(self.refused or 0), f"{1e3 * quantile(self.late, 0.99):.2f}"])
 
 
 def quantile(ordered, share):
