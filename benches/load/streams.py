@@ -1,6 +1,7 @@
 """Calls with audio in both directions that go on until they are ended, through many connectors of a filled store."""
 
 import csv
+import time
 from contextlib import ExitStack
 
 from node import CARRIER, GATEWAY, PBX
@@ -9,6 +10,7 @@ from transit import CARRIERS_CALLER, PSTN
 
 LONGEST_S = 3_600
 HOLD_MS = 2_200
+LOG_S = 10
 CHOICES = 5_000
 """Lines that a caller takes one of for each call."""
 
@@ -52,9 +54,13 @@ class Streams:
                 side.end()
             except SippFailed as failure:
                 print(f"note: {failure}")
-        lines = [self._counted(direction) for direction in self._statistics]
-        self._node.wait_idle()
-        ended = self._node.ended_calls(self._log_from)
+        counts = {direction: self._counted(direction) for direction in self._statistics}
+        lines = [f"{direction}: {done} calls, {failed} failed" for direction, (done, failed) in counts.items()]
+        deadline = time.monotonic() + LOG_S
+        while len(ended := self._node.ended_calls(self._log_from)) < sum(done for done, _ in counts.values()):
+            if time.monotonic() > deadline:
+                break
+            time.sleep(0.1)
         silent = [call for call in ended if not (call["rtp_packets_from_a"] and call["rtp_packets_from_b"])]
         return [*lines, f"{len(ended)} calls ended in the node's log, {len(silent)} without audio both ways"]
 
@@ -74,4 +80,4 @@ class Streams:
     def _counted(self, direction):
         with open(self._statistics[direction], newline="", encoding="ascii") as file:
             last = list(csv.DictReader(file, delimiter=";"))[-1]
-        return f"{direction}: {last['SuccessfulCall(C)']} calls, {last['FailedCall(C)']} failed"
+        return int(last["SuccessfulCall(C)"]), int(last["FailedCall(C)"])
