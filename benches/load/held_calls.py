@@ -13,7 +13,7 @@ ANSWER_S = 5
 
 def hold(node, connector, pbx_port, count):
     """Sets `count` calls up and returns a line `A relayA B relayB` for each, as `rtp` reads it."""
-    with _socket(CARRIER, 0) as carrier, _socket(PBX, pbx_port) as pbx:
+    with endpoint(CARRIER, 0) as carrier, endpoint(PBX, pbx_port) as pbx:
         gateway = (GATEWAY, node.sip_port)
         first = node.ports.take(2 * count)
         return [
@@ -21,7 +21,8 @@ def hold(node, connector, pbx_port, count):
         ]
 
 
-def _socket(address, port):
+def endpoint(address, port):
+    """A peer's socket, at a free port where that is 0."""
     made = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
     made.settimeout(ANSWER_S)
     made.bind((address, port))
@@ -37,49 +38,51 @@ def _call(index, carrier, pbx, gateway, number, a):
     )
     uri = f"sip:{number}@{gateway[0]}:{gateway[1]}"
     carrier.sendto(
-        _message(
+        message(
             f"INVITE {uri} SIP/2.0\r\nVia: SIP/2.0/UDP {here};branch=z9hG4bKinvite{index}\r\n"
-            f"{common}To: <{uri}>\r\nCSeq: 1 INVITE\r\n", _sdp(a),
+            f"{common}To: <{uri}>\r\nCSeq: 1 INVITE\r\n", sdp(a),
         ), gateway,
     )
-    invite, source = _receive(pbx, "INVITE ")
+    invite, source = receive(pbx, "INVITE ")
     kept = "".join(line + "\r\n" for line in invite.split("\r\n") if re.match(r"(Via|From|To|Call-ID|CSeq):", line))
     kept = re.sub(r"(?m)^(To:.*?)\r$", rf"\1;tag=b{index}\r", kept)
     contact = f"Contact: <sip:{PBX}:{pbx.getsockname()[1]}>\r\n"
-    pbx.sendto(_message(f"SIP/2.0 200 OK\r\n{kept}{contact}", _sdp(b)), source)
-    answer, _ = _receive(carrier, "SIP/2.0 200 ")
+    pbx.sendto(message(f"SIP/2.0 200 OK\r\n{kept}{contact}", sdp(b)), source)
+    answer, _ = receive(carrier, "SIP/2.0 200 ")
     to = re.search(r"(?m)^To:.*?(?=\r$)", answer).group()
     target = re.search(r"(?m)^Contact: *<(.*?)>", answer).group(1)
     carrier.sendto(
-        _message(
+        message(
             f"ACK {target} SIP/2.0\r\nVia: SIP/2.0/UDP {here};branch=z9hG4bKack{index}\r\n"
             f"{common}{to}\r\nCSeq: 1 ACK\r\n",
         ), gateway,
     )
-    _receive(pbx, "ACK ")
+    receive(pbx, "ACK ")
     return f"{a} {_audio_port(answer)} {b} {_audio_port(invite)}"
 
 
-def _receive(at, start):
+def receive(at, start):
     """The next message that begins so; provisional responses and repetitions are passed over."""
     while True:
-        message, source = at.recvfrom(65_535)
-        text = message.decode()
+        received, source = at.recvfrom(65_535)
+        text = received.decode()
         if text.startswith(start):
             return text, source
 
 
-def _audio_port(message):
-    return int(re.search(r"(?m)^m=audio (\d+) ", message).group(1))
+def _audio_port(answer):
+    return int(re.search(r"(?m)^m=audio (\d+) ", answer).group(1))
 
 
-def _sdp(port):
+def sdp(port):
+    """An offer or an answer of one audio stream."""
     return (
         f"v=0\r\no=- 1 1 IN IP4 {GATEWAY}\r\ns=-\r\nc=IN IP4 {GATEWAY}\r\nt=0 0\r\n"
         f"m=audio {port} RTP/AVP 0\r\na=rtpmap:0 PCMU/8000\r\na=sendrecv\r\n"
     )
 
 
-def _message(head, body=""):
+def message(head, body=""):
+    """A SIP message as bytes."""
     kind = "Content-Type: application/sdp\r\n" if body else ""
     return f"{head}{kind}Content-Length: {len(body)}\r\n\r\n{body}".encode()

@@ -42,12 +42,12 @@ class Node:
     """One `trunkline serve`. Use it as a context manager: no process and no file is left behind."""
 
     def __init__(self, shards=1, carrier_routes=(), t1_ms=100, ports=None, media_timeout_s=60, tls=False,
-                 name_servers=(), store=None, limits=None, api=None, access_keys=(), number_pools=()):
+                 name_servers=(), store=None, limits=None, api=None, access_keys=(), number_pools=(), ready_s=READY_S):
         """`carrier_routes`: (host, port, transport, prefix) of each way to the PSTN; `None` for what the DNS says.
         `name_servers`: (address:port), instead of the system's. `limits`: keys of `[limits]`. `tls`: a listener for it, with a
         certificate of an authority that peers on loopback have theirs from too. `store`: its URL, instead of
         a file's in the node's directory. `api`: keys of `[api]`. `access_keys`, `number_pools`: keys of each of them,
-        besides the one that there always is."""
+        besides the one that there always is. `ready_s`: how long its start may take."""
         self.binary = Path(os.environ.get("TRUNKLINE_BINARY", ROOT / "target/release/trunkline")).resolve()
         self.shards = shards
         self.carrier_routes = list(carrier_routes)
@@ -58,6 +58,7 @@ class Node:
         self.number_pools = list(number_pools)
         self.store = store
         self.t1_ms = t1_ms
+        self.ready_s = ready_s
         self.media_timeout_s = media_timeout_s
         self.ports = ports or PortBlock()
         self._owns_ports = ports is None
@@ -101,7 +102,7 @@ class Node:
                 [self.binary, "serve", "--config", config],
                 cwd=self.directory, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
             )
-        deadline = time.monotonic() + READY_S
+        deadline = time.monotonic() + self.ready_s
         while time.monotonic() < deadline:
             if self.process.poll() is not None:
                 self.show_log()
@@ -113,7 +114,7 @@ class Node:
                 time.sleep(0.02)
         self.show_log()
         self.kill()
-        raise NodeFailed(f"the node did not serve within {READY_S} s")
+        raise NodeFailed(f"the node did not serve within {self.ready_s} s")
 
     def stop(self):
         """Ends the process as an operator would, and tells when it did not end well."""
