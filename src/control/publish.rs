@@ -280,9 +280,7 @@ impl Control {
         self.store
             .set_origination(account, id, origination, Timestamp::now())
             .await?;
-        self.publish_connector(&writing, id).await?;
-        self.names_changed.notify_one();
-        Ok(())
+        self.publish_connector(&writing, id).await
     }
 
     /// `PutVoiceConnectorTerminationCredentials`: adds or replaces by user name, up to so many in all; only hashes are
@@ -401,9 +399,17 @@ impl Control {
             }
             Err(error) => return Err(error),
         };
+        let before = self.snapshot.load();
+        let before = before.connectors.get(&id).into_iter();
+        let before = before.flat_map(|connector| destinations(connector));
+        let is_same = before.eq(destinations(&connector));
         self.publish(writing, |snapshot| {
             put_connector(snapshot, connector, &self.customers);
         });
+        // To look at all routes of all connectors is dear.
+        if !is_same {
+            self.names_changed.notify_one();
+        }
         Ok(())
     }
 
@@ -424,27 +430,14 @@ pub struct RouteNames(pub Arc<Control>);
 impl Routes for RouteNames {
     fn destinations(&self) -> Vec<Destination> {
         let snapshot = self.0.snapshot();
-        let originations = snapshot
-            .connectors
-            .values()
-            .filter_map(|connector| connector.origination.as_ref());
-        let routes = originations
-            .flat_map(|origination| &origination.routes)
-            .map(|route| &route.target);
+        let connectors = snapshot.connectors.values();
+        let routes = connectors.flat_map(|connector| destinations(connector));
         let carriers = snapshot
             .carriers()
             .iter()
             .flat_map(|carrier| &carrier.routes)
-            .map(|route| &route.target);
-        let destination = |target: &Target| match &target.host {
-            Host::Name(name) => Some(Destination {
-                name: name.as_str().into(),
-                port: target.port,
-                transport: target.transport,
-            }),
-            Host::Address(_) => None,
-        };
-        routes.chain(carriers).filter_map(destination).collect()
+            .filter_map(|route| destination(&route.target));
+        routes.chain(carriers).collect()
     }
 
     async fn publish(&self, changes: Changes) {
@@ -454,6 +447,25 @@ impl Routes for RouteNames {
                 snapshot.set_located(name, located);
             }
         });
+    }
+}
+
+/// The host names of a connector's routes.
+fn destinations(connector: &VoiceConnector) -> impl Iterator<Item = Destination> {
+    let origination = connector.origination.iter();
+    let routes = origination.flat_map(|origination| &origination.routes);
+    routes.filter_map(|route| destination(&route.target))
+}
+
+/// What the name servers are asked for a route; nothing where it has an address.
+fn destination(target: &Target) -> Option<Destination> {
+    match &target.host {
+        Host::Name(name) => Some(Destination {
+            name: name.as_str().into(),
+            port: target.port,
+            transport: target.transport,
+        }),
+        Host::Address(_) => None,
     }
 }
 

@@ -163,6 +163,11 @@ impl Store {
         let pool = AnyPoolOptions::new()
             .max_connections(CONNECTIONS_MAX)
             .acquire_timeout(ACQUIRE_TIMEOUT)
+            // A file does not go away; a server may have.
+            .test_before_acquire(match database {
+                Database::Sqlite => false,
+                Database::Postgres(_) => true,
+            })
             .after_connect(move |connection, _| {
                 Box::pin(
                     async move { connection.execute(sqlx::raw_sql(session)).await.map(|_| ()) },

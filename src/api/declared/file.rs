@@ -4,6 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use serde_json::{Map, Value};
+use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::errors::{DeclaredError, Fault};
@@ -35,10 +36,11 @@ pub(super) fn read(declared: &mut Declared, path: &Path, domain: &str) -> Vec<De
         Ok(text) => text,
         Err(error) => return whole(Fault::Unreadable(error.kind()), None),
     };
+    let places = Places::of(&text);
     let table: toml::Table = match toml::from_str(&text) {
         Ok(table) => table,
         Err(error) => {
-            let line = error.span().map(|span| line_at(&text, span.start));
+            let line = error.span().map(|span| places.line_at(span.start));
             return whole(Fault::Syntax(error.message().to_owned()), line);
         }
     };
@@ -48,7 +50,7 @@ pub(super) fn read(declared: &mut Declared, path: &Path, domain: &str) -> Vec<De
     };
     let mut errors = Vec::new();
     let mut note = |fault: Fault, key: &str| {
-        let line = line_of(&text, fault.key().unwrap_or(key));
+        let line = places.line_of(fault.key().unwrap_or(key));
         errors.extend(whole(fault, line));
     };
     let account = match account(model, &table) {
@@ -65,7 +67,7 @@ pub(super) fn read(declared: &mut Declared, path: &Path, domain: &str) -> Vec<De
             let owner = Owner {
                 account: account.clone(),
                 file: Arc::clone(&file),
-                line: line_of(&text, &key).unwrap_or(1),
+                line: places.line_of(&key).unwrap_or(1),
             };
             let read = section_of(model, shape, &key, section)
                 .map(|members| Section {
@@ -126,38 +128,54 @@ fn section_of<'v>(
         .ok_or(Fault::Refused(ApiError::ServiceFailure))
 }
 
-/// The line, counted from 1, that a byte of the text is in.
-fn line_at(text: &str, offset: usize) -> usize {
-    let before = text.as_bytes().iter().take(offset);
-    1 + before.filter(|byte| **byte == b'\n').count()
+/// Where the keys of a file stand.
+struct Places<'t> {
+    whole: DeTable<'t>,
+    /// Where each line begins.
+    lines: Vec<usize>,
 }
 
-/// The line where a key stands, or what it is within where it is not there.
-fn line_of(text: &str, key: &str) -> Option<usize> {
-    let whole = DeTable::parse(text).ok()?;
-    let mut at: Option<usize> = None;
-    let mut here: Option<&DeValue<'_>> = None;
-    for part in key.split(['.', '[']) {
-        let found = match (here, part.strip_suffix(']')) {
-            (None, _) => whole.get_ref().get_key_value(part),
-            (Some(DeValue::Table(table)), None) => table.get_key_value(part),
-            (Some(DeValue::Array(elements)), Some(index)) => {
-                let Some(element) = index
-                    .parse()
-                    .ok()
-                    .and_then(|index: usize| elements.get(index))
-                else {
-                    break;
-                };
-                at = Some(element.span().start);
-                here = Some(element.get_ref());
-                continue;
-            }
-            (Some(_), _) => None,
-        };
-        let Some((name, value)) = found else { break };
-        at = Some(name.span().start);
-        here = Some(value.get_ref());
+impl<'t> Places<'t> {
+    /// Of a text that is TOML.
+    fn of(text: &'t str) -> Self {
+        let ends = text.bytes().enumerate().filter(|(_, byte)| *byte == b'\n');
+        let whole = DeTable::parse(text);
+        Self {
+            whole: whole.map_or_else(|_| DeTable::new(), Spanned::into_inner),
+            lines: std::iter::once(0)
+                .chain(ends.map(|(at, _)| at + 1))
+                .collect(),
+        }
     }
-    at.map(|offset| line_at(text, offset))
+
+    /// The line, counted from 1, where a key stands, or what it is within where it is not there.
+    fn line_of(&self, key: &str) -> Option<usize> {
+        let mut at: Option<usize> = None;
+        let mut here: Option<&DeValue<'_>> = None;
+        for part in key.split(['.', '[']) {
+            let found = match (here, part.strip_suffix(']')) {
+                (None, _) => self.whole.get_key_value(part),
+                (Some(DeValue::Table(table)), None) => table.get_key_value(part),
+                (Some(DeValue::Array(elements)), Some(index)) => {
+                    let index: Option<usize> = index.parse().ok();
+                    let Some(element) = index.and_then(|index| elements.get(index)) else {
+                        break;
+                    };
+                    at = Some(element.span().start);
+                    here = Some(element.get_ref());
+                    continue;
+                }
+                (Some(_), _) => None,
+            };
+            let Some((name, value)) = found else { break };
+            at = Some(name.span().start);
+            here = Some(value.get_ref());
+        }
+        at.map(|offset| self.line_at(offset))
+    }
+
+    /// The line that a byte of the text is in.
+    fn line_at(&self, offset: usize) -> usize {
+        self.lines.partition_point(|begin| *begin <= offset)
+    }
 }

@@ -45,7 +45,6 @@ impl Control {
         match change {
             Change::VoiceConnector(id) => {
                 self.publish_connector(&writing, id).await?;
-                self.names_changed.notify_one();
             }
             Change::PhoneNumbers(numbers) => {
                 let associated = self.store.associations_among(&numbers).await?;

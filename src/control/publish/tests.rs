@@ -205,3 +205,42 @@ async fn everything_is_read_again_when_nothing_was_heard() {
     assert_eq!(associated, [(&numbers[1], &kept)]);
     assert_eq!(snapshot.hosts.len(), 2);
 }
+
+#[tokio::test]
+async fn names_are_looked_at_again_where_a_connectors_have_changed() {
+    let place = Place::sqlite();
+    let node = Node::open(&place, "one").await;
+    let control = &node.control;
+    let id = node.create("named").await;
+    let changed = control.names_changed();
+    let is_told = async || {
+        let told = tokio::time::timeout(Duration::ZERO, changed.notified()).await;
+        told.is_ok()
+    };
+    let put = async |host: &str| {
+        let origination = OriginationRecord {
+            routes: vec![RouteRecord {
+                host: host.to_owned(),
+                port: 5060,
+                protocol: RouteProtocol::Udp,
+                priority: 1,
+                weight: 1,
+            }],
+            disabled: false,
+        };
+        let done = control.put_origination(ACCOUNT, id, &origination).await;
+        done.unwrap();
+        is_told().await
+    };
+    assert!(!put("192.0.2.1").await, "an address is no name");
+    assert!(put("pbx.example.com").await);
+    assert!(!put("pbx.example.com").await, "the same name");
+    // Encryption makes another transport of it.
+    let updated = control.update_voice_connector(ACCOUNT, id, "named", true);
+    updated.await.unwrap();
+    assert!(is_told().await);
+    assert!(put("sbc.example.com").await);
+    assert!(put("192.0.2.1").await, "a name that is gone");
+    control.delete_origination(ACCOUNT, id).await.unwrap();
+    assert!(!is_told().await);
+}

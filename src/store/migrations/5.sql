@@ -9,4 +9,11 @@ UPDATE phone_number SET phone_user = (
 WHERE voice_connector IS NULL AND voice_connector_group IS NULL AND deleted IS NULL;
 UPDATE phone_number SET associated = updated WHERE phone_user IS NOT NULL;
 DELETE FROM document WHERE kind = 'user-phone-number';
+-- Lists are in the order of numbers, of one account, connector, group or status.
+DROP INDEX phone_number_by_connector;
+DROP INDEX phone_number_by_group;
+CREATE INDEX phone_number_by_connector ON phone_number (voice_connector, number);
+CREATE INDEX phone_number_by_group ON phone_number (voice_connector_group, number);
+CREATE INDEX phone_number_unassigned ON phone_number (account, number)
+    WHERE voice_connector IS NULL AND voice_connector_group IS NULL AND phone_user IS NULL AND deleted IS NULL;
 CREATE UNIQUE INDEX phone_number_by_user ON phone_number (account, phone_user) WHERE phone_user IS NOT NULL;
