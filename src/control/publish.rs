@@ -181,6 +181,8 @@ impl Control {
         let id = VoiceConnectorId::from_random(random_bytes());
         let host = self.outbound_host_name(id);
         let writing = self.writing.lock().await;
+        // An account has not more than all have, and to count its own is dear.
+        let most = Some(most).filter(|most| self.snapshot.load().connectors.len() >= *most);
         let record = self
             .store
             .insert_voice_connector(id, new, host, most, Timestamp::now())

@@ -29,19 +29,21 @@ pub struct WholeConnector {
 }
 
 impl Store {
-    /// Adds a connector, where the account has fewer than `most`.
+    /// Adds a connector, where the account has fewer than `most`; `None` spares the count.
     pub async fn insert_voice_connector(
         &self,
         id: VoiceConnectorId,
         new: NewVoiceConnector,
         outbound_host_name: String,
-        most: usize,
+        most: Option<usize>,
         now: Timestamp,
     ) -> Result<VoiceConnectorRecord, StoreError> {
         let mut transaction = self.begin().await?;
-        let count = "SELECT count(*) FROM voice_connector WHERE account = $1";
-        let what = "VoiceConnectors of an account";
-        Self::has_room(&mut transaction, count, &new.account, (what, most)).await?;
+        if let Some(most) = most {
+            let count = "SELECT count(*) FROM voice_connector WHERE account = $1";
+            let what = "VoiceConnectors of an account";
+            Self::has_room(&mut transaction, count, &new.account, (what, most)).await?;
+        }
         let inserted =
             Self::insert_connector_within(&mut transaction, id, new, outbound_host_name, now)
                 .await?;

@@ -85,7 +85,7 @@ impl Fixture {
         };
         let host = format!("{id}.voiceconnector.localhost");
         self.store
-            .insert_voice_connector(id, new, host, 100, now())
+            .insert_voice_connector(id, new, host, None, now())
             .await
             .unwrap()
     }
