@@ -9,19 +9,19 @@ use ipnetwork::IpNetwork;
 use crate::connector_id::VoiceConnectorId;
 
 /// Whose a network is.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 enum Owner {
+    /// A place where calls are sent to; before all connectors.
+    Place,
     /// A connector that allows it.
     Connector(VoiceConnectorId),
-    /// A place where calls are sent to.
-    Place,
 }
 
 /// Networks and addresses from which somebody known sends. Persistent, as all of a snapshot.
 #[derive(Clone, Default, Debug)]
 pub(super) struct Sources {
-    /// The owners of a network, and how often each has it.
-    by_network: imbl::HashMap<IpNetwork, imbl::HashMap<Owner, u32>>,
+    /// The owners of networks, and how often each has it. One tree, for nearly every network has one owner.
+    owners: imbl::OrdMap<(IpNetwork, Owner), u32>,
     /// The prefix lengths in use (of IPv4, of IPv6), and by how many networks.
     lengths: imbl::OrdMap<(bool, u8), u32>,
 }
@@ -55,7 +55,7 @@ impl Sources {
     /// The connector that allows this address, where it is one and no more.
     pub(super) fn only_connector(&self, address: IpAddr) -> Option<VoiceConnectorId> {
         let mut only = None;
-        for owner in self.of(address).flat_map(|owners| owners.keys()) {
+        for owner in self.of(address) {
             match (owner, only) {
                 (Owner::Place, _) => {}
                 (Owner::Connector(connector), None) => only = Some(*connector),
@@ -67,42 +67,44 @@ impl Sources {
     }
 
     /// The owners of every network that holds this address.
-    fn of(&self, address: IpAddr) -> impl Iterator<Item = &imbl::HashMap<Owner, u32>> {
+    fn of(&self, address: IpAddr) -> impl Iterator<Item = &Owner> {
         let is_ipv4 = address.is_ipv4();
         let lengths = self
             .lengths
             .keys()
             .filter(move |(ipv4, _)| *ipv4 == is_ipv4);
-        lengths.filter_map(move |(_, length)| {
-            let network = IpNetwork::new(address, *length).ok()?;
-            self.by_network.get(&canonical(network))
-        })
+        let networks = lengths.filter_map(move |(_, length)| IpNetwork::new(address, *length).ok());
+        networks.flat_map(|network| self.of_network(canonical(network)))
+    }
+
+    fn of_network(&self, network: IpNetwork) -> impl Iterator<Item = &Owner> {
+        let owners = self.owners.range((network, Owner::Place)..);
+        owners
+            .map(|(key, _)| key)
+            .take_while(move |(of, _)| *of == network)
+            .map(|(_, owner)| owner)
     }
 
     fn add(&mut self, network: IpNetwork, owner: Owner) {
         let network = canonical(network);
-        let owners = self.by_network.entry(network).or_default();
-        if owners.is_empty() {
+        if self.of_network(network).next().is_none() {
             *self.lengths.entry(length_of(network)).or_default() += 1;
         }
-        *owners.entry(owner).or_default() += 1;
+        *self.owners.entry((network, owner)).or_default() += 1;
     }
 
     fn remove(&mut self, network: IpNetwork, owner: Owner) {
         let network = canonical(network);
-        let Some(owners) = self.by_network.get_mut(&network) else {
-            return;
-        };
-        match owners.get_mut(&owner) {
+        match self.owners.get_mut(&(network, owner)) {
+            None => return,
             Some(count) if *count > 1 => *count -= 1,
-            Some(_) | None => {
-                owners.remove(&owner);
+            Some(_) => {
+                self.owners.remove(&(network, owner));
             }
         }
-        if !owners.is_empty() {
+        if self.of_network(network).next().is_some() {
             return;
         }
-        self.by_network.remove(&network);
         let length = length_of(network);
         match self.lengths.get_mut(&length) {
             Some(count) if *count > 1 => *count -= 1,
@@ -166,6 +168,6 @@ mod tests {
         assert_eq!(sources.only_connector(place), None);
         sources.remove_place(place);
         assert!(!sources.knows(place));
-        assert!(sources.lengths.is_empty() && sources.by_network.is_empty());
+        assert!(sources.lengths.is_empty() && sources.owners.is_empty());
     }
 }
