@@ -117,6 +117,22 @@ pub(super) enum Shape {
     Timestamp,
 }
 
+impl Shape {
+    /// The shapes that it is made of.
+    fn parts(&self) -> Vec<&'static str> {
+        match self {
+            Self::Structure(members) => members.iter().map(|member| member.shape).collect(),
+            Self::List { of, .. } => vec![of],
+            Self::Map { keys, values, .. } => vec![keys, values],
+            Self::Text { .. }
+            | Self::Enum(_)
+            | Self::Integer(_)
+            | Self::Boolean
+            | Self::Timestamp => Vec::new(),
+        }
+    }
+}
+
 /// Bounds, each of which may be missing.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Range {
@@ -171,18 +187,7 @@ impl Model {
             if found.insert(name, shape).is_some() {
                 continue;
             }
-            match shape {
-                Shape::Structure(members) => {
-                    named.extend(members.iter().map(|member| member.shape));
-                }
-                Shape::List { of, .. } => named.push(of),
-                Shape::Map { keys, values, .. } => named.extend([keys, values]),
-                Shape::Text { .. }
-                | Shape::Enum(_)
-                | Shape::Integer(_)
-                | Shape::Boolean
-                | Shape::Timestamp => {}
-            }
+            named.extend(shape.parts());
         }
         found
     }

@@ -233,18 +233,7 @@ fn check_names(model: &Model) -> Result<(), String> {
         named.extend(operation.input.iter().map(|(member, _)| member.shape));
         named.extend(operation.output.iter().map(|member| member.shape));
     }
-    for shape in model.shapes.values() {
-        match shape {
-            Shape::Structure(members) => named.extend(members.iter().map(|member| member.shape)),
-            Shape::List { of, .. } => named.push(of),
-            Shape::Map { keys, values, .. } => named.extend([keys, values]),
-            Shape::Text { .. }
-            | Shape::Enum(_)
-            | Shape::Integer(_)
-            | Shape::Boolean
-            | Shape::Timestamp => {}
-        }
-    }
+    named.extend(model.shapes.values().flat_map(Shape::parts));
     match named
         .into_iter()
         .find(|name| !model.shapes.contains_key(name))
