@@ -92,17 +92,6 @@ impl Configuration {
         }
     }
 
-    /// Whether the connector has it.
-    pub(super) async fn is_there(
-        self,
-        state: &ApiState,
-        request: &ApiRequest<'_>,
-        input: &Input,
-    ) -> Result<bool, ApiError> {
-        let key = self.key(request, input);
-        Ok(state.control.store().document(key).await?.is_some())
-    }
-
     /// Puts it.
     pub(super) async fn put(
         self,
@@ -110,7 +99,7 @@ impl Configuration {
         request: &ApiRequest<'_>,
         input: &Input,
     ) -> Result<ApiResponse, ApiError> {
-        let connector = existing(state, request, input).await?;
+        let connector = connector_id(input.text("VoiceConnectorId"))?;
         let body = match self.parts {
             [] => input.value(self.member).cloned().unwrap_or_default(),
             parts => {
@@ -123,7 +112,7 @@ impl Configuration {
         let key = self.key(request, input);
         let store = state.control.store();
         let put = store
-            .put_document(key, &connector, &body, (state.now)())
+            .put_of_connector(key, connector, &body, (state.now)())
             .await?;
         self.respond(&put.body)
     }

@@ -9,6 +9,8 @@ use super::model::Input;
 use super::request::{ApiRequest, ApiResponse, Member};
 use crate::config::Secret;
 
+/// User names of one deletion.
+const USERNAMES_MAX: usize = 1_000;
 const LENGTH_MAX: usize = 256;
 pub(super) const USERNAME: &str =
     "1 to 256 US-ASCII characters without control characters, colons and double quotes";
@@ -54,7 +56,7 @@ pub(super) async fn delete(
     input: &Input,
 ) -> Result<ApiResponse, ApiError> {
     let id = connector_id(input.text("VoiceConnectorId"))?;
-    let usernames = usernames(input, state.quotas.termination_credentials)?;
+    let usernames = usernames(input)?;
     state
         .control
         .delete_credentials(request.account, id, &usernames)
@@ -84,10 +86,10 @@ fn credential(member: Member<'_>) -> Result<(String, Secret), BadRequest> {
     Ok((username.to_owned(), Secret(password.to_owned())))
 }
 
-fn usernames(input: &Input, most: usize) -> Result<Vec<String>, BadRequest> {
+fn usernames(input: &Input) -> Result<Vec<String>, BadRequest> {
     let usernames = input.members().required("Usernames")?;
     usernames
-        .list(1..=most)?
+        .list(1..=USERNAMES_MAX)?
         .into_iter()
         .map(|username| Ok(username.text()?.as_str().to_owned()))
         .collect()

@@ -223,6 +223,11 @@ pub enum Conflict {
         /// The rule's id.
         rule: String,
     },
+    /// A SIP rule is triggered by the host of the connector to delete.
+    ConnectorInRule {
+        /// The rule's id.
+        rule: String,
+    },
     /// The connector to delete is in a group.
     ConnectorInGroup {
         /// The group's id.
@@ -477,6 +482,11 @@ impl fmt::Display for Conflict {
                  DisassociatePhoneNumbersFromVoiceConnector first",
                 plural(*count)
             ),
+            Self::ConnectorInRule { rule } => write!(
+                f,
+                "The SipRule with Id '{rule}' is triggered by the VoiceConnector's OutboundHostName; delete it with \
+                 DeleteSipRule first"
+            ),
             Self::ConnectorInGroup { id, name } => write!(
                 f,
                 "The VoiceConnector is in the VoiceConnectorGroup '{name}' with Id '{id}'; take it out with \
@@ -537,6 +547,17 @@ pub(super) fn said(problem: &NumberProblem) -> String {
                  DisassociatePhoneNumbersFromVoiceConnector first"
             );
         }
+        NumberProblem::DefaultOf(id) => {
+            return format!(
+                "The phone number is the DefaultPhoneNumber of the VoiceConnector '{id}'; put a termination without \
+                 it with PutVoiceConnectorTermination first"
+            );
+        }
+        NumberProblem::TriggerOf(rule) => {
+            return format!(
+                "The SipRule with Id '{rule}' is triggered by the phone number; delete it with DeleteSipRule first"
+            );
+        }
         NumberProblem::Associated(Holder::User(user)) => {
             return format!(
                 "The phone number is associated with User '{user}'; disassociate it with \
@@ -586,6 +607,15 @@ impl From<StoreError> for ApiError {
             StoreError::NotConfigured(name) => NotFound::Configuration(name).into(),
             StoreError::UnknownNumber(number) => NotFound::PhoneNumber(number.to_string()).into(),
             StoreError::UnknownOrder => NotFound::PhoneNumberOrder.into(),
+            StoreError::ConnectorInRule { rule } => {
+                Self::Conflict(Conflict::ConnectorInRule { rule })
+            }
+            StoreError::Configured(_) => Self::Conflict(Conflict::EmergencyConfiguration),
+            StoreError::DefaultPhoneNumber => BadRequest::Invalid {
+                member: "Termination.DefaultPhoneNumber".to_owned(),
+                expected: Expected::Form("a number of this account; order it first"),
+            }
+            .into(),
             StoreError::NumbersAssociated(count) => {
                 Self::Conflict(Conflict::NumbersAssociated(count))
             }

@@ -13,8 +13,8 @@ use super::model::{Input, Range};
 use super::request::{ApiRequest, ApiResponse};
 use crate::store::{GroupItem, GroupRecord};
 
-/// `Priority` of a connector for which none is given.
 const ITEMS: &str = "VoiceConnectorItems";
+/// `Priority` of a connector for which none is given.
 const DEFAULT_PRIORITY: u8 = 1;
 
 /// A group is in no region; its ARN has one as every ARN of the service.

@@ -98,8 +98,8 @@ pub(super) async fn own_number(
         .phone_number(request.account, number)
         .await
     {
-        Ok(record) => Ok(record.number),
-        Err(StoreError::UnknownNumber(_)) => Err(invalid(
+        Ok(record) if record.deleted.is_none() => Ok(record.number),
+        Ok(_) | Err(StoreError::UnknownNumber(_)) => Err(invalid(
             member,
             "a phone number of the account: order it with CreatePhoneNumberOrder first",
         )

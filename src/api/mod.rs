@@ -40,8 +40,8 @@ mod tests;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use arc_swap::ArcSwap;
-use axum::http::StatusCode;
+use axum::http::{Method, StatusCode};
+use tokio::sync::RwLock;
 
 use self::declared::Owners;
 use self::members::connector_id;
@@ -71,7 +71,7 @@ pub struct ApiState {
     /// How many resources it makes.
     pub quotas: Quotas,
     /// What files declare.
-    pub declared: Arc<ArcSwap<Owners>>,
+    pub declared: Arc<RwLock<Owners>>,
     /// The clock.
     pub now: fn() -> jiff::Timestamp,
     /// What the node says of itself.
@@ -92,8 +92,14 @@ pub async fn dispatch(state: &ApiState, request: ApiRequest<'_>) -> Result<ApiRe
     let routed = model.route(method, &request.segments, &request.query);
     let (operation, labels) = routed.ok_or_else(|| unknown_operation(&request))?;
     let input = model.read(operation, &request, &labels)?;
-    let declared = state.declared.load();
-    declared.refuse(operation, request.account, &input)?;
+    // Held until a write is done, so that no file begins to declare what it is about.
+    let declared = match operation.method == Method::GET.as_str() {
+        true => None,
+        false => Some(state.declared.read().await),
+    };
+    if let Some(declared) = &declared {
+        declared.refuse(operation, request.account, &input)?;
+    }
     let mut response = perform(operation.name, state, &request, &input).await?;
     response.status = StatusCode::from_u16(operation.status).unwrap_or_default();
     Ok(response)

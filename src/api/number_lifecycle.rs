@@ -90,6 +90,8 @@ pub(super) async fn delete(
 ) -> Result<ApiResponse, ApiError> {
     let id = input.text("PhoneNumberId");
     let number = number_of_id(id)?;
+    // No rule is made of it meanwhile.
+    let _writing = state.control.hold_writes().await;
     let outcomes = state
         .control
         .store()
@@ -125,6 +127,8 @@ pub(super) async fn batch_delete(
         .iter()
         .filter_map(|number| number.as_ref().ok().copied())
         .collect();
+    // No rule is made of them meanwhile.
+    let _writing = state.control.hold_writes().await;
     let outcomes = state
         .control
         .store()
@@ -191,7 +195,9 @@ fn settled(
             | NumberProblem::Associated(_)
             | NumberProblem::OtherProductType
             | NumberProblem::InDeletionQueue
-            | NumberProblem::NotInDeletionQueue => refused(problem),
+            | NumberProblem::NotInDeletionQueue
+            | NumberProblem::DefaultOf(_)
+            | NumberProblem::TriggerOf(_) => refused(problem),
         })?;
     }
     Ok(())

@@ -337,7 +337,9 @@ impl PhoneNumberError {
                 NumberProblem::NotAssociated => "BadRequest",
                 NumberProblem::OtherProductType
                 | NumberProblem::InDeletionQueue
-                | NumberProblem::NotInDeletionQueue => "PreconditionFailed",
+                | NumberProblem::NotInDeletionQueue
+                | NumberProblem::DefaultOf(_)
+                | NumberProblem::TriggerOf(_) => "PreconditionFailed",
             },
             error_message: said(problem),
         }

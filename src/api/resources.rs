@@ -9,6 +9,9 @@ use super::model::Input;
 use super::request::ApiRequest;
 use crate::store::{Document, Key, Page};
 
+/// Documents that are read at once, of which a page may want few.
+const READ: u32 = 1_000;
+
 /// Rounds of [`Kind::change`]: each is lost only where somebody else's change was made.
 const ROUNDS_MAX: usize = 16;
 
@@ -108,7 +111,7 @@ impl Kind {
             let page = state
                 .control
                 .store()
-                .documents((self.kind, request.account, parent), after.as_deref(), most)
+                .documents((self.kind, request.account, parent), after.as_deref(), READ)
                 .await?;
             for row in page.rows.into_iter().filter(&wanted) {
                 // One more than the page holds tells that there is another.

@@ -3,11 +3,13 @@
 //! Everything that a client could hold on to has a bound: connections, the time to send a header or a
 //! body, and a body's size. Bodies and `Authorization` are never logged; numbers in a path are masked.
 
+use std::collections::HashMap;
 use std::convert::Infallible;
 use std::fmt;
 use std::future::Future;
 use std::io;
-use std::sync::Arc;
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
@@ -26,6 +28,7 @@ use serde_json::json;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio_io_timeout::TimeoutStream;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 use uuid::Uuid;
@@ -43,6 +46,9 @@ pub const BODY_BYTES_MAX: usize = 1 << 20;
 /// memory that bodies take, since a signature can be checked only with the body.
 const CONNECTIONS_MAX: usize = 256;
 
+/// Of these, connections from one address.
+const SOURCE_CONNECTIONS_MAX: usize = 128;
+
 /// How long a client may take for a request's header, counted from the connection's last response too:
 /// an idle connection is closed after this.
 const HEADER_TIME_MAX: Duration = Duration::from_secs(30);
@@ -58,6 +64,9 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-amzn-requestid");
 const ERROR_TYPE: HeaderName = HeaderName::from_static("x-amzn-errortype");
+
+/// How long a client may read nothing of an answer.
+const WRITE_TIME_MAX: Duration = Duration::from_secs(30);
 
 /// How long a client may take for a TLS handshake.
 const HANDSHAKE_TIME_MAX: Duration = Duration::from_secs(10);
@@ -83,6 +92,7 @@ pub async fn serve(
     tracing::debug!(%address, "API serves");
     let router = router(state);
     let connections = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+    let sources = Sources::default();
     let graceful = GracefulShutdown::new();
     let mut shutdown = std::pin::pin!(shutdown);
     loop {
@@ -93,6 +103,12 @@ pub async fn serve(
         let Some((stream, permit)) = accepted else {
             continue;
         };
+        let Some(share) = sources.share(&stream) else {
+            continue;
+        };
+        let mut stream = TimeoutStream::new(stream);
+        stream.set_write_timeout(Some(WRITE_TIME_MAX));
+        let stream = Box::pin(stream);
         let (router, watcher, tls) = (router.clone(), graceful.watcher(), tls.clone());
         tokio::spawn(async move {
             match tls {
@@ -103,7 +119,7 @@ pub async fn serve(
                     }
                 }
             }
-            drop(permit);
+            drop((permit, share));
         });
     }
     drop(listener);
@@ -131,7 +147,10 @@ async fn serve_connection(
 }
 
 /// The connection once TLS is agreed on; `None` where it is not, or takes too long.
-async fn handshake(stream: TcpStream, tls: &Tls) -> Option<TlsStream<TcpStream>> {
+async fn handshake<S: AsyncRead + AsyncWrite + Unpin>(
+    stream: S,
+    tls: &Tls,
+) -> Option<TlsStream<S>> {
     let acceptor = TlsAcceptor::from(tls.load().server()?);
     match tokio::time::timeout(HANDSHAKE_TIME_MAX, acceptor.accept(stream)).await {
         Ok(Ok(stream)) => Some(stream),
@@ -143,11 +162,61 @@ async fn handshake(stream: TcpStream, tls: &Tls) -> Option<TlsStream<TcpStream>>
     }
 }
 
+/// How many connections each address has.
+#[derive(Clone, Default)]
+struct Sources(Arc<Mutex<HashMap<IpAddr, usize>>>);
+
+/// A connection's part of what its address may have.
+struct Share {
+    sources: Sources,
+    address: IpAddr,
+}
+
+impl Sources {
+    /// `None` where the address has as many as it may have.
+    fn share(&self, stream: &TcpStream) -> Option<Share> {
+        let address = stream.peer_addr().ok()?.ip().to_canonical();
+        let mut counts = self.counts();
+        let count = counts.entry(address).or_default();
+        if *count >= SOURCE_CONNECTIONS_MAX {
+            tracing::warn!(%address, "has too many connections to the API, one more is closed");
+            return None;
+        }
+        *count += 1;
+        Some(Share {
+            sources: self.clone(),
+            address,
+        })
+    }
+
+    fn counts(&self) -> MutexGuard<'_, HashMap<IpAddr, usize>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Share {
+    fn drop(&mut self) {
+        let mut counts = self.sources.counts();
+        match counts.get_mut(&self.address) {
+            Some(count) if *count > 1 => *count -= 1,
+            Some(_) | None => {
+                counts.remove(&self.address);
+            }
+        }
+    }
+}
+
 /// The next connection, once there is room for one; `None` where the listener failed this time.
 async fn accept(
     listener: &TcpListener,
     connections: &Arc<Semaphore>,
 ) -> Option<(TcpStream, OwnedSemaphorePermit)> {
+    if connections.available_permits() == 0 {
+        tracing::warn!(
+            CONNECTIONS_MAX,
+            "all connections of the API are taken, more wait"
+        );
+    }
     let permit = Arc::clone(connections).acquire_owned().await.ok()?;
     match listener.accept().await {
         Ok((stream, _)) => Some((stream, permit)),

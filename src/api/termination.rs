@@ -5,11 +5,11 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::ApiState;
-use super::errors::{ApiError, BadRequest, Expected};
+use super::errors::{ApiError, BadRequest};
 use super::members::{connector_id, e164, iso8601};
 use super::model::Input;
 use super::request::{ApiRequest, ApiResponse, Member, Members};
-use crate::store::{HealthRecord, StoreError, TerminationRecord};
+use crate::store::{HealthRecord, TerminationRecord};
 
 /// As many as there are countries, and to spare.
 const CALLING_REGIONS_MAX: usize = 300;
@@ -24,7 +24,6 @@ pub(super) async fn put(
 ) -> Result<ApiResponse, ApiError> {
     let id = connector_id(input.text("VoiceConnectorId"))?;
     let record = termination(&input.members())?;
-    owns_default_number(state, request.account, &record).await?;
     state
         .control
         .put_termination(request.account, id, &record)
@@ -77,27 +76,6 @@ pub(super) async fn health(
         termination_health: record.as_ref().into(),
     };
     ApiResponse::json(&output)
-}
-
-/// A caller ID that is somebody else's number is no caller ID.
-async fn owns_default_number(
-    state: &ApiState,
-    account: &str,
-    record: &TerminationRecord,
-) -> Result<(), ApiError> {
-    let number = record.default_phone_number.as_deref();
-    let Some(number) = number.and_then(|text| text.parse().ok()) else {
-        return Ok(());
-    };
-    match state.control.store().phone_number(account, number).await {
-        Ok(_) => Ok(()),
-        Err(StoreError::UnknownNumber(_)) => Err(BadRequest::Invalid {
-            member: String::from("Termination.DefaultPhoneNumber"),
-            expected: Expected::Form("a number of this account; order it first"),
-        }
-        .into()),
-        Err(error) => Err(error.into()),
-    }
 }
 
 /// The `Termination` of these members.

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::errors::{ApiError, Conflict};
+use super::errors::ApiError;
 use super::members::{connector_id, iso8601, next_token, page_length};
 use super::model::Input;
 use super::request::{ApiRequest, ApiResponse};
@@ -94,23 +94,14 @@ pub(super) async fn delete(
     input: &Input,
 ) -> Result<ApiResponse, ApiError> {
     let id = connector_id(input.text("VoiceConnectorId"))?;
-    if configurations::EMERGENCY
-        .is_there(state, request, input)
-        .await?
-    {
-        return Err(Conflict::EmergencyConfiguration.into());
-    }
-    state
-        .control
-        .delete_voice_connector(request.account, id)
-        .await?;
     let mut kinds = configurations::ALL
         .map(configurations::Configuration::kind)
         .to_vec();
     kinds.extend([tags::KIND, proxy_sessions::KIND]);
-    let store = state.control.store();
-    store
-        .delete_documents_of(&kinds, request.account, id.as_str())
+    let holding = configurations::EMERGENCY.kind();
+    state
+        .control
+        .delete_voice_connector(request.account, id, &kinds, holding)
         .await?;
     Ok(ApiResponse::no_content())
 }

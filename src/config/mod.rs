@@ -22,7 +22,7 @@ use std::time::Duration;
 
 use ipnetwork::IpNetwork;
 
-pub use problem::{ConfigError, ConfigErrors, Problem};
+pub use problem::{ConfigError, ConfigErrors, Problem, unreadable};
 pub use store_url::StoreUrl;
 pub use tls::{
     CarrierTls, CertificateFiles, FileFault, SipTls, TlsFile, TlsFileRole, TlsPeer, TlsPeerId,
@@ -451,7 +451,7 @@ pub struct Store {
     pub url: StoreUrl,
 }
 
-/// `[quotas]`: how many resources there may be. Those that files declare are not counted.
+/// `[quotas]`: how many resources the API makes. Those that files declare count, and are never refused.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Quotas {
     /// Voice connectors of one account.

@@ -79,7 +79,7 @@ impl ConfigError {
     clippy::wildcard_enum_match_arm,
     reason = "io::ErrorKind is open; most kinds speak for themselves"
 )]
-pub(super) fn unreadable(error: io::ErrorKind) -> String {
+pub fn unreadable(error: io::ErrorKind) -> String {
     match error {
         io::ErrorKind::NotFound => "no such file".to_owned(),
         io::ErrorKind::IsADirectory => "a directory, not a file".to_owned(),

@@ -3,8 +3,8 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use arc_swap::ArcSwap;
 use jiff::Timestamp;
+use tokio::sync::RwLock;
 
 use super::publish::Control;
 use super::watch::{FILES_LOOK, Watch};
@@ -77,7 +77,7 @@ pub struct DeclaredFiles {
     /// Where they are put.
     pub control: Arc<Control>,
     /// What they declared when they were read last.
-    pub owners: Arc<ArcSwap<Owners>>,
+    pub owners: Arc<RwLock<Owners>>,
 }
 
 impl DeclaredFiles {
@@ -93,13 +93,17 @@ impl DeclaredFiles {
             tracing::error!("the declared resources could not be read: a fault of this program");
             return Ok(());
         };
-        let (owners, done) = declared::put(&self.control, read?, Timestamp::now()).await?;
-        let before = self.owners.load_full();
+        let read = read?;
+        // Writes of the API wait, and see what is declared then.
+        let mut before = self.owners.write().await;
+        let (owners, done) = declared::put(&self.control, read, Timestamp::now()).await?;
         let released: Vec<_> = before.without(&owners).collect();
         for resource in released.iter().take(NAMED_MAX) {
+            let resource = resource.masked();
             tracing::info!(%resource, "is not declared any more: it stays, and the API may change it");
         }
         for (resource, put) in done.iter().take(NAMED_MAX) {
+            let resource = resource.masked();
             match put {
                 Put::Created => tracing::info!(%resource, "created as declared"),
                 Put::Updated => tracing::info!(%resource, "updated as declared"),
@@ -111,7 +115,7 @@ impl DeclaredFiles {
             released = released.len(),
             "declared resources were read"
         );
-        self.owners.store(Arc::new(owners));
+        *before = owners;
         Ok(())
     }
 
@@ -172,7 +176,10 @@ mod tests {
 
         write(NUMBER);
         declared.put().await.unwrap();
-        assert_eq!((declared.owners.load().len(), name().await), (1, None));
+        assert_eq!(
+            (declared.owners.read().await.len(), name().await),
+            (1, None)
+        );
 
         write(&format!("{NUMBER}Name = \"Desk\"\n"));
         declared.put().await.unwrap();
@@ -183,11 +190,11 @@ mod tests {
         let expected = ":5: PhoneNumber[1].E164PhoneNumber is required";
         assert!(errors.to_string().ends_with(expected), "{errors}");
         assert_eq!(name().await.as_deref(), Some("Desk"));
-        assert_eq!(declared.owners.load().len(), 1);
+        assert_eq!(declared.owners.read().await.len(), 1);
 
         write("Account = \"111122223333\"\n");
         declared.put().await.unwrap();
-        assert!(declared.owners.load().is_empty());
+        assert!(declared.owners.read().await.is_empty());
         assert_eq!(name().await.as_deref(), Some("Desk"));
     }
 }

@@ -146,30 +146,19 @@ impl Control {
         now: Timestamp,
     ) -> Result<BTreeMap<Resource, Put>, DeclareError> {
         let done = self.store.declare(declaration, now).await?;
-        let (mut connectors, mut numbers) = (Vec::new(), Vec::new());
-        for resource in done.keys() {
-            match resource {
-                Resource::VoiceConnector(id) => {
-                    connectors.push(self.store.whole_connector(*id).await?);
-                }
-                Resource::PhoneNumber(number) => numbers.push(*number),
-                Resource::VoiceConnectorGroup(_)
-                | Resource::SipMediaApplication(_)
-                | Resource::SipRule(_) => {}
-            }
-        }
-        let associated = self.store.associations_among(&numbers).await?;
         self.publish(writing, |snapshot| {
-            for connector in connectors {
+            for connector in done.connectors {
                 put_connector(snapshot, for_calls(connector), &self.customers);
             }
-            for number in &numbers {
-                snapshot.numbers.remove(number);
+            for (number, connector) in done.numbers {
+                match connector {
+                    Some(connector) => snapshot.numbers.insert(number, connector),
+                    None => snapshot.numbers.remove(&number),
+                };
             }
-            snapshot.numbers.extend(associated);
         });
         self.names_changed.notify_one();
-        Ok(done)
+        Ok(done.put)
     }
 
     /// `CreateVoiceConnector`, where the account has fewer than so many.
@@ -183,12 +172,11 @@ impl Control {
         let writing = self.writing.lock().await;
         // An account has not more than all have, and to count its own is dear.
         let most = Some(most).filter(|most| self.snapshot.load().connectors.len() >= *most);
-        let record = self
+        let connector = self
             .store
             .insert_voice_connector(id, new, host, most, Timestamp::now())
             .await?;
-        self.publish_connector(&writing, id).await?;
-        Ok(record)
+        Ok(self.publish_whole(&writing, connector))
     }
 
     /// `UpdateVoiceConnector`
@@ -201,22 +189,25 @@ impl Control {
     ) -> Result<VoiceConnectorRecord, StoreError> {
         let writing = self.writing.lock().await;
         let now = Timestamp::now();
-        let record = self
+        let connector = self
             .store
             .update_voice_connector(account, id, name, require_encryption, now)
             .await?;
-        self.publish_connector(&writing, id).await?;
-        Ok(record)
+        Ok(self.publish_whole(&writing, connector))
     }
 
-    /// `DeleteVoiceConnector`
+    /// `DeleteVoiceConnector`, with its documents of these kinds, where there is none of the kind `holding`.
     pub async fn delete_voice_connector(
         &self,
         account: &str,
         id: VoiceConnectorId,
+        kinds: &[&'static str],
+        holding: &'static str,
     ) -> Result<(), StoreError> {
         let writing = self.writing.lock().await;
-        self.store.delete_voice_connector(account, id).await?;
+        self.store
+            .delete_voice_connector(account, id, kinds, holding)
+            .await?;
         self.publish(&writing, |snapshot| snapshot.remove_connector(id));
         Ok(())
     }
@@ -247,10 +238,12 @@ impl Control {
         termination: Option<&TerminationRecord>,
     ) -> Result<(), StoreError> {
         let writing = self.writing.lock().await;
-        self.store
+        let connector = self
+            .store
             .set_termination(account, id, termination, Timestamp::now())
             .await?;
-        self.publish_connector(&writing, id).await
+        self.publish_whole(&writing, connector);
+        Ok(())
     }
 
     /// `PutVoiceConnectorOrigination`
@@ -279,10 +272,12 @@ impl Control {
         origination: Option<&OriginationRecord>,
     ) -> Result<(), StoreError> {
         let writing = self.writing.lock().await;
-        self.store
+        let connector = self
+            .store
             .set_origination(account, id, origination, Timestamp::now())
             .await?;
-        self.publish_connector(&writing, id).await
+        self.publish_whole(&writing, connector);
+        Ok(())
     }
 
     /// `PutVoiceConnectorTerminationCredentials`: adds or replaces by user name, up to so many in all; only hashes are
@@ -304,10 +299,12 @@ impl Control {
             .map(|(username, password)| Credential::hashed(username, &realm, &password.0));
         let hashed: Vec<Credential> = hashed.collect();
         let writing = self.writing.lock().await;
-        self.store
+        let connector = self
+            .store
             .put_credentials(account, id, &hashed, most)
             .await?;
-        self.publish_connector(&writing, id).await
+        self.publish_whole(&writing, connector);
+        Ok(())
     }
 
     /// `DeleteVoiceConnectorTerminationCredentials`
@@ -318,10 +315,12 @@ impl Control {
         usernames: &[String],
     ) -> Result<(), StoreError> {
         let writing = self.writing.lock().await;
-        self.store
+        let connector = self
+            .store
             .delete_credentials(account, id, usernames)
             .await?;
-        self.publish_connector(&writing, id).await
+        self.publish_whole(&writing, connector);
+        Ok(())
     }
 
     /// `CreatePhoneNumberOrder`: a number that somebody has is not acquired.
@@ -387,22 +386,36 @@ impl Control {
         Ok(errors)
     }
 
+    /// Publishes what another node has written.
     async fn publish_connector(
         &self,
         writing: &MutexGuard<'_, ()>,
         id: VoiceConnectorId,
     ) -> Result<(), StoreError> {
-        let connector = match self.store.whole_connector(id).await {
-            Ok(connector) => for_calls(connector),
-            // Deleted, by another node if this one has just written it.
+        match self.store.whole_connector(id).await {
+            Ok(connector) => {
+                self.publish_whole(writing, connector);
+                Ok(())
+            }
+            // Deleted.
             Err(StoreError::UnknownVoiceConnector(_)) => {
                 self.publish(writing, |snapshot| snapshot.remove_connector(id));
-                return Ok(());
+                Ok(())
             }
-            Err(error) => return Err(error),
-        };
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Publishes a connector as it was written.
+    fn publish_whole(
+        &self,
+        writing: &MutexGuard<'_, ()>,
+        connector: WholeConnector,
+    ) -> VoiceConnectorRecord {
+        let record = connector.record.clone();
+        let connector = for_calls(connector);
         let before = self.snapshot.load();
-        let before = before.connectors.get(&id).into_iter();
+        let before = before.connectors.get(&record.id).into_iter();
         let before = before.flat_map(|connector| destinations(connector));
         let is_same = before.eq(destinations(&connector));
         self.publish(writing, |snapshot| {
@@ -412,7 +425,7 @@ impl Control {
         if !is_same {
             self.names_changed.notify_one();
         }
-        Ok(())
+        record
     }
 
     /// Changes the snapshot; the guard shows that nobody else does.

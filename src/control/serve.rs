@@ -110,7 +110,7 @@ async fn run(config: Config) -> Result<(), ServeError> {
     .await
     .map_err(ServeError::Store)?;
     control.set_own_hosts(&config).await;
-    let declared = Arc::new(ArcSwap::default());
+    let declared = Arc::default();
     let declared_files = DeclaredFiles {
         files: config.declared.files.clone(),
         domain: config.sip.domain.clone(),
@@ -367,6 +367,8 @@ fn status(gauges: &[Arc<SharedGauges>]) -> serde_json::Value {
 
 /// SIGINT and SIGTERM.
 struct StopSignals {
+    /// Taken from the start on: files are read again then, and nothing ends.
+    _hangup: tokio::signal::unix::Signal,
     interrupt: tokio::signal::unix::Signal,
     terminate: tokio::signal::unix::Signal,
 }
@@ -375,6 +377,7 @@ impl StopSignals {
     fn new() -> io::Result<Self> {
         use tokio::signal::unix::{SignalKind, signal};
         Ok(Self {
+            _hangup: signal(SignalKind::hangup())?,
             interrupt: signal(SignalKind::interrupt())?,
             terminate: signal(SignalKind::terminate())?,
         })

@@ -6,17 +6,19 @@ use jiff::Timestamp;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use sqlx::any::AnyRow;
-use sqlx::{Any, Row, Transaction};
+use sqlx::{Any, Executor, Row, Transaction};
 
 use super::records::{
     HealthRecord, NewVoiceConnector, OriginationRecord, Page, StoreError, TerminationRecord,
     VoiceConnectorRecord,
 };
-use super::{Change, Store, timestamp};
+use super::{Change, Key, Store, timestamp};
 use crate::connector_id::VoiceConnectorId;
+use crate::numbering::E164;
 use crate::shard::snapshot::Credential;
 
 /// A connector with all that calls need to know of it.
+#[derive(Debug)]
 pub struct WholeConnector {
     /// The connector.
     pub record: VoiceConnectorRecord,
@@ -37,19 +39,15 @@ impl Store {
         outbound_host_name: String,
         most: Option<usize>,
         now: Timestamp,
-    ) -> Result<VoiceConnectorRecord, StoreError> {
+    ) -> Result<WholeConnector, StoreError> {
         let mut transaction = self.begin().await?;
         if let Some(most) = most {
             let count = "SELECT count(*) FROM voice_connector WHERE account = $1";
             let what = "VoiceConnectors of an account";
             Self::has_room(&mut transaction, count, &new.account, (what, most)).await?;
         }
-        let inserted =
-            Self::insert_connector_within(&mut transaction, id, new, outbound_host_name, now)
-                .await?;
-        self.commit(transaction, [Change::VoiceConnector(id)])
-            .await?;
-        Ok(inserted)
+        Self::insert_connector_within(&mut transaction, id, new, outbound_host_name, now).await?;
+        self.commit_connector(transaction, id).await
     }
 
     pub(super) async fn insert_connector_within(
@@ -164,33 +162,52 @@ impl Store {
         name: &str,
         require_encryption: bool,
         now: Timestamp,
-    ) -> Result<VoiceConnectorRecord, StoreError> {
+    ) -> Result<WholeConnector, StoreError> {
         let mut transaction = self.begin().await?;
-        let row = sqlx::query(
+        let done = sqlx::query(
             "UPDATE voice_connector SET name = $1, require_encryption = $2, updated = $3 \
-             WHERE id = $4 AND account = $5 RETURNING *",
+             WHERE id = $4 AND account = $5",
         )
         .bind(name)
         .bind(i64::from(require_encryption))
         .bind(now.as_millisecond())
         .bind(id.as_str())
         .bind(account)
-        .fetch_optional(&mut *transaction)
+        .execute(&mut *transaction)
         .await?;
-        let updated = record(&row.ok_or(StoreError::UnknownVoiceConnector(id))?)?;
-        self.commit(transaction, [Change::VoiceConnector(id)])
-            .await?;
-        Ok(updated)
+        if done.rows_affected() == 0 {
+            return Err(StoreError::UnknownVoiceConnector(id));
+        }
+        self.commit_connector(transaction, id).await
     }
 
-    /// Takes a connector out, if no number is associated with it.
+    /// Takes a connector out, with its documents of these kinds, if no number is associated with it, no group has it, no
+    /// SIP rule names its host, and no document of the kind `holding` is there.
     pub async fn delete_voice_connector(
         &self,
         account: &str,
         id: VoiceConnectorId,
+        kinds: &[&'static str],
+        holding: &'static str,
     ) -> Result<(), StoreError> {
         let mut transaction = self.begin().await?;
         Self::lock_connector(&mut transaction, account, id).await?;
+        let key = Key {
+            kind: holding,
+            account,
+            id: id.as_str(),
+        };
+        if Self::document_within(&mut *transaction, key)
+            .await?
+            .is_some()
+        {
+            return Err(StoreError::Configured(holding));
+        }
+        let host = Self::whole_within(&mut transaction, id).await?.record;
+        let host = ("RequestUriHostname", host.outbound_host_name.as_str());
+        if let Some(rule) = Self::rule_triggered_by(&mut transaction, account, host).await? {
+            return Err(StoreError::ConnectorInRule { rule });
+        }
         let row = sqlx::query("SELECT count(*) FROM phone_number WHERE voice_connector = $1")
             .bind(id.as_str())
             .fetch_one(&mut *transaction)
@@ -213,6 +230,7 @@ impl Store {
                 name: row.try_get("name")?,
             });
         }
+        Self::delete_documents_within(&mut transaction, kinds, account, id.as_str()).await?;
         sqlx::query("DELETE FROM voice_connector WHERE id = $1")
             .bind(id.as_str())
             .execute(&mut *transaction)
@@ -242,17 +260,33 @@ impl Store {
         configuration(&row, "origination")?.ok_or(StoreError::NotConfigured("origination"))
     }
 
-    /// Puts the connector's termination, or takes it away.
+    /// Puts the connector's termination, or takes it away. Its `DefaultPhoneNumber` has to be the account's.
     pub async fn set_termination(
         &self,
         account: &str,
         id: VoiceConnectorId,
         termination: Option<&TerminationRecord>,
         now: Timestamp,
-    ) -> Result<(), StoreError> {
+    ) -> Result<WholeConnector, StoreError> {
+        let number = termination.and_then(|record| record.default_phone_number.as_deref());
+        let number: Option<E164> = number.and_then(|number| number.parse().ok());
         let sql = "UPDATE voice_connector SET termination = $1, updated = $2 WHERE id = $3 AND account = $4";
-        self.set_configuration(sql, account, id, termination, now)
-            .await
+        let mut transaction = self.begin().await?;
+        Self::configure(&mut transaction, sql, account, id, termination, now).await?;
+        if let Some(number) = number {
+            // Locked: who deletes it sees this connector first.
+            let owned = sqlx::query(
+                "UPDATE phone_number SET updated = updated WHERE number = $1 AND account = $2 AND deleted IS NULL",
+            )
+            .bind(number.digits() as i64)
+            .bind(account)
+            .execute(&mut *transaction)
+            .await?;
+            if owned.rows_affected() == 0 {
+                return Err(StoreError::DefaultPhoneNumber);
+            }
+        }
+        self.commit_connector(transaction, id).await
     }
 
     /// Puts the connector's origination, or takes it away.
@@ -262,14 +296,15 @@ impl Store {
         id: VoiceConnectorId,
         origination: Option<&OriginationRecord>,
         now: Timestamp,
-    ) -> Result<(), StoreError> {
+    ) -> Result<WholeConnector, StoreError> {
         let sql = "UPDATE voice_connector SET origination = $1, updated = $2 WHERE id = $3 AND account = $4";
-        self.set_configuration(sql, account, id, origination, now)
-            .await
+        let mut transaction = self.begin().await?;
+        Self::configure(&mut transaction, sql, account, id, origination, now).await?;
+        self.commit_connector(transaction, id).await
     }
 
-    async fn set_configuration<T: Serialize>(
-        &self,
+    async fn configure<T: Serialize>(
+        transaction: &mut Transaction<'static, Any>,
         sql: &'static str,
         account: &str,
         id: VoiceConnectorId,
@@ -278,19 +313,16 @@ impl Store {
     ) -> Result<(), StoreError> {
         let text = configuration.map(serde_json::to_string).transpose();
         let text = text.map_err(|_| StoreError::Corrupt("a configuration that is no JSON"))?;
-        let mut transaction = self.begin().await?;
         let done = sqlx::query(sql)
             .bind(text)
             .bind(now.as_millisecond())
             .bind(id.as_str())
             .bind(account)
-            .execute(&mut *transaction)
+            .execute(&mut **transaction)
             .await?;
         if done.rows_affected() == 0 {
             return Err(StoreError::UnknownVoiceConnector(id));
         }
-        self.commit(transaction, [Change::VoiceConnector(id)])
-            .await?;
         Ok(())
     }
 
@@ -301,7 +333,7 @@ impl Store {
         id: VoiceConnectorId,
         credentials: &[Credential],
         most: usize,
-    ) -> Result<(), StoreError> {
+    ) -> Result<WholeConnector, StoreError> {
         let mut transaction = self.begin().await?;
         Self::lock_connector(&mut transaction, account, id).await?;
         Self::put_credentials_within(&mut transaction, id, credentials).await?;
@@ -314,9 +346,7 @@ impl Store {
         if count > i64::try_from(most).unwrap_or(i64::MAX) {
             return Err(StoreError::TooManyCredentials { most });
         }
-        self.commit(transaction, [Change::VoiceConnector(id)])
-            .await?;
-        Ok(())
+        self.commit_connector(transaction, id).await
     }
 
     pub(super) async fn put_credentials_within(
@@ -346,7 +376,7 @@ impl Store {
         account: &str,
         id: VoiceConnectorId,
         usernames: &[String],
-    ) -> Result<(), StoreError> {
+    ) -> Result<WholeConnector, StoreError> {
         let mut transaction = self.begin().await?;
         Self::lock_connector(&mut transaction, account, id).await?;
         for username in usernames {
@@ -358,9 +388,7 @@ impl Store {
             .execute(&mut *transaction)
             .await?;
         }
-        self.commit(transaction, [Change::VoiceConnector(id)])
-            .await?;
-        Ok(())
+        self.commit_connector(transaction, id).await
     }
 
     /// The user names that have credentials, in order.
@@ -370,22 +398,11 @@ impl Store {
         id: VoiceConnectorId,
     ) -> Result<Vec<String>, StoreError> {
         self.connector_row(account, id).await?;
-        let credentials = self.credentials(id).await?;
+        let credentials = credentials(&self.pool, id).await?;
         Ok(credentials
             .into_iter()
             .map(|credential| credential.username)
             .collect())
-    }
-
-    async fn credentials(&self, id: VoiceConnectorId) -> Result<Vec<Credential>, StoreError> {
-        let rows = sqlx::query("SELECT * FROM termination_credential WHERE voice_connector = $1")
-            .bind(id.as_str())
-            .fetch_all(&self.pool)
-            .await?;
-        rows.iter()
-            .map(credential)
-            .collect::<Result<_, _>>()
-            .map(by_username)
     }
 
     /// Notes that OPTIONS came from a customer's host; those of a connector that is gone are forgotten.
@@ -441,14 +458,38 @@ impl Store {
         &self,
         id: VoiceConnectorId,
     ) -> Result<WholeConnector, StoreError> {
-        let row = sqlx::query("SELECT * FROM voice_connector WHERE id = $1")
+        let row = sqlx::query(WHOLE)
             .bind(id.as_str())
             .fetch_optional(&self.pool)
             .await?;
-        whole(
-            &row.ok_or(StoreError::UnknownVoiceConnector(id))?,
-            self.credentials(id).await?,
-        )
+        let row = row.ok_or(StoreError::UnknownVoiceConnector(id))?;
+        whole(&row, credentials(&self.pool, id).await?)
+    }
+
+    /// One connector as the transaction leaves it.
+    pub(super) async fn whole_within(
+        transaction: &mut Transaction<'static, Any>,
+        id: VoiceConnectorId,
+    ) -> Result<WholeConnector, StoreError> {
+        let row = sqlx::query(WHOLE)
+            .bind(id.as_str())
+            .fetch_optional(&mut **transaction)
+            .await?;
+        let row = row.ok_or(StoreError::UnknownVoiceConnector(id))?;
+        whole(&row, credentials(&mut **transaction, id).await?)
+    }
+
+    /// Commits a write of a connector. What calls need is read before: once it is durable, nothing may keep it from
+    /// them.
+    async fn commit_connector(
+        &self,
+        mut transaction: Transaction<'static, Any>,
+        id: VoiceConnectorId,
+    ) -> Result<WholeConnector, StoreError> {
+        let whole = Self::whole_within(&mut transaction, id).await?;
+        self.commit(transaction, [Change::VoiceConnector(id)])
+            .await?;
+        Ok(whole)
     }
 
     /// Every connector of every account, as calls need it.
@@ -473,6 +514,20 @@ impl Store {
         };
         rows.iter().map(with_credentials).collect()
     }
+}
+
+const WHOLE: &str = "SELECT * FROM voice_connector WHERE id = $1";
+
+async fn credentials(
+    executor: impl Executor<'_, Database = Any>,
+    id: VoiceConnectorId,
+) -> Result<Vec<Credential>, StoreError> {
+    let rows = sqlx::query("SELECT * FROM termination_credential WHERE voice_connector = $1")
+        .bind(id.to_string())
+        .fetch_all(executor)
+        .await?;
+    let credentials: Result<Vec<_>, _> = rows.iter().map(credential).collect();
+    credentials.map(by_username)
 }
 
 /// In the order of their bytes: each database has a collation of its own.

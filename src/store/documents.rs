@@ -7,6 +7,7 @@ use sqlx::{Any, Executor, Row, Transaction};
 
 use super::records::{Page, StoreError};
 use super::{Store, after_created, timestamp};
+use crate::connector_id::VoiceConnectorId;
 
 /// A resource or a configuration.
 #[derive(Clone, PartialEq, Debug)]
@@ -205,6 +206,41 @@ impl Store {
         Ok(done.rows_affected() == 1)
     }
 
+    /// Puts what goes with a connector, which has to be there.
+    pub async fn put_of_connector(
+        &self,
+        key: Key<'_>,
+        connector: VoiceConnectorId,
+        body: &Value,
+        now: Timestamp,
+    ) -> Result<Document, StoreError> {
+        let mut transaction = self.begin().await?;
+        Self::lock_connector(&mut transaction, key.account, connector).await?;
+        let parent = connector.as_str();
+        let put = Self::put_document_within(&mut transaction, key, parent, body, now).await?;
+        self.commit(transaction, []).await?;
+        Ok(put)
+    }
+
+    /// The SIP rule of an account that has this trigger: its type and value.
+    pub(super) async fn rule_triggered_by(
+        transaction: &mut Transaction<'static, Any>,
+        account: &str,
+        (kind, value): (&str, &str),
+    ) -> Result<Option<String>, StoreError> {
+        // Members stand in the order of their names, and a quote within a text is escaped: nothing else looks so.
+        let trigger = format!(r#"%"TriggerType":"{kind}","TriggerValue":"{value}"%"#);
+        let row = sqlx::query(
+            "SELECT id FROM document WHERE kind = 'sip-rule' AND account = $1 AND body LIKE $2 LIMIT 1",
+        )
+        .bind(account)
+        .bind(trigger)
+        .fetch_optional(&mut **transaction)
+        .await?;
+        row.map(|row| row.try_get("id").map_err(StoreError::from))
+            .transpose()
+    }
+
     /// Takes out all documents of these kinds that belong to `parent`.
     pub async fn delete_documents_of(
         &self,
@@ -213,15 +249,25 @@ impl Store {
         parent: &str,
     ) -> Result<(), StoreError> {
         let mut transaction = self.begin().await?;
+        Self::delete_documents_within(&mut transaction, kinds, account, parent).await?;
+        transaction.commit().await?;
+        Ok(())
+    }
+
+    pub(super) async fn delete_documents_within(
+        transaction: &mut Transaction<'static, Any>,
+        kinds: &[&'static str],
+        account: &str,
+        parent: &str,
+    ) -> Result<(), StoreError> {
         for kind in kinds {
             sqlx::query("DELETE FROM document WHERE kind = $1 AND account = $2 AND parent = $3")
                 .bind(*kind)
                 .bind(account)
                 .bind(parent)
-                .execute(&mut *transaction)
+                .execute(&mut **transaction)
                 .await?;
         }
-        transaction.commit().await?;
         Ok(())
     }
 }

@@ -2,6 +2,8 @@
 
 use jiff::{SignedDuration, Timestamp};
 
+use sqlx::{Any, Row, Transaction};
+
 use super::Store;
 use super::numbers::record;
 use super::records::{NumberProblem, PhoneNumberRecord, StoreError};
@@ -57,6 +59,33 @@ impl Store {
         self.step(account, steps, now).await
     }
 
+    /// Why a number of an account, which the transaction has locked, may not be deleted.
+    async fn use_of(
+        transaction: &mut Transaction<'static, Any>,
+        account: &str,
+        number: E164,
+    ) -> Result<Option<NumberProblem>, StoreError> {
+        let default = format!(r#"%"default_phone_number":"{number}"%"#);
+        let row = sqlx::query(
+            "SELECT id FROM voice_connector WHERE account = $1 AND termination LIKE $2 LIMIT 1",
+        )
+        .bind(account)
+        .bind(default)
+        .fetch_optional(&mut **transaction)
+        .await?;
+        if let Some(row) = row {
+            let id: String = row.try_get("id")?;
+            let id = id
+                .parse()
+                .map_err(|_| StoreError::Corrupt("voice_connector.id"))?;
+            return Ok(Some(NumberProblem::DefaultOf(id)));
+        }
+        let trigger = ("ToPhoneNumber", number.to_string());
+        let trigger = (trigger.0, trigger.1.as_str());
+        let rule = Self::rule_triggered_by(transaction, account, trigger).await?;
+        Ok(rule.map(NumberProblem::TriggerOf))
+    }
+
     /// Takes a number out of the deletion queue.
     pub async fn restore_number(
         &self,
@@ -101,10 +130,15 @@ impl Store {
             .fetch_optional(&mut *transaction)
             .await?;
             let before = row.as_ref().map(record).transpose()?;
-            let after = match before {
+            let mut after = match before {
                 Some(before) => after(before, step, now),
                 None => Err(NumberProblem::NotInInventory),
             };
+            if let (Step::Delete, Ok(_)) = (step, &after)
+                && let Some(problem) = Self::use_of(&mut transaction, account, number).await?
+            {
+                after = Err(problem);
+            }
             if let Ok(after) = &after {
                 sqlx::query(
                     "UPDATE phone_number SET product_type = $1, calling_name = $2, name = $3, deleted = $4, \

@@ -30,7 +30,7 @@ pub use changes::{Change, ChangeFeed, News};
 pub use connectors::WholeConnector;
 pub use declare::{
     Declaration, DeclareError, DeclaredConnector, DeclaredCredential, DeclaredDocument,
-    DeclaredGroup, DeclaredNumber, Proof, Put,
+    DeclaredGroup, DeclaredNumber, Done, Proof, Put,
 };
 pub use documents::{Document, Key};
 pub use groups::{GroupItem, GroupRecord};

@@ -8,10 +8,10 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_encode};
-use sqlx::any::AnyPoolOptions;
+use sqlx::any::{AnyConnectOptions, AnyPoolOptions};
 use sqlx::postgres::{PgConnectOptions, PgConnection};
 use sqlx::sqlite::SqliteConnectOptions;
-use sqlx::{Any, Connection, Executor, Row, Transaction};
+use sqlx::{Any, ConnectOptions, Connection, Executor, Row, Transaction};
 
 use super::{Database, Store};
 
@@ -173,7 +173,8 @@ impl Store {
                     async move { connection.execute(sqlx::raw_sql(session)).await.map(|_| ()) },
                 )
             })
-            .connect(&url)
+            // A statement may hold phone numbers.
+            .connect_with(AnyConnectOptions::from_str(&url)?.disable_statement_logging())
             .await?;
         let store = Self { pool, database };
         store.migrate().await?;

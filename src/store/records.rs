@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::connector_id::VoiceConnectorId;
-use crate::numbering::E164;
+use crate::numbering::{E164, Masked};
 
 /// A voice connector without its configurations.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -270,6 +270,10 @@ pub enum NumberProblem {
     InDeletionQueue,
     /// Not in the deletion queue.
     NotInDeletionQueue,
+    /// The `DefaultPhoneNumber` of this connector's termination.
+    DefaultOf(VoiceConnectorId),
+    /// The trigger of this SIP rule.
+    TriggerOf(String),
 }
 
 /// What a config file may declare.
@@ -285,6 +289,19 @@ pub enum Resource {
     SipMediaApplication(String),
     /// A SIP rule, by its id.
     SipRule(String),
+}
+
+impl Resource {
+    /// For the log: a phone number is not written out.
+    pub fn masked(&self) -> String {
+        match self {
+            Self::PhoneNumber(number) => format!("PhoneNumber {}", Masked(*number)),
+            Self::VoiceConnector(_)
+            | Self::VoiceConnectorGroup(_)
+            | Self::SipMediaApplication(_)
+            | Self::SipRule(_) => self.to_string(),
+        }
+    }
 }
 
 impl fmt::Display for Resource {
@@ -328,6 +345,15 @@ pub enum StoreError {
         /// The group's name.
         name: String,
     },
+    /// A SIP rule is triggered by the connector's host. 409.
+    ConnectorInRule {
+        /// The rule's id.
+        rule: String,
+    },
+    /// The connector still has a configuration of this kind. 409.
+    Configured(&'static str),
+    /// The `DefaultPhoneNumber` of a termination is not the account's. 400.
+    DefaultPhoneNumber,
     /// No such voice connector group in this account. 404.
     UnknownGroup(Uuid),
     /// The group still has this many numbers. 409.

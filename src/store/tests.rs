@@ -50,6 +50,7 @@ on_both! {
     a_number_passes_through_the_deletion_queue
     a_number_of_a_group_is_not_its_connectors
     a_users_number_is_its_alone
+    what_goes_with_a_connector_goes_with_it_or_holds_it
 }
 
 struct Fixture {
@@ -88,6 +89,7 @@ impl Fixture {
             .insert_voice_connector(id, new, host, None, now())
             .await
             .unwrap()
+            .record
     }
 
     async fn numbers(&self, numbers: &[E164]) -> OrderRecord {
@@ -122,6 +124,10 @@ fn termination() -> TerminationRecord {
 
 async fn a_connector_and_its_configurations_survive_a_restart(fixture: Fixture) {
     let connector = fixture.connector(1).await;
+    let (store, wanted) = (&fixture.store, termination());
+    let put = store.set_termination(ACCOUNT, connector.id, Some(&wanted), now());
+    assert!(matches!(put.await, Err(StoreError::DefaultPhoneNumber)));
+    fixture.numbers(&[number("+12065550100")]).await;
     fixture
         .store
         .set_termination(ACCOUNT, connector.id, Some(&termination()), now())
@@ -166,7 +172,7 @@ async fn an_account_sees_its_own_alone(fixture: Fixture) {
     assert!(matches!(
         fixture
             .store
-            .delete_voice_connector(other, connector.id)
+            .delete_voice_connector(other, connector.id, &[], "none")
             .await,
         Err(StoreError::UnknownVoiceConnector(_))
     ));
@@ -276,7 +282,9 @@ async fn a_number_is_acquired_once_and_associated_as_asked(fixture: Fixture) {
     assert_eq!(unknown[0].problem, NumberProblem::NotInInventory);
 
     assert!(matches!(
-        store.delete_voice_connector(ACCOUNT, one).await,
+        store
+            .delete_voice_connector(ACCOUNT, one, &[], "none")
+            .await,
         Err(StoreError::NumbersAssociated(1))
     ));
     let refused = store
@@ -290,7 +298,10 @@ async fn a_number_is_acquired_once_and_associated_as_asked(fixture: Fixture) {
             problem: NumberProblem::NotAssociated
         }]
     );
-    store.delete_voice_connector(ACCOUNT, one).await.unwrap();
+    store
+        .delete_voice_connector(ACCOUNT, one, &[], "none")
+        .await
+        .unwrap();
     assert_eq!(store.associations().await.unwrap(), [(numbers[0], two)]);
     let among = store.associations_among(&numbers).await.unwrap();
     assert_eq!(among, [(numbers[0], two)]);

@@ -153,3 +153,26 @@ fn idle_connections_do_not_hold_up_the_end() {
     assert!(lasted < SignedDuration::from_secs(4), "{lasted}");
     assert_eq!(idle.read_to_end(&mut Vec::new()).unwrap(), 0);
 }
+
+#[test]
+fn one_address_cannot_take_all_connections() {
+    const EACH: usize = 128;
+    let (_directory, node, _client) = node();
+    let connect = || TcpStream::connect(node.address).unwrap();
+    let ask = |stream: &mut TcpStream| {
+        let sent = stream.write_all(b"GET /status HTTP/1.1\r\nHost: x\r\n\r\n");
+        let (mut heard, mut buffer) = (Vec::new(), [0; 1_024]);
+        // The answer's body ends with the status' last brace.
+        while !heard.ends_with(b"}") {
+            match stream.read(&mut buffer) {
+                Ok(0) | Err(_) => return false,
+                Ok(bytes) => heard.extend_from_slice(&buffer[..bytes]),
+            }
+        }
+        sent.is_ok() && heard.starts_with(b"HTTP/1.1 200")
+    };
+    let mut open: Vec<TcpStream> = (0..EACH).map(|_| connect()).collect();
+    assert!(open.iter_mut().all(ask));
+    assert!(!ask(&mut connect()), "one more is closed");
+    assert!(open.iter_mut().all(ask), "the others are not");
+}

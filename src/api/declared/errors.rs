@@ -6,7 +6,8 @@ use std::sync::Arc;
 
 use super::Owner;
 use crate::api::errors::{ApiError, BadRequest};
-use crate::numbering::E164;
+use crate::config::unreadable;
+use crate::numbering::{E164, Masked};
 use crate::store::{DeclareError, Resource, StoreError};
 
 /// Everything that is wrong. Shown as one line each: `FILE:LINE: what is wrong`.
@@ -93,7 +94,7 @@ impl fmt::Display for DeclaredError {
 impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Unreadable(error) => write!(f, "cannot be read: {error}"),
+            Self::Unreadable(error) => write!(f, "cannot be read: {}", unreadable(*error)),
             Self::Syntax(message) => write!(f, "is not TOML: {message}"),
             Self::Refused(error) => error.fmt(f),
             Self::UnknownKey { key, known } => {
@@ -101,7 +102,8 @@ impl fmt::Display for Fault {
             }
             Self::Twice(resource, owner) => write!(
                 f,
-                "{resource} is declared at {}:{} already",
+                "{} is declared at {}:{} already",
+                resource.masked(),
                 owner.file.display(),
                 owner.line
             ),
@@ -114,7 +116,8 @@ impl fmt::Display for Fault {
             Self::UserTwice { key } => write!(f, "{key}: expected each user name once"),
             Self::TwoHolders(number) => write!(
                 f,
-                "{number}: expected VoiceConnectorId or VoiceConnectorGroupId, not both"
+                "{}: expected VoiceConnectorId or VoiceConnectorGroupId, not both",
+                Masked(*number)
             ),
             Self::TriggerTaken { rule } => write!(
                 f,
@@ -127,19 +130,22 @@ impl fmt::Display for Fault {
 
 fn store_fault(f: &mut fmt::Formatter<'_>, error: &DeclareError) -> fmt::Result {
     match error {
-        DeclareError::NotYours(resource) => write!(f, "{resource} is another account's"),
+        DeclareError::NotYours(resource) => write!(f, "{} is another account's", resource.masked()),
         DeclareError::NoConnector(resource, id) => write!(
             f,
-            "{resource}: the account has no VoiceConnector {id}; declare it, or create it through the API"
+            "{}: the account has no VoiceConnector {id}; declare it, or create it through the API",
+            resource.masked()
         ),
         DeclareError::NoGroup(resource, id) => write!(
             f,
-            "{resource}: the account has no VoiceConnectorGroup {id}; declare it, or create it through the API"
+            "{}: the account has no VoiceConnectorGroup {id}; declare it, or create it through the API",
+            resource.masked()
         ),
         DeclareError::DefaultPhoneNumber(_, number) => write!(
             f,
-            "Termination.DefaultPhoneNumber: {number} is no number of the account; declare it, or order it \
-             through the API"
+            "Termination.DefaultPhoneNumber: {} is no number of the account; declare it, or order it through the \
+             API",
+            Masked(*number)
         ),
         DeclareError::Store(StoreError::NulInText) => {
             f.write_str("a text has a NUL character (U+0000); write it without")

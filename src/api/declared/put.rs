@@ -1,5 +1,6 @@
 //! What is declared, put into the store: whether it fits to what is there is looked at first.
 
+use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, HashMap};
 
 use jiff::Timestamp;
@@ -35,8 +36,22 @@ pub async fn put(
     } = declared;
     let writing = control.hold_writes().await;
     let mut errors = Vec::new();
+    let mut known = HashMap::new();
+    for account in rules.iter().map(|rule| rule.owner.account.clone()) {
+        if let Entry::Vacant(vacant) = known.entry(account) {
+            match Known::of(control, vacant.key(), &declaration).await {
+                Ok(found) => {
+                    vacant.insert(found);
+                }
+                Err(fault) => return Err(DeclaredErrors(vec![no_place(fault)])),
+            }
+        }
+    }
     for rule in rules {
-        match settle(control, &owners, &declaration, &rule).await {
+        let Some(known) = known.get(&rule.owner.account) else {
+            continue;
+        };
+        match settle(control, &owners, known, &rule).await {
             Ok(document) => declaration.documents.push(document),
             Err(fault) => errors.push(owners.blame(&Resource::SipRule(rule.id), fault)),
         }
@@ -50,14 +65,65 @@ pub async fn put(
             let fault = Fault::Store(error);
             let error = match fault.resource() {
                 Some(resource) => owners.blame(&resource, fault),
-                None => DeclaredError {
-                    file: None,
-                    line: None,
-                    fault,
-                },
+                None => no_place(fault),
             };
             Err(DeclaredErrors(vec![error]))
         }
+    }
+}
+
+/// What no file is to blame for.
+fn no_place(fault: Fault) -> DeclaredError {
+    DeclaredError {
+        file: None,
+        line: None,
+        fault,
+    }
+}
+
+/// What rules of an account are looked up in.
+struct Known {
+    /// The rules that there are, by trigger.
+    rules: HashMap<(String, String), String>,
+    /// The regions of applications, those that are declared among them, by id.
+    regions: HashMap<String, String>,
+}
+
+impl Known {
+    async fn of(
+        control: &Control,
+        account: &str,
+        declaration: &Declaration,
+    ) -> Result<Self, Fault> {
+        let rules = all(control, account, sip_rules::KIND.kind).await?;
+        let trigger = |rule: &Document, member| text(rule, member).to_owned();
+        let rules = rules.into_iter().map(|rule| {
+            let trigger = (
+                trigger(&rule, "TriggerType"),
+                trigger(&rule, "TriggerValue"),
+            );
+            (trigger, rule.id)
+        });
+        let mut regions = HashMap::new();
+        for application in all(control, account, applications::KIND.kind).await? {
+            let region = text(&application, "AwsRegion").to_owned();
+            regions.insert(application.id, region);
+        }
+        let declared = declaration.documents.iter().filter(|document| {
+            document.kind == applications::KIND.kind && document.account == account
+        });
+        for document in declared {
+            let region = document
+                .body
+                .as_ref()
+                .and_then(|body| body.get("AwsRegion"));
+            let region = region.and_then(Value::as_str).unwrap_or_default();
+            regions.insert(document.id.clone(), region.to_owned());
+        }
+        Ok(Self {
+            rules: rules.collect(),
+            regions,
+        })
     }
 }
 
@@ -76,37 +142,20 @@ impl Owners {
 async fn settle(
     control: &Control,
     owners: &Owners,
-    declaration: &Declaration,
+    known: &Known,
     rule: &Rule,
 ) -> Result<DeclaredDocument, Fault> {
     let account = rule.owner.account.as_str();
     check_trigger(control, owners, rule).await?;
-    for other in all(control, account, sip_rules::KIND.kind).await? {
-        let is_same = text(&other, "TriggerType") == rule.trigger_type
-            && text(&other, "TriggerValue") == rule.trigger_value;
+    let trigger = (rule.trigger_type.clone(), rule.trigger_value.clone());
+    if let Some(other) = known.rules.get(&trigger) {
         // One that is declared, too, will be what its file says.
-        let stays = !owners.0.contains_key(&Resource::SipRule(other.id.clone()));
-        if is_same && stays {
-            return Err(Fault::TriggerTaken { rule: other.id });
+        if !owners.0.contains_key(&Resource::SipRule(other.clone())) {
+            let rule = other.clone();
+            return Err(Fault::TriggerTaken { rule });
         }
     }
-    let mut regions = HashMap::new();
-    for application in all(control, account, applications::KIND.kind).await? {
-        let region = text(&application, "AwsRegion").to_owned();
-        regions.insert(application.id, region);
-    }
-    let declared = declaration.documents.iter();
-    for document in declared
-        .filter(|document| document.kind == applications::KIND.kind && document.account == account)
-    {
-        let region = document
-            .body
-            .as_ref()
-            .and_then(|body| body.get("AwsRegion"));
-        let region = region.and_then(Value::as_str).unwrap_or_default();
-        regions.insert(document.id.clone(), region.to_owned());
-    }
-    let region = |id: &str| regions.get(id).map(String::as_str);
+    let region = |id: &str| known.regions.get(id).map(String::as_str);
     let path = format!("{}.TargetApplications", rule.key);
     let targets = sip_rules::settled_targets(&path, &rule.targets, region)?;
     let mut body = rule.body.clone();

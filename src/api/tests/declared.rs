@@ -37,7 +37,7 @@ async fn put(
 
 async fn declare(api: &Api, text: &str) -> BTreeMap<Resource, Put> {
     let (owners, done) = put(&api.state.control, &[text]).await.unwrap();
-    api.state.declared.store(owners.into());
+    *api.state.declared.write().await = owners;
     done
 }
 
@@ -540,7 +540,7 @@ async fn a_wrong_file_is_refused_with_its_lines() {
         (
             connector("[VoiceConnector.Termination]\nDefaultPhoneNumber = \"+12065550107\""),
             "0.toml:3: \
-          Termination.DefaultPhoneNumber: +12065550107 is no number of the account; declare it, or order it through \
+          Termination.DefaultPhoneNumber: +12*******07 is no number of the account; declare it, or order it through \
           the API",
         ),
         (
@@ -548,16 +548,16 @@ async fn a_wrong_file_is_refused_with_its_lines() {
                 "VoiceConnectorId = \"{SEATTLE}\"\nVoiceConnectorGroupId = \"{GROUP}\""
             )),
             "0.toml:2: \
-          +12065550100: expected VoiceConnectorId or VoiceConnectorGroupId, not both",
+          +12*******00: expected VoiceConnectorId or VoiceConnectorGroupId, not both",
         ),
         (
             number(&format!("VoiceConnectorId = \"{SEATTLE}\"")),
-            "0.toml:2: PhoneNumber +12065550100: the account has \
+            "0.toml:2: PhoneNumber +12*******00: the account has \
           no VoiceConnector seattle000000000000000; declare it, or create it through the API",
         ),
         (
             number(&format!("VoiceConnectorGroupId = \"{GROUP}\"")),
-            "0.toml:2: PhoneNumber +12065550100: the account \
+            "0.toml:2: PhoneNumber +12*******00: the account \
           has no VoiceConnectorGroup 6f1d9c52-3f0e-4b57-9a41-0f6f1c1e5a01; declare it, or create it through the API",
         ),
         (
@@ -610,6 +610,27 @@ async fn what_another_account_has_cannot_be_declared() {
         "Account = \"999999999999\"\n[[PhoneNumber]]\nE164PhoneNumber = \"+12065550100\"\n";
     assert_eq!(
         faults(&api.state.control, &[number]).await,
-        ["0.toml:2: PhoneNumber +12065550100 is another account's"]
+        ["0.toml:2: PhoneNumber +12*******00 is another account's"]
     );
+}
+
+#[tokio::test]
+async fn a_write_that_waits_for_a_reload_sees_what_it_declares() {
+    let api = Api::open().await;
+    let path = api.connector().await;
+    let id = path.rsplit('/').next().unwrap();
+    let text = account(&format!(
+        "[[VoiceConnector]]\nVoiceConnectorId = \"{id}\"\nName = \"declared\"\n"
+    ));
+    let mut reloading = api.state.declared.write().await;
+    let mut deleting = std::pin::pin!(api.delete(&path));
+    let waited = tokio::time::timeout(std::time::Duration::ZERO, &mut deleting).await;
+    assert!(waited.is_err(), "a write goes on while files are read");
+    *reloading = put(&api.state.control, &[&text]).await.unwrap().0;
+    drop(reloading);
+    assert_eq!(refused(deleting.await).0, "ConflictException");
+    // Reads do not wait.
+    let _reloading = api.state.declared.write().await;
+    let connector = api.get(&path).await.unwrap();
+    assert_eq!(connector["VoiceConnector"]["Name"], "declared");
 }

@@ -197,3 +197,88 @@ async fn every_operation_of_a_connector_that_is_not_there_is_not_found() {
         }
     }
 }
+
+#[tokio::test]
+async fn what_is_still_named_is_not_deleted() {
+    let api = Api::open().await;
+    let created = StatusCode::CREATED;
+    let numbers = json!(["+12065550100", "+12065550101"]);
+    let order = json!({"ProductType": "VoiceConnector", "E164PhoneNumbers": numbers});
+    let ordered = api.post(created, "/phone-number-orders", order).await;
+    ordered.unwrap();
+    let path = api.connector().await;
+    let connector = api.get(&path).await.unwrap()["VoiceConnector"].clone();
+    let id = connector["VoiceConnectorId"].as_str().unwrap();
+    let function = "arn:aws:lambda:us-east-1:111122223333:function:menu";
+    let application =
+        json!({"Name": "x", "AwsRegion": "us-east-1", "Endpoints": [{"LambdaArn": function}]});
+    let application = api
+        .post(created, "/sip-media-applications", application)
+        .await;
+    let application = application.unwrap()["SipMediaApplication"]["SipMediaApplicationId"].clone();
+    let rule = async |kind: &str, value: &str| {
+        let rule = json!({
+            "Name": "x", "TriggerType": kind, "TriggerValue": value, "Disabled": true,
+            "TargetApplications": [{"SipMediaApplicationId": application, "Priority": 1}],
+        });
+        let made = api.post(created, "/sip-rules", rule).await.unwrap();
+        made["SipRule"]["SipRuleId"].as_str().unwrap().to_owned()
+    };
+    let termination = |number: Option<&str>| json!({"Termination": {"DefaultPhoneNumber": number}});
+    let termination_path = format!("{path}/termination");
+    let put = |number| api.put(&termination_path, termination(number));
+    let number_path = |last: u8| format!("/phone-numbers/%2B1206555010{last}");
+
+    put(Some("+12065550100")).await.unwrap();
+    assert_eq!(
+        refused(api.delete(&number_path(0)).await),
+        bad_request(&format!(
+            "+12065550100: The phone number is the DefaultPhoneNumber of the VoiceConnector '{id}'; put a \
+             termination without it with PutVoiceConnectorTermination first"
+        ))
+    );
+    put(None).await.unwrap();
+    api.delete(&number_path(0)).await.unwrap();
+    // One that waits to be purged will be somebody else's.
+    assert_eq!(
+        refused(put(Some("+12065550100")).await),
+        bad_request(
+            "Termination.DefaultPhoneNumber: expected a number of this account; order it first"
+        )
+    );
+
+    let of_number = rule("ToPhoneNumber", "+12065550101").await;
+    let batch = json!({"PhoneNumberIds": ["+12065550101"]});
+    let errors = api
+        .post(
+            StatusCode::OK,
+            "/phone-numbers?operation=batch-delete",
+            batch,
+        )
+        .await;
+    let errors = errors.unwrap();
+    let error = &errors["PhoneNumberErrors"][0];
+    assert_eq!(error["ErrorCode"], "PreconditionFailed");
+    assert_eq!(
+        error["ErrorMessage"],
+        format!(
+            "The SipRule with Id '{of_number}' is triggered by the phone number; delete it with DeleteSipRule first"
+        )
+    );
+    let host = connector["OutboundHostName"].as_str().unwrap();
+    let of_host = rule("RequestUriHostname", host).await;
+    let held = refused(api.delete(&path).await);
+    assert_eq!(held.0, "ConflictException");
+    assert_eq!(
+        held.1,
+        format!(
+            "The SipRule with Id '{of_host}' is triggered by the VoiceConnector's OutboundHostName; delete it with \
+             DeleteSipRule first"
+        )
+    );
+    for rule in [of_number, of_host] {
+        api.delete(&format!("/sip-rules/{rule}")).await.unwrap();
+    }
+    api.delete(&number_path(1)).await.unwrap();
+    api.delete(&path).await.unwrap();
+}

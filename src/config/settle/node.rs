@@ -177,49 +177,55 @@ impl Settler<'_> {
     pub(super) fn quotas(&mut self, written: Option<Spanned<written::Quotas>>) -> Option<Quotas> {
         let (section, quotas) = self.open("quotas", written);
         let default = Quotas::default();
-        let mut number =
-            |name, written, most, default| self.number(&section, name, written, 0..=most, default);
+        let mut number = |name, written, allowed, default| {
+            self.number(&section, name, written, allowed, default)
+        };
         let voice_connectors = number(
             "voice_connectors",
             quotas.voice_connectors,
-            1_000_000,
+            0..=1_000_000,
             default.voice_connectors,
         );
         let voice_connector_groups = number(
             "voice_connector_groups",
             quotas.voice_connector_groups,
-            100_000,
+            0..=100_000,
             default.voice_connector_groups,
         );
         let group_voice_connectors = number(
             "group_voice_connectors",
             quotas.group_voice_connectors,
-            100,
+            0..=100,
             default.group_voice_connectors,
         );
         let origination_routes = number(
             "origination_routes",
             quotas.origination_routes,
-            100,
+            1..=100,
             default.origination_routes,
         );
         let termination_credentials = number(
             "termination_credentials",
             quotas.termination_credentials,
-            1_000,
+            1..=1_000,
             default.termination_credentials,
         );
         let sip_media_applications = number(
             "sip_media_applications",
             quotas.sip_media_applications,
-            100_000,
+            0..=100_000,
             default.sip_media_applications,
         );
-        let sip_rules = number("sip_rules", quotas.sip_rules, 100_000, default.sip_rules);
+        let sip_rules = number(
+            "sip_rules",
+            quotas.sip_rules,
+            0..=100_000,
+            default.sip_rules,
+        );
         let proxy_sessions = number(
             "proxy_sessions",
             quotas.proxy_sessions,
-            1_000_000,
+            0..=1_000_000,
             default.proxy_sessions,
         );
         Some(Quotas {

@@ -135,7 +135,7 @@ async fn another_node_sees_each_write_within_a_second() {
     // The other way round.
     reader
         .control
-        .delete_voice_connector(ACCOUNT, id)
+        .delete_voice_connector(ACCOUNT, id, &[], "none")
         .await
         .unwrap();
     let is_gone = |snapshot: &Snapshot| connector(snapshot).is_none();
@@ -179,7 +179,7 @@ async fn everything_is_read_again_when_nothing_was_heard() {
     // It listens to nobody.
     let reader = Node::open(&place, "two").await;
     control
-        .delete_voice_connector(ACCOUNT, deleted)
+        .delete_voice_connector(ACCOUNT, deleted, &[], "none")
         .await
         .unwrap();
     control

@@ -14,7 +14,7 @@ mod connector;
 use super::changes::NUMBERS_MAX;
 use super::numbers::{columns, record as number_record};
 use super::records::{Holder, OrderedNumber, PhoneNumberRecord, Resource, StoreError};
-use super::{Change, GroupItem, Store};
+use super::{Change, GroupItem, Store, WholeConnector};
 use crate::connector_id::VoiceConnectorId;
 use crate::numbering::E164;
 
@@ -89,6 +89,16 @@ pub enum Put {
     Updated,
 }
 
+/// What a declaration has changed.
+pub struct Done {
+    /// What was not as declared.
+    pub put: BTreeMap<Resource, Put>,
+    /// Of these, the connectors, as calls need them.
+    pub connectors: Vec<WholeConnector>,
+    /// Of these, the numbers, and the connectors that they are associated with.
+    pub numbers: Vec<(E164, Option<VoiceConnectorId>)>,
+}
+
 /// Why nothing was put.
 #[derive(Debug)]
 pub enum DeclareError {
@@ -119,12 +129,12 @@ struct Putting<'d> {
 }
 
 impl Store {
-    /// Puts everything as it is declared, and says what was not so before.
+    /// Puts everything as it is declared.
     pub async fn declare(
         &self,
         declaration: &Declaration,
         now: Timestamp,
-    ) -> Result<BTreeMap<Resource, Put>, DeclareError> {
+    ) -> Result<Done, DeclareError> {
         let mut putting = Putting {
             transaction: self.begin().await?,
             declaration,
@@ -138,12 +148,15 @@ impl Store {
         putting.put_numbers().await?;
         putting.check_default_numbers().await?;
         putting.put_documents().await?;
-        let Putting {
-            transaction, done, ..
-        } = putting;
-        let changes = changes(&done);
-        self.commit(transaction, changes).await?;
-        Ok(done)
+        // Once it is durable, nothing may keep it from calls.
+        let (connectors, numbers) = putting.for_calls().await?;
+        let changes = changes(&putting.done);
+        self.commit(putting.transaction, changes).await?;
+        Ok(Done {
+            put: putting.done,
+            connectors,
+            numbers,
+        })
     }
 }
 
@@ -347,12 +360,34 @@ impl Putting<'_> {
                 continue;
             };
             let there = numbers_among(&mut self.transaction, &[number]).await?;
-            let owner = there.get(&number).map(|record| record.account.as_str());
+            let owner = there.get(&number).filter(|record| record.deleted.is_none());
+            let owner = owner.map(|record| record.account.as_str());
             if owner != Some(connector.new.account.as_str()) {
                 return Err(DeclareError::DefaultPhoneNumber(connector.id, number));
             }
         }
         Ok(())
+    }
+
+    async fn for_calls(
+        &mut self,
+    ) -> Result<(Vec<WholeConnector>, Vec<(E164, Option<VoiceConnectorId>)>), DeclareError> {
+        let mut connectors = Vec::new();
+        for resource in self.done.keys() {
+            if let Resource::VoiceConnector(id) = resource {
+                connectors.push(Store::whole_within(&mut self.transaction, *id).await?);
+            }
+        }
+        let declared = self.declaration.numbers.iter();
+        let put = declared.filter(|number| {
+            let resource = Resource::PhoneNumber(number.number);
+            self.done.contains_key(&resource)
+        });
+        let numbers = put.map(|number| match &number.holder {
+            Some(Holder::VoiceConnector(id)) => (number.number, Some(*id)),
+            Some(Holder::VoiceConnectorGroup(_) | Holder::User(_)) | None => (number.number, None),
+        });
+        Ok((connectors, numbers.collect()))
     }
 
     async fn put_documents(&mut self) -> Result<(), DeclareError> {
@@ -443,7 +478,7 @@ impl DeclaredNumber {
         let done = sqlx::query(
             "UPDATE phone_number SET product_type = $1, name = $2, calling_name = $3, voice_connector = $4, \
              voice_connector_group = $5, phone_user = $6, associated = $7, deleted = NULL, updated = $8 \
-             WHERE number = $9",
+             WHERE number = $9 AND account = $10",
         )
         .bind(&self.product_type)
         .bind(&self.name)
@@ -454,6 +489,7 @@ impl DeclaredNumber {
         .bind(associated.map(Timestamp::as_millisecond))
         .bind(now.as_millisecond())
         .bind(self.number.digits() as i64)
+        .bind(&self.account)
         .execute(&mut **transaction)
         .await?;
         Ok(done.rows_affected() == 1)

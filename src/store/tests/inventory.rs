@@ -52,7 +52,7 @@ pub(super) async fn a_group_survives_a_restart_and_holds_its_connectors(fixture:
     );
 
     assert!(matches!(
-        store.delete_voice_connector(ACCOUNT, one).await,
+        store.delete_voice_connector(ACCOUNT, one, &[], "none").await,
         Err(StoreError::ConnectorInGroup { name, .. }) if name == "first"
     ));
     assert!(matches!(
@@ -72,7 +72,10 @@ pub(super) async fn a_group_survives_a_restart_and_holds_its_connectors(fixture:
     };
     assert_eq!(emptied, expected);
     store.delete_group(ACCOUNT, expected.id).await.unwrap();
-    store.delete_voice_connector(ACCOUNT, one).await.unwrap();
+    store
+        .delete_voice_connector(ACCOUNT, one, &[], "none")
+        .await
+        .unwrap();
 
     let nobodys = group("third", vec![item(one, 1)]);
     assert!(matches!(
@@ -90,7 +93,9 @@ pub(super) async fn a_connector_is_deleted_or_put_in_a_group_by_two_writers(fixt
         let id = fixture.connector(letter).await.id;
         let items = [item(id, 1)];
         let (deleted, put) = tokio::join!(
-            fixture.store.delete_voice_connector(ACCOUNT, id),
+            fixture
+                .store
+                .delete_voice_connector(ACCOUNT, id, &[], "none"),
             other.update_group(ACCOUNT, home.id, "home", None, &items, now()),
         );
         match (deleted, put) {
@@ -297,4 +302,33 @@ pub(super) async fn a_users_number_is_its_alone(fixture: Fixture) {
     assert_eq!(user_of(numbers[2]).await, None);
     let done = store.disassociate_user(ACCOUNT, "team/ada", now).await;
     done.unwrap();
+}
+
+pub(super) async fn what_goes_with_a_connector_goes_with_it_or_holds_it(fixture: Fixture) {
+    let id = fixture.connector(1).await.id;
+    let store = &fixture.store;
+    let key = |kind| Key {
+        kind,
+        account: ACCOUNT,
+        id: id.as_str(),
+    };
+    let body = serde_json::json!({"a": 1});
+    for kind in ["holding", "other"] {
+        let put = store.put_of_connector(key(kind), id, &body, now());
+        put.await.unwrap();
+    }
+    let delete = || store.delete_voice_connector(ACCOUNT, id, &["holding", "other"], "holding");
+    assert!(matches!(
+        delete().await,
+        Err(StoreError::Configured("holding"))
+    ));
+    assert!(store.document(key("other")).await.unwrap().is_some());
+    store.delete_document(key("holding")).await.unwrap();
+    delete().await.unwrap();
+    assert_eq!(store.document(key("other")).await.unwrap(), None);
+    let late = store.put_of_connector(key("holding"), id, &body, now());
+    assert!(matches!(
+        late.await,
+        Err(StoreError::UnknownVoiceConnector(_))
+    ));
 }

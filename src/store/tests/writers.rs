@@ -185,7 +185,7 @@ async fn a_connector_is_not_deleted_under_its_numbers(fixture: Fixture) {
         });
         let delete = tokio::spawn({
             let store = other.clone();
-            async move { store.delete_voice_connector(ACCOUNT, id).await }
+            async move { store.delete_voice_connector(ACCOUNT, id, &[], "none").await }
         });
         let done = (associate.await.unwrap(), delete.await.unwrap());
         let held = holder_of(&fixture.store, numbers[0]).await;
@@ -206,7 +206,9 @@ async fn of_two_deletions_one_finds_nothing(fixture: Fixture) {
         let id = fixture.connector(letter).await.id;
         let delete = |store: &Store| {
             let store = store.clone();
-            tokio::spawn(async move { store.delete_voice_connector(ACCOUNT, id).await })
+            tokio::spawn(
+                async move { store.delete_voice_connector(ACCOUNT, id, &[], "none").await },
+            )
         };
         let (one, two) = (delete(&fixture.store), delete(&other));
         let done = [one.await.unwrap(), two.await.unwrap()];
