@@ -2,23 +2,27 @@
 //!
 //! What is as declared already is not written. A resource that is not declared any more stays as it is.
 
+mod connector;
+mod document;
+mod group;
+mod number;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
-use serde_json::Value;
 use sqlx::{Any, Transaction};
 use uuid::Uuid;
 
-mod connector;
-
+pub use self::connector::{DeclaredConnector, DeclaredCredential, Proof};
+pub use self::document::DeclaredDocument;
+pub use self::group::DeclaredGroup;
+pub use self::number::DeclaredNumber;
+use self::number::numbers_among;
 use super::changes::NUMBERS_MAX;
-use super::numbers::{columns, record as number_record};
-use super::records::{Holder, OrderedNumber, PhoneNumberRecord, Resource, StoreError};
-use super::{Change, GroupItem, Store, WholeConnector};
+use super::records::{Holder, OrderedNumber, Resource, StoreError};
+use super::{Change, Store, WholeConnector};
 use crate::connector_id::VoiceConnectorId;
 use crate::numbering::E164;
-
-pub use connector::{DeclaredConnector, DeclaredCredential, Proof};
 
 /// Everything that files declare.
 #[derive(Default)]
@@ -31,53 +35,6 @@ pub struct Declaration {
     pub numbers: Vec<DeclaredNumber>,
     /// What is kept of connectors, SIP media applications and SIP rules as documents.
     pub documents: Vec<DeclaredDocument>,
-}
-
-/// A voice connector group.
-pub struct DeclaredGroup {
-    /// The id.
-    pub id: Uuid,
-    /// The AWS account that owns it.
-    pub account: String,
-    /// `Name`
-    pub name: String,
-    /// `CallDistributionType`
-    pub call_distribution_type: Option<String>,
-    /// `VoiceConnectorItems`
-    pub items: Vec<GroupItem>,
-}
-
-/// A phone number.
-#[derive(PartialEq, Eq)]
-pub struct DeclaredNumber {
-    /// The number.
-    pub number: E164,
-    /// The AWS account that owns it.
-    pub account: String,
-    /// `ProductType`
-    pub product_type: String,
-    /// `Name`
-    pub name: Option<String>,
-    /// `CallingName`
-    pub calling_name: Option<String>,
-    /// The connector or group that it is associated with.
-    pub holder: Option<Holder>,
-}
-
-/// A document, or that there is none.
-pub struct DeclaredDocument {
-    /// The resource that it is of.
-    pub of: Resource,
-    /// What it is, as in `sip-rule`.
-    pub kind: &'static str,
-    /// The AWS account that owns it.
-    pub account: String,
-    /// Its id among those of its kind and account.
-    pub id: String,
-    /// The id of the resource that it goes with; empty where it belongs to the account.
-    pub parent: String,
-    /// What it says; `None` where there is to be none.
-    pub body: Option<Value>,
 }
 
 /// What was put.
@@ -407,173 +364,4 @@ enum Wanted<'d> {
     Declared(&'d DeclaredConnector),
     /// Named by this resource, and not declared.
     Named(Resource, &'d str),
-}
-
-impl DeclaredGroup {
-    /// Puts it; `UnknownGroup` where it is another account's.
-    async fn put(
-        &self,
-        transaction: &mut Transaction<'static, Any>,
-        now: Timestamp,
-    ) -> Result<Option<Put>, StoreError> {
-        let before = Store::group_within(transaction, self.id).await?;
-        let put = match before {
-            Some(before) if before.account != self.account => {
-                return Err(StoreError::UnknownGroup(self.id));
-            }
-            Some(before) if self.is(&before) => return Ok(None),
-            Some(_) => Put::Updated,
-            None => Put::Created,
-        };
-        sqlx::query(
-            "INSERT INTO voice_connector_group (id, account, name, call_distribution_type, created, updated) \
-             VALUES ($1, $2, $3, $4, $5, $5) ON CONFLICT (id) DO UPDATE SET name = excluded.name, \
-             call_distribution_type = excluded.call_distribution_type, updated = excluded.updated",
-        )
-        .bind(self.id.to_string())
-        .bind(&self.account)
-        .bind(&self.name)
-        .bind(&self.call_distribution_type)
-        .bind(now.as_millisecond())
-        .execute(&mut **transaction)
-        .await?;
-        Store::replace_items(transaction, &self.account, self.id, &self.items).await?;
-        Ok(Some(put))
-    }
-
-    fn is(&self, before: &super::GroupRecord) -> bool {
-        before.name == self.name
-            && before.call_distribution_type == self.call_distribution_type
-            && before.items == self.items
-    }
-}
-
-impl DeclaredNumber {
-    /// What holds it from now on: no file declares a user's number, nor takes it away without giving it to another.
-    fn holder_after(&self, before: &PhoneNumberRecord) -> Option<Holder> {
-        let users = before.user.clone().map(Holder::User);
-        self.holder.clone().or(users)
-    }
-
-    fn is(&self, before: &PhoneNumberRecord) -> bool {
-        before.deleted.is_none()
-            && before.product_type == self.product_type
-            && before.name == self.name
-            && before.calling_name == self.calling_name
-            && before.holder() == self.holder_after(before)
-    }
-
-    async fn update(
-        &self,
-        transaction: &mut Transaction<'static, Any>,
-        before: &PhoneNumberRecord,
-        now: Timestamp,
-    ) -> Result<bool, StoreError> {
-        let holder = self.holder_after(before);
-        let associated = match before.holder() == holder {
-            true => before.associated,
-            false => holder.as_ref().map(|_| now),
-        };
-        let [connector, group, user] = columns(holder.as_ref());
-        let done = sqlx::query(
-            "UPDATE phone_number SET product_type = $1, name = $2, calling_name = $3, voice_connector = $4, \
-             voice_connector_group = $5, phone_user = $6, associated = $7, deleted = NULL, updated = $8 \
-             WHERE number = $9 AND account = $10",
-        )
-        .bind(&self.product_type)
-        .bind(&self.name)
-        .bind(&self.calling_name)
-        .bind(connector)
-        .bind(group)
-        .bind(user)
-        .bind(associated.map(Timestamp::as_millisecond))
-        .bind(now.as_millisecond())
-        .bind(self.number.digits() as i64)
-        .bind(&self.account)
-        .execute(&mut **transaction)
-        .await?;
-        Ok(done.rows_affected() == 1)
-    }
-
-    async fn insert(
-        &self,
-        transaction: &mut Transaction<'static, Any>,
-        order: &str,
-        now: Timestamp,
-    ) -> Result<(), StoreError> {
-        let [connector, group, _] = columns(self.holder.as_ref());
-        sqlx::query(
-            "INSERT INTO phone_number (number, account, product_type, voice_connector, voice_connector_group, \
-             associated, name, calling_name, number_order, created, updated) \
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $10)",
-        )
-        .bind(self.number.digits() as i64)
-        .bind(&self.account)
-        .bind(&self.product_type)
-        .bind(connector)
-        .bind(group)
-        .bind(self.holder.as_ref().map(|_| now.as_millisecond()))
-        .bind(&self.name)
-        .bind(&self.calling_name)
-        .bind(order)
-        .bind(now.as_millisecond())
-        .execute(&mut **transaction)
-        .await?;
-        Ok(())
-    }
-}
-
-impl DeclaredDocument {
-    async fn put(
-        &self,
-        transaction: &mut Transaction<'static, Any>,
-        now: Timestamp,
-    ) -> Result<Option<Put>, StoreError> {
-        let key = super::Key {
-            kind: self.kind,
-            account: &self.account,
-            id: &self.id,
-        };
-        let before = Store::document_within(&mut **transaction, key).await?;
-        let put = match (before, &self.body) {
-            (None, None) => return Ok(None),
-            (Some(before), Some(body)) if before.body == *body => return Ok(None),
-            (Some(_), Some(_)) => Put::Updated,
-            (None, Some(_)) => Put::Created,
-            (Some(_), None) => {
-                Store::delete_document_within(&mut **transaction, key).await?;
-                return Ok(Some(Put::Updated));
-            }
-        };
-        if let Some(body) = &self.body {
-            Store::put_document_within(transaction, key, &self.parent, body, now).await?;
-        }
-        // Of a resource that is more than this document, a part was changed.
-        match self.parent.is_empty() {
-            true => Ok(Some(put)),
-            false => Ok(Some(Put::Updated)),
-        }
-    }
-}
-
-/// Those of the numbers that somebody has.
-async fn numbers_among(
-    transaction: &mut Transaction<'static, Any>,
-    numbers: &[E164],
-) -> Result<BTreeMap<E164, PhoneNumberRecord>, StoreError> {
-    // Digits: they need no parameters, of which there would be another number each time.
-    let list: Vec<String> = numbers
-        .iter()
-        .map(|number| number.digits().to_string())
-        .collect();
-    let statement = format!(
-        "SELECT * FROM phone_number WHERE number IN ({})",
-        list.join(", ")
-    );
-    let rows = sqlx::query(sqlx::AssertSqlSafe(statement))
-        .persistent(false)
-        .fetch_all(&mut **transaction)
-        .await?;
-    let rows = rows.iter().map(number_record);
-    rows.map(|row| row.map(|row| (row.number, row))).collect()
 }
