@@ -87,6 +87,9 @@ impl DeclaredFiles {
     ///
     /// Everything that is wrong with the files, or what does not fit to the store.
     pub async fn put(&self) -> Result<(), DeclaredErrors> {
+        if self.files.is_empty() {
+            return Ok(());
+        }
         let (files, domain) = (self.files.clone(), self.domain.clone());
         let read = tokio::task::spawn_blocking(move || declared::read(&files, &domain));
         let Ok(read) = read.await else {

@@ -231,6 +231,7 @@ def account(page):
 
 def end(page):
     page.replay(
-        "DeletePhoneNumber", "RestorePhoneNumber", "BatchDeletePhoneNumber", "DeleteVoiceConnectorTermination",
+        # A number is not deleted while it is the DefaultPhoneNumber.
+        "DeleteVoiceConnectorTermination", "DeletePhoneNumber", "RestorePhoneNumber", "BatchDeletePhoneNumber",
         "DeleteVoiceConnector",
     )
