@@ -92,11 +92,11 @@ impl DeclaredFiles {
         }
         let (files, domain) = (self.files.clone(), self.domain.clone());
         let read = tokio::task::spawn_blocking(move || declared::read(&files, &domain));
-        let Ok(read) = read.await else {
-            tracing::error!("the declared resources could not be read: a fault of this program");
-            return Ok(());
+        let read = match read.await {
+            Ok(read) => read?,
+            // The panic hook has written the place. Nothing is taken for declared that was not read.
+            Err(_panicked) => return Err(DeclaredErrors::of_ours()),
         };
-        let read = read?;
         // Writes of the API wait, and see what is declared then.
         let mut before = self.owners.write().await;
         let (owners, done) = declared::put(&self.control, read, Timestamp::now()).await?;

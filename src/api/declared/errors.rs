@@ -64,6 +64,17 @@ pub enum Fault {
     Store(DeclareError),
 }
 
+impl DeclaredErrors {
+    /// A fault of this program; the cause is in the log.
+    pub fn of_ours() -> Self {
+        Self(vec![DeclaredError {
+            file: None,
+            line: None,
+            fault: Fault::Refused(ApiError::ServiceFailure),
+        }])
+    }
+}
+
 impl fmt::Display for DeclaredErrors {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (index, error) in self.0.iter().enumerate() {

@@ -190,8 +190,8 @@ async fn check_trigger(control: &Control, owners: &Owners, rule: &Rule) -> Resul
             return Ok(());
         }
         return match store.phone_number(account, number).await {
-            Ok(_) => Ok(()),
-            Err(StoreError::UnknownNumber(_)) => {
+            Ok(record) if record.deleted.is_none() => Ok(()),
+            Ok(_) | Err(StoreError::UnknownNumber(_)) => {
                 Err(invalid(key, "a phone number of the account").into())
             }
             Err(error) => Err(Fault::Store(DeclareError::Store(error))),

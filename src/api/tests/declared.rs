@@ -598,6 +598,31 @@ async fn a_wrong_file_is_refused_with_its_lines() {
 }
 
 #[tokio::test]
+async fn a_number_that_was_deleted_triggers_no_declared_rule() {
+    let api = Api::open().await;
+    let order = json!({"ProductType": "VoiceConnector", "E164PhoneNumbers": ["+12065550103"]});
+    api.post(StatusCode::CREATED, "/phone-number-orders", order)
+        .await
+        .unwrap();
+    let text = documented().replace(
+        "TriggerValue = \"+12065550101\"",
+        "TriggerValue = \"+12065550103\"",
+    );
+    put(&api.state.control, &[&text]).await.unwrap();
+    let rule = format!("/sip-rules/{RULE}");
+    let disabled = json!({"Name": "Menu", "Disabled": true});
+    api.expect(StatusCode::ACCEPTED, Method::PUT, &rule, disabled)
+        .await
+        .unwrap();
+    api.delete(&rule).await.unwrap();
+    api.delete("/phone-numbers/%2B12065550103").await.unwrap();
+    assert_eq!(
+        faults(&api.state.control, &[&text]).await,
+        ["0.toml:53: SipRule[0].TriggerValue: expected a phone number of the account"]
+    );
+}
+
+#[tokio::test]
 async fn what_another_account_has_cannot_be_declared() {
     let api = Api::open().await;
     declare(&api, &documented()).await;
