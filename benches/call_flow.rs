@@ -11,7 +11,9 @@ use trunkline::gateway::limiter::CallLimiter;
 use trunkline::instant::Instant;
 use trunkline::media::{MediaPort, MediaSocket};
 use trunkline::shard::io::{Flow, Input, Output};
-use trunkline::shard::snapshot::{Origination, OriginationRoute, Snapshot, VoiceConnector};
+use trunkline::shard::snapshot::{
+    NumberHolder, Origination, OriginationRoute, Snapshot, VoiceConnector,
+};
 use trunkline::shard::{Settings, Shard};
 use trunkline::sip::header::HeaderName;
 use trunkline::sip::message::{Fields, Message};
@@ -223,19 +225,16 @@ fn snapshot() -> Snapshot {
     };
     let mut snapshot = Snapshot::default();
     snapshot.put_connector(VoiceConnector {
-        id,
-        outbound_host_name: format!("{id}.voiceconnector.localhost").into(),
-        require_encryption: false,
-        termination: None,
         origination: Some(Origination {
             disabled: false,
             routes: vec![route],
         }),
-        credentials: Vec::new(),
+        ..VoiceConnector::new(id, &format!("{id}.voiceconnector.localhost"))
     });
-    snapshot
-        .numbers
-        .insert("+12065550100".parse().expect("a number"), id);
+    snapshot.numbers.insert(
+        "+12065550100".parse().expect("a number"),
+        NumberHolder::Connector(id),
+    );
     snapshot.set_carriers([Carrier {
         name: "bench".to_owned(),
         sources: vec!["192.0.2.10/32".parse().expect("a network")],

@@ -19,7 +19,7 @@ use crate::config::{Carrier, Config, Host, Secret, Target, TlsPolicy, Transport}
 use crate::connector_id::VoiceConnectorId;
 use crate::numbering::E164;
 use crate::shard::snapshot::{
-    Credential, Origination, OriginationRoute, Snapshot, Termination, VoiceConnector,
+    Credential, NumberHolder, Origination, OriginationRoute, Snapshot, Termination, VoiceConnector,
 };
 use crate::sip::locate::Destination;
 use crate::store::{
@@ -69,7 +69,9 @@ impl Control {
             put_connector(&mut snapshot, for_calls(connector), &customers);
         }
         for (number, connector) in store.associations().await? {
-            snapshot.numbers.insert(number, connector);
+            snapshot
+                .numbers
+                .insert(number, NumberHolder::Connector(connector));
         }
         Ok(Arc::new(Self {
             store,
@@ -152,7 +154,9 @@ impl Control {
             }
             for (number, connector) in done.numbers {
                 match connector {
-                    Some(connector) => snapshot.numbers.insert(number, connector),
+                    Some(connector) => snapshot
+                        .numbers
+                        .insert(number, NumberHolder::Connector(connector)),
                     None => snapshot.numbers.remove(&number),
                 };
             }
@@ -355,7 +359,9 @@ impl Control {
         self.publish(&writing, |snapshot| {
             for number in done(numbers, &errors) {
                 match to {
-                    Holder::VoiceConnector(id) => snapshot.numbers.insert(number, id),
+                    Holder::VoiceConnector(id) => {
+                        snapshot.numbers.insert(number, NumberHolder::Connector(id))
+                    }
                     // Calls do not know of groups and users.
                     Holder::VoiceConnectorGroup(_) | Holder::User(_) => {
                         snapshot.numbers.remove(&number)
@@ -493,6 +499,10 @@ fn done(numbers: &[E164], errors: &[NumberError]) -> impl Iterator<Item = E164> 
         .filter(move |number| !failed(number))
 }
 
+fn held_by_connector((number, id): (E164, VoiceConnectorId)) -> (E164, NumberHolder) {
+    (number, NumberHolder::Connector(id))
+}
+
 /// Puts a connector in, its routes with whom to expect at them.
 fn put_connector(snapshot: &mut Snapshot, mut connector: VoiceConnector, customers: &TlsPolicy) {
     let origination = connector.origination.iter_mut();
@@ -512,8 +522,6 @@ fn for_calls(whole: WholeConnector) -> VoiceConnector {
     } = whole;
     let encrypted = record.require_encryption;
     VoiceConnector {
-        id: record.id,
-        outbound_host_name: record.outbound_host_name.to_ascii_lowercase().into(),
         require_encryption: encrypted,
         termination: termination.map(|termination| Termination {
             disabled: termination.disabled,
@@ -534,6 +542,7 @@ fn for_calls(whole: WholeConnector) -> VoiceConnector {
                 .collect(),
         }),
         credentials,
+        ..VoiceConnector::new(record.id, &record.outbound_host_name)
     }
 }
 

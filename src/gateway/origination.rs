@@ -5,7 +5,7 @@ use super::termination::number_in;
 use super::{Admission, Refusal};
 use crate::config::Carrier;
 use crate::shard::random::Random;
-use crate::shard::snapshot::Snapshot;
+use crate::shard::snapshot::{NumberHolder, Snapshot};
 use crate::sip::message::Request;
 use crate::sip::uri::Uri;
 use crate::telemetry::Direction;
@@ -34,9 +34,11 @@ fn admit_known(
     let number = number_in(uri)
         .filter(|number| number.digits() >= DIGITS_MIN)
         .ok_or_else(|| Refusal::new(484, "Dialled Number Is Not An E.164 Number"))?;
-    let connector = snapshot
-        .connector_by_number(number)
-        .ok_or_else(|| Refusal::new(404, "Number Not In Service"))?;
+    let connector = match snapshot.numbers.get(&number) {
+        Some(NumberHolder::Connector(id)) => snapshot.connectors.get(id),
+        Some(NumberHolder::Group(_)) | None => None,
+    };
+    let connector = connector.ok_or_else(|| Refusal::new(404, "Number Not In Service"))?;
     let origination = connector.origination.as_ref();
     let origination =
         origination.ok_or_else(|| Refusal::new(404, "Voice Connector Has No Origination"))?;

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::authentication::{Asked, authenticate};
 use super::limiter::CallLimiter;
 use super::routing::carrier_candidates;
 use super::{Admission, Refusal};
@@ -10,9 +11,9 @@ use crate::instant::Instant;
 use crate::numbering::E164;
 use crate::shard::io::Flow;
 use crate::shard::random::Random;
-use crate::shard::snapshot::{Credential, Snapshot, Termination, VoiceConnector};
-use crate::sip::digest::{self, Algorithm, Credentials, CredentialsError, NonceVerdict, Nonces};
-use crate::sip::message::{HeaderName, Request};
+use crate::shard::snapshot::{Snapshot, Termination, VoiceConnector};
+use crate::sip::digest::Nonces;
+use crate::sip::message::Request;
 use crate::sip::uri::{Uri, unescape};
 use crate::telemetry::Direction;
 
@@ -145,103 +146,11 @@ fn caller_id(
         .ok()
         .and_then(|from| Uri::parse(from.uri).ok());
     let claimed = from.as_ref().and_then(number_in);
-    let owned = claimed.filter(|number| snapshot.numbers.get(number) == Some(&connector.id));
+    let owned = claimed.filter(|number| snapshot.is_number_of(*number, connector.id));
     owned
         .or(termination.default_phone_number)
         .ok_or_else(|| match claimed {
             Some(number) => Refusal::new(403, format!("Caller Id {number} is not valid")),
             None => Refusal::new(403, "Caller Id is not valid"),
         })
-}
-
-/// Whom a peer takes us for that asks who it is (RFC 3261 §22.2, §22.3).
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Asked {
-    AsProxy,
-    /// A registrar answers 401 (§22.2).
-    AsServer,
-}
-
-/// Digest authentication (RFC 3261 §22.3, RFC 7616, RFC 8760) where the connector has credentials:
-/// the user name, or `None` where nobody has to say who they are.
-fn authenticate(
-    connector: &VoiceConnector,
-    request: &Request,
-    asked: Asked,
-    context: &mut Context<'_>,
-) -> Result<Option<String>, Refusal> {
-    if connector.credentials.is_empty() {
-        return Ok(None);
-    }
-    let realm = &*connector.outbound_host_name;
-    let answers = request.headers(match asked {
-        Asked::AsProxy => HeaderName::ProxyAuthorization,
-        Asked::AsServer => HeaderName::Authorization,
-    });
-    let mut answer = None;
-    for value in answers {
-        match Credentials::parse(value) {
-            Ok(credentials) if credentials.realm == realm => answer = Some(credentials),
-            // Another realm or scheme: not for us (RFC 4475 §3.3.7).
-            Ok(_) | Err(CredentialsError::OtherScheme | CredentialsError::Unsupported) => {}
-            Err(CredentialsError::Malformed) => {
-                return Err(Refusal::new(400, "Malformed Credentials"));
-            }
-        }
-    }
-    let Some(answer) = answer else {
-        return Err(challenge(realm, false, asked, context));
-    };
-    let wrong = || Refusal::new(403, "Wrong Credentials");
-    let credential = connector
-        .credentials
-        .iter()
-        .find(|credential| *credential.username == *answer.username);
-    let ha1 = ha1_for(credential.ok_or_else(wrong)?, answer.algorithm);
-    if !digest::verify(&answer, ha1, request.method_token()) {
-        return Err(wrong());
-    }
-    if !is_for_this_request(&answer.uri, request) {
-        return Err(Refusal::new(403, "Credentials Are For Another Request"));
-    }
-    match context
-        .nonces
-        .use_up(&answer.nonce, answer.nc(), context.now)
-    {
-        NonceVerdict::Fresh => {}
-        // The right password with a nonce that does not hold any more, or another shard's: once again.
-        NonceVerdict::Stale | NonceVerdict::Unknown | NonceVerdict::Replayed => {
-            return Err(challenge(realm, true, asked, context));
-        }
-    }
-    Ok(Some(answer.username.to_string()))
-}
-
-/// Whether the digest URI names whom the request is for (RFC 7616 §3.4.6). Agents write its host and
-/// parameters in their own ways, and some leave the user out.
-fn is_for_this_request(digest_uri: &str, request: &Request) -> bool {
-    let user = |text| Uri::parse(text).ok().and_then(|uri| uri.user);
-    user(digest_uri).is_none_or(|named| user(request.uri()) == Some(named))
-}
-
-fn ha1_for(credential: &Credential, algorithm: Algorithm) -> &str {
-    match algorithm {
-        Algorithm::Md5 => &credential.ha1_md5,
-        Algorithm::Sha256 => &credential.ha1_sha256,
-    }
-}
-
-/// RFC 8760 §2.4 offers both. MD5 stands first: many agents in the field read the first challenge only,
-/// and know nothing else.
-fn challenge(realm: &str, stale: bool, asked: Asked, context: &mut Context<'_>) -> Refusal {
-    let nonce = context.nonces.mint(context.now, context.random.next_u64());
-    let challenges = [Algorithm::Md5, Algorithm::Sha256]
-        .map(|algorithm| digest::challenge(realm, &nonce, algorithm, stale));
-    Refusal {
-        challenges: challenges.into(),
-        ..match asked {
-            Asked::AsProxy => Refusal::new(407, "Proxy Authentication Required"),
-            Asked::AsServer => Refusal::new(401, "Unauthorized"),
-        }
-    }
 }

@@ -137,10 +137,7 @@ mod tests {
             first = first.or(target.tls);
             let id = target.tls.unwrap();
             snapshot.put_connector(VoiceConnector {
-                id: VoiceConnectorId::from_random([0; 22]),
-                outbound_host_name: "a.example".into(),
                 require_encryption: true,
-                termination: None,
                 origination: Some(Origination {
                     disabled: false,
                     routes: vec![OriginationRoute {
@@ -149,7 +146,7 @@ mod tests {
                         weight: 1,
                     }],
                 }),
-                credentials: Vec::new(),
+                ..VoiceConnector::new(VoiceConnectorId::from_random([0; 22]), "a.example")
             });
             (first, id)
         };

@@ -17,7 +17,7 @@ use trunkline::media::{MediaPort, MediaSocket};
 use trunkline::sdp::{LocalDescription, SessionDescription};
 use trunkline::shard::io::{Flow, Input, Output, TransactionId};
 use trunkline::shard::snapshot::{
-    Origination, OriginationRoute, Snapshot, Termination, VoiceConnector,
+    NumberHolder, Origination, OriginationRoute, Snapshot, Termination, VoiceConnector,
 };
 use trunkline::shard::{Occupancy, Settings, Shard};
 use trunkline::sip::framing::Framer;
@@ -545,9 +545,6 @@ fn snapshot() -> Snapshot {
         policy: Arc::new(policy),
     }]);
     snapshot.put_connector(VoiceConnector {
-        id: id(),
-        outbound_host_name: host().into(),
-        require_encryption: false,
         termination: Some(Termination {
             disabled: false,
             cidr_allowed_list: vec!["203.0.113.0/24".parse().expect("a network")],
@@ -563,11 +560,12 @@ fn snapshot() -> Snapshot {
                 weight: 1,
             }],
         }),
-        credentials: Vec::new(),
+        ..VoiceConnector::new(id(), &host())
     });
-    snapshot
-        .numbers
-        .insert(OWN.parse().expect("a number"), id());
+    snapshot.numbers.insert(
+        OWN.parse().expect("a number"),
+        NumberHolder::Connector(id()),
+    );
     snapshot
 }
 

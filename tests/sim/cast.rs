@@ -5,7 +5,7 @@ use std::sync::Arc;
 use trunkline::config::{Carrier, CarrierRoute, CarrierTls, Host, SipTls, Target, Transport};
 use trunkline::connector_id::VoiceConnectorId;
 use trunkline::shard::snapshot::{
-    Credential, Origination, OriginationRoute, Snapshot, Termination, VoiceConnector,
+    Credential, NumberHolder, Origination, OriginationRoute, Snapshot, Termination, VoiceConnector,
 };
 use trunkline::sip::digest::{Algorithm, ha1};
 
@@ -139,15 +139,12 @@ fn connector(number: u8, termination: Option<Termination>, routes: &[usize]) -> 
     };
     let routes: Vec<_> = (1..).zip(routes).map(route).collect();
     VoiceConnector {
-        id: connector_id(number),
-        outbound_host_name: host(number).into(),
-        require_encryption: false,
         termination,
         origination: (!routes.is_empty()).then_some(Origination {
             disabled: false,
             routes,
         }),
-        credentials: Vec::new(),
+        ..VoiceConnector::new(connector_id(number), &host(number))
     }
 }
 
@@ -226,7 +223,8 @@ pub(crate) fn snapshot() -> Snapshot {
     ];
     for (number, owner) in numbers {
         let number = number.parse().unwrap();
-        snapshot.numbers.insert(number, connector_id(owner));
+        let holder = NumberHolder::Connector(connector_id(owner));
+        snapshot.numbers.insert(number, holder);
     }
     snapshot
 }

@@ -1,6 +1,7 @@
 //! TCP, IPv6, and peers behind translators.
 
 use trunkline::config::Transport;
+use trunkline::shard::snapshot::NumberHolder;
 use trunkline::sip::message::{HeaderName, Message, Method};
 
 use crate::agent::call::{By, State};
@@ -323,7 +324,9 @@ fn a_caller_over_tls_is_called_back_as_whom_its_route_names() {
     // No route leads to it: there is nothing but the name that it gives itself.
     let without_routes = |snapshot: &mut trunkline::shard::snapshot::Snapshot| {
         let own: trunkline::numbering::E164 = OWN_TLS.parse().unwrap();
-        let id = snapshot.numbers[&own];
+        let NumberHolder::Connector(id) = snapshot.numbers[&own] else {
+            panic!("a group's number");
+        };
         let mut connector = (*snapshot.connectors[&id]).clone();
         connector.origination = None;
         snapshot.put_connector(connector);

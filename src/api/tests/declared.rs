@@ -115,7 +115,7 @@ async fn the_documented_file_is_what_the_api_answers() {
         snapshot
             .numbers
             .get(&"+12065550100".parse::<crate::numbering::E164>().unwrap()),
-        Some(&id)
+        Some(&crate::shard::snapshot::NumberHolder::Connector(id))
     );
     let for_calls = &snapshot.connectors[&id];
     // The same as the API makes of the password.

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::time::MissedTickBehavior;
 
-use super::{Control, for_calls, put_connector};
+use super::{Control, for_calls, held_by_connector, put_connector};
 use crate::store::{Change, ChangeFeed, News, StoreError};
 
 /// How long after a failure it is tried again.
@@ -52,7 +52,9 @@ impl Control {
                     for number in &numbers {
                         snapshot.numbers.remove(number);
                     }
-                    snapshot.numbers.extend(associated);
+                    snapshot
+                        .numbers
+                        .extend(associated.into_iter().map(held_by_connector));
                 });
             }
         }
@@ -92,7 +94,7 @@ impl Control {
             for connector in connectors {
                 put_connector(snapshot, for_calls(connector), &self.customers);
             }
-            snapshot.numbers = numbers.into_iter().collect();
+            snapshot.numbers = numbers.into_iter().map(held_by_connector).collect();
         });
         self.names_changed.notify_one();
         Ok(changes)

@@ -8,7 +8,9 @@ use super::media::media_config;
 use super::*;
 use crate::config::{Carrier, CarrierTls, Host, Target};
 use crate::gateway::limiter::CallLimiter;
-use crate::shard::snapshot::{Origination, OriginationRoute, Termination, VoiceConnector};
+use crate::shard::snapshot::{
+    NumberHolder, Origination, OriginationRoute, Termination, VoiceConnector,
+};
 use crate::shard::{Settings, Shard};
 
 /// A whole request that is an order, its topmost Via with these.
@@ -26,9 +28,6 @@ pub(super) fn request(order: &str, owner: u8, transport: Transport, sent_by: &st
 pub(super) fn with_customer() -> Snapshot {
     let mut snapshot = Snapshot::default();
     snapshot.put_connector(VoiceConnector {
-        id: VoiceConnectorId::from_random([0; 22]),
-        outbound_host_name: "a.example".into(),
-        require_encryption: false,
         termination: Some(Termination {
             disabled: false,
             cidr_allowed_list: vec![IpNetwork::from(IpAddr::V4(Ipv4Addr::LOCALHOST))],
@@ -36,8 +35,7 @@ pub(super) fn with_customer() -> Snapshot {
             cps_limit: 1,
             default_phone_number: None,
         }),
-        origination: None,
-        credentials: Vec::new(),
+        ..VoiceConnector::new(VoiceConnectorId::from_random([0; 22]), "a.example")
     });
     snapshot
 }
@@ -206,7 +204,10 @@ fn with_route_to(address: SocketAddr) -> Snapshot {
         }],
     });
     snapshot.put_connector(connector);
-    snapshot.numbers.insert("+12065550100".parse().unwrap(), id);
+    let holder = NumberHolder::Connector(id);
+    snapshot
+        .numbers
+        .insert("+12065550100".parse().unwrap(), holder);
     snapshot.own_hosts.insert("127.0.0.1".into());
     snapshot.set_carriers([Carrier {
         name: "example".to_owned(),

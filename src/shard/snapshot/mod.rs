@@ -3,18 +3,26 @@
 //! The maps are persistent (a changed copy shares all that did not change), so publishing one
 //! connector costs the same with ten connectors and ten thousand.
 
-use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use ipnetwork::IpNetwork;
+mod connector;
+mod number;
+mod proxy;
 
+use uuid::Uuid;
+
+pub use self::connector::{
+    Credential, EmergencyNumber, Origination, OriginationRoute, ProxyPolicy, Termination,
+    VoiceConnector,
+};
+pub use self::number::{GroupMember, NumberHolder};
+pub use self::proxy::{ProxyParticipant, ProxySession, ProxySessions};
 use super::sources::Sources;
 pub use super::tls_peers::TlsPeers;
 use crate::config::{Carrier, Host, Target, TlsPeer, TlsPolicy, Transport};
 use crate::connector_id::VoiceConnectorId;
 use crate::numbering::E164;
-use crate::sip::digest::{self, Algorithm};
 use crate::sip::locate::Place;
 
 /// The routing data of a node at one moment.
@@ -24,8 +32,14 @@ pub struct Snapshot {
     pub connectors: imbl::HashMap<VoiceConnectorId, Arc<VoiceConnector>>,
     /// Outbound host name (lower case) to connector.
     pub hosts: imbl::HashMap<Arc<str>, VoiceConnectorId>,
-    /// Numbers associated with a connector.
-    pub numbers: imbl::HashMap<E164, VoiceConnectorId>,
+    /// Numbers associated with a connector or a group.
+    pub numbers: imbl::HashMap<E164, NumberHolder>,
+    /// `CallingName` of the numbers that have one, their own or their account's.
+    pub calling_names: imbl::HashMap<E164, Arc<str>>,
+    /// The members of voice connector groups, in the order in which they are tried.
+    pub groups: imbl::HashMap<Uuid, Arc<[GroupMember]>>,
+    /// Number masking.
+    pub proxy_sessions: ProxySessions,
     /// The carriers of the config file, in its order.
     carriers: Arc<[Carrier]>,
     /// Where the host names of routes, carriers and peers are (lower case). A name that is missing has not
@@ -45,9 +59,20 @@ impl Snapshot {
         self.connectors.get(self.hosts.get(host)?)
     }
 
-    /// The connector that a number is associated with.
-    pub fn connector_by_number(&self, number: E164) -> Option<&Arc<VoiceConnector>> {
-        self.connectors.get(self.numbers.get(&number)?)
+    /// Whether a connector may show a number: it is the connector's, or that of a group that it is in.
+    pub fn is_number_of(&self, number: E164, connector: VoiceConnectorId) -> bool {
+        match self.numbers.get(&number) {
+            Some(NumberHolder::Connector(id)) => *id == connector,
+            Some(NumberHolder::Group(group)) => {
+                let mut members = self
+                    .groups
+                    .get(group)
+                    .into_iter()
+                    .flat_map(|all| all.iter());
+                members.any(|member| member.connector == connector)
+            }
+            None => false,
+        }
     }
 
     /// The carrier that calls from this address belong to.
@@ -192,110 +217,5 @@ fn address_of(target: &Target) -> Option<IpAddr> {
     match target.host {
         Host::Address(address) => Some(address),
         Host::Name(_) => None,
-    }
-}
-
-/// A voice connector as calls see it.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct VoiceConnector {
-    /// The id.
-    pub id: VoiceConnectorId,
-    /// `{id}.{sip.domain}`, lower case; also the realm of its digest challenges.
-    pub outbound_host_name: Arc<str>,
-    /// TLS and SRTP on the customer's side.
-    pub require_encryption: bool,
-    /// Calls from the customer's hosts to the PSTN; `None` where it was never put.
-    pub termination: Option<Termination>,
-    /// Calls from the PSTN to the customer's hosts; `None` where it was never put.
-    pub origination: Option<Origination>,
-    /// Digest credentials for termination; empty for none needed.
-    pub credentials: Vec<Credential>,
-}
-
-impl VoiceConnector {
-    /// Whether termination's list of the customer's hosts holds this address.
-    pub fn allows_source(&self, source: IpAddr) -> bool {
-        let mut networks = self.allowed_networks().iter();
-        networks.any(|network| network.contains(source))
-    }
-
-    fn allowed_networks(&self) -> &[IpNetwork] {
-        let termination = self.termination.as_ref();
-        termination.map_or(&[], |termination| &termination.cidr_allowed_list)
-    }
-
-    fn routes(&self) -> impl Iterator<Item = &OriginationRoute> {
-        let origination = self.origination.iter();
-        origination.flat_map(|origination| &origination.routes)
-    }
-
-    fn route_addresses(&self) -> impl Iterator<Item = IpAddr> {
-        self.routes().filter_map(|route| address_of(&route.target))
-    }
-}
-
-/// `PutVoiceConnectorTermination`.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Termination {
-    /// No outbound calls.
-    pub disabled: bool,
-    /// The customer's hosts.
-    pub cidr_allowed_list: Vec<IpNetwork>,
-    /// ISO 3166-1 alpha-2 codes that may be called; kept, not checked: no number has a country here yet.
-    pub calling_regions: Vec<String>,
-    /// New calls a second, at least 1.
-    pub cps_limit: u32,
-    /// Caller ID that replaces an invalid one.
-    pub default_phone_number: Option<E164>,
-}
-
-/// `PutVoiceConnectorOrigination`.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Origination {
-    /// No inbound calls.
-    pub disabled: bool,
-    /// The customer's hosts.
-    pub routes: Vec<OriginationRoute>,
-}
-
-/// One of a connector's origination routes.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct OriginationRoute {
-    /// Where to send.
-    pub target: Target,
-    /// 1 is tried first.
-    pub priority: u8,
-    /// Share within a priority.
-    pub weight: u8,
-}
-
-/// A digest credential as it is kept: never the password, only `H(username:realm:password)`
-/// (RFC 7616 §3.4.2) for both algorithms, as lower-case hex.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Credential {
-    /// The user name.
-    pub username: String,
-    /// `MD5(username:realm:password)`, 32 characters.
-    pub ha1_md5: String,
-    /// `SHA-256(username:realm:password)`, 64 characters.
-    pub ha1_sha256: String,
-}
-
-impl Credential {
-    /// Of a user and a password; the realm is the outbound host name of the connector.
-    pub fn hashed(username: &str, realm: &str, password: &str) -> Self {
-        Self {
-            username: username.to_owned(),
-            ha1_md5: digest::ha1(Algorithm::Md5, username, realm, password),
-            ha1_sha256: digest::ha1(Algorithm::Sha256, username, realm, password),
-        }
-    }
-}
-
-impl fmt::Debug for Credential {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Credential")
-            .field("username", &self.username)
-            .finish_non_exhaustive()
     }
 }
