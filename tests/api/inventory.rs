@@ -111,11 +111,13 @@ fn numbers_are_associated_and_disassociated() {
         associate(&client, &first, "associate", both.clone()),
         json!([])
     );
-    let number = numbers[0].parse().unwrap();
+    let number: trunkline::numbering::E164 = numbers[0].parse().unwrap();
     let owner = |node: &crate::node::Node| {
         let snapshot = node.state.control.snapshot();
-        let connector = snapshot.connector_by_number(number);
-        connector.map(|connector| connector.id.to_string())
+        match snapshot.numbers.get(&number) {
+            Some(NumberHolder::Connector(id)) => Some(id.to_string()),
+            Some(NumberHolder::Group(_)) | None => None,
+        }
     };
     assert_eq!(owner(&node), Some(first.clone()));
     let list = |query: &str| {
