@@ -1,6 +1,8 @@
 //! Numbers: searched, ordered, listed, associated.
 
 use serde_json::{Value, json};
+use trunkline::numbering::E164;
+use trunkline::shard::snapshot::NumberHolder;
 
 use crate::client::Client;
 use crate::{assert_refused, bad, create_connector, node, order, text};
@@ -111,7 +113,7 @@ fn numbers_are_associated_and_disassociated() {
         associate(&client, &first, "associate", both.clone()),
         json!([])
     );
-    let number: trunkline::numbering::E164 = numbers[0].parse().unwrap();
+    let number: E164 = numbers[0].parse().unwrap();
     let owner = |node: &crate::node::Node| {
         let snapshot = node.state.control.snapshot();
         match snapshot.numbers.get(&number) {
