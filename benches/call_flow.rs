@@ -244,6 +244,7 @@ fn snapshot() -> Snapshot {
             priority: 1,
             weight: 1,
             verify: true,
+            cost: 0,
         }],
         tls: CarrierTls::default(),
         policy: Default::default(),

@@ -146,6 +146,7 @@ fn example_carrier() -> Carrier {
             priority: 1,
             weight: 1,
             verify: true,
+            cost: 0,
         }],
         tls: CarrierTls::default(),
         policy: Default::default(),

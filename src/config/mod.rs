@@ -270,6 +270,8 @@ pub struct CarrierPolicy {
     /// The `bind` of the listener that calls to it are sent from; of another transport, the one at the same IP
     /// address. `None` for the one nearest to it.
     pub listener: Option<SocketAddr>,
+    /// It takes emergency calls.
+    pub emergency: bool,
 }
 
 impl Default for CarrierPolicy {
@@ -279,6 +281,7 @@ impl Default for CarrierPolicy {
             trusted: true,
             redirect: false,
             listener: None,
+            emergency: false,
         }
     }
 }
@@ -309,7 +312,10 @@ pub struct CarrierRoute {
     pub prefix: String,
     /// 1 is tried first.
     pub priority: u8,
-    /// Share within a priority.
+    /// What a call there costs, in any unit that is the same for all carriers: within a priority the cheapest comes
+    /// first.
+    pub cost: u32,
+    /// Share among routes of one prefix, priority and cost.
     pub weight: u8,
     /// Whether the host must prove who it is; of meaning over TLS only.
     pub verify: bool,

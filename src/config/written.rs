@@ -133,6 +133,7 @@ pub(super) struct Carrier {
     pub(super) trusted: Option<bool>,
     pub(super) redirect: Text,
     pub(super) listener: Text,
+    pub(super) emergency: Option<bool>,
 }
 
 #[derive(Deserialize, Default)]
@@ -159,6 +160,7 @@ pub(super) struct CarrierRoute {
     pub(super) prefix: Text,
     pub(super) priority: Number,
     pub(super) weight: Number,
+    pub(super) cost: Number,
     pub(super) verify: Option<bool>,
 }
 

@@ -22,6 +22,7 @@ use super::{deletion, random_bytes, resolver};
 use crate::api::declared::DeclaredErrors;
 use crate::api::{self, AddressTable, ApiState, Throttle};
 use crate::config::{Config, Transport};
+use crate::gateway::Cause;
 use crate::gateway::limiter::CallLimiter;
 use crate::instant::Instant;
 use crate::net::tls::Material;
@@ -330,7 +331,15 @@ fn announce(config: &Config, running: &Running, api: std::net::SocketAddr) {
 fn status(gauges: &[Arc<SharedGauges>]) -> serde_json::Value {
     let shards = gauges.iter().map(|gauges| {
         let (core, net) = (gauges.core(), gauges.net());
+        let refused = gauges.refused();
+        // Most causes never come up.
+        let refused: serde_json::Map<_, _> = Cause::ALL
+            .into_iter()
+            .filter(|cause| refused.of(*cause) > 0)
+            .map(|cause| (cause.name().to_owned(), refused.of(cause).into()))
+            .collect();
         json!({
+            "refused": refused,
             "calls": core.calls,
             "dialogs": core.dialogs,
             "transactions": core.transactions,
@@ -394,6 +403,7 @@ impl StopSignals {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::gateway::refusal::RefusalCounts;
     use crate::net::{Gauges, NetGauges};
 
     #[test]
@@ -408,7 +418,7 @@ mod tests {
                 tls_handshakes_failed: 2,
                 ..NetGauges::default()
             };
-            shared.publish(&Gauges::default(), &net);
+            shared.publish(&Gauges::default(), &RefusalCounts::default(), &net);
             Arc::new(shared)
         });
         let status = status(&gauges);

@@ -1,7 +1,7 @@
 //! Who calls: digest authentication of a customer's requests.
 
-use super::Refusal;
 use super::termination::Context;
+use super::{Cause, Refusal};
 use crate::shard::snapshot::{Credential, VoiceConnector};
 use crate::sip::digest::{self, Algorithm, Credentials, CredentialsError, NonceVerdict};
 use crate::sip::message::{HeaderName, Request};
@@ -38,14 +38,14 @@ pub(super) fn authenticate(
             // Another realm or scheme: not for us (RFC 4475 §3.3.7).
             Ok(_) | Err(CredentialsError::OtherScheme | CredentialsError::Unsupported) => {}
             Err(CredentialsError::Malformed) => {
-                return Err(Refusal::new(400, "Malformed Credentials"));
+                return Err(Cause::CredentialsMalformed.into());
             }
         }
     }
     let Some(answer) = answer else {
         return Err(challenge(realm, false, asked, context));
     };
-    let wrong = || Refusal::new(403, "Wrong Credentials");
+    let wrong = || Refusal::from(Cause::CredentialsWrong);
     let credential = connector
         .credentials
         .iter()
@@ -55,7 +55,7 @@ pub(super) fn authenticate(
         return Err(wrong());
     }
     if !is_for_this_request(&answer.uri, request) {
-        return Err(Refusal::new(403, "Credentials Are For Another Request"));
+        return Err(Cause::CredentialsElsewhere.into());
     }
     match context
         .nonces
@@ -93,7 +93,7 @@ fn challenge(realm: &str, stale: bool, asked: Asked, context: &mut Context<'_>) 
     Refusal {
         challenges: challenges.into(),
         ..match asked {
-            Asked::AsProxy => Refusal::new(407, "Proxy Authentication Required"),
+            Asked::AsProxy => Cause::CredentialsWanted.into(),
             Asked::AsServer => Refusal::new(401, "Unauthorized"),
         }
     }

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use super::Refusal;
+use super::{Cause, Refusal};
 use crate::config::Carrier;
 use crate::shard::snapshot::{Snapshot, VoiceConnector};
 use crate::sip::uri::{Scheme, Uri};
@@ -36,5 +36,5 @@ pub fn classify<'a>(
     if is_ours && let Some(connector) = snapshot.only_connector_by_source(address) {
         return Ok(Classified::Termination(connector.clone()));
     }
-    Err(Refusal::new(404, "No Voice Connector At This Host"))
+    Err(Cause::NoVoiceConnector.into())
 }

@@ -124,7 +124,12 @@ pub struct Passage<'a> {
     pub caller: Option<E164>,
     /// What the call's INVITE wants kept from others.
     pub privacy: Privacy,
+    /// The participants of the call are hidden from each other: nothing of what one's side writes itself passes.
+    pub is_masked: bool,
 }
+
+/// What crosses where participants are hidden from each other.
+const UNTELLING: [HeaderName; 2] = [HeaderName::AcceptLanguage, HeaderName::Priority];
 
 /// Privacy (RFC 3323 §4.2, RFC 3325 §9.3) of a call.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
@@ -170,6 +175,7 @@ pub fn carried(from: &Fields, passage: &Passage<'_>) -> Vec<(Box<str>, Box<str>)
     let fields = from
         .all()
         .filter(|(_, _, value)| value.len() <= CARRIED_VALUE_BYTES_MAX)
+        .filter(|(_, known, _)| !passage.is_masked || UNTELLING.contains(known))
         .filter_map(|(written, known, value)| {
             Some((written, value, treatment(written, known, passage.towards)?))
         });
@@ -227,7 +233,7 @@ fn with_our_host(list: &str, host: &str) -> Option<String> {
 }
 
 /// The number of a `sip:` or `tel:` URI.
-fn number_of(uri: &str) -> Option<E164> {
+pub(super) fn number_of(uri: &str) -> Option<E164> {
     match uri.get(..4) {
         Some(scheme) if scheme.eq_ignore_ascii_case("tel:") => {
             let digits = uri.get(4..)?.split(';').next()?;
@@ -254,6 +260,7 @@ mod tests {
             id: false,
             user: false,
         },
+        is_masked: false,
     };
 
     /// What is carried of these fields.

@@ -6,69 +6,43 @@
 
 mod authentication;
 pub mod call;
+mod caller_id;
 pub mod classify;
+mod emergency;
 pub mod headers;
 pub mod limiter;
 pub mod origination;
+pub mod refusal;
 pub mod routing;
 pub mod termination;
+pub mod trace;
 
 use std::sync::Arc;
 
 use crate::config::{CarrierPolicy, Transport};
-use crate::shard::snapshot::VoiceConnector;
+use crate::connector_id::VoiceConnectorId;
+use crate::shard::snapshot::{ProxySession, VoiceConnector};
 use crate::sip::uri::Scheme;
-use crate::telemetry::Direction;
+use crate::telemetry::{CallKind, Direction};
+use headers::Towards;
+pub use refusal::{Cause, Refusal};
 use routing::Candidate;
 
-/// Why a request is not served, as the response that says so.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Refusal {
-    /// SIP status code.
-    pub status: u16,
-    /// Reason phrase; each cause has its own.
-    pub reason: String,
-    /// Retry-After, in seconds.
-    pub retry_after: Option<u32>,
-    /// Reason values (RFC 3326).
-    pub reasons: Vec<Box<str>>,
-    /// Min-SE, in seconds (RFC 4028 §5).
-    pub min_se: Option<u32>,
-    /// Proxy-Authenticate values; WWW-Authenticate in a 401.
-    pub challenges: Vec<String>,
-    /// The decision depends on the moment, and the peer is known: a retransmission must get this answer
-    /// again instead of a decision of its own. Other refusals keep nothing, so that strangers cannot
-    /// fill a table.
-    pub is_remembered: bool,
+/// Whom a leg is with.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Party {
+    /// The PSTN.
+    Carrier,
+    /// A host of this connector's customer.
+    Customer(VoiceConnectorId),
 }
 
-impl Refusal {
-    /// A refusal without further headers.
-    pub fn new(status: u16, reason: impl Into<String>) -> Self {
-        Self {
-            status,
-            reason: reason.into(),
-            retry_after: None,
-            reasons: Vec::new(),
-            min_se: None,
-            challenges: Vec::new(),
-            is_remembered: false,
-        }
-    }
-
-    /// The same, to be given to every retransmission.
-    pub fn remembered(self) -> Self {
-        Self {
-            is_remembered: true,
-            ..self
-        }
-    }
-
-    /// 503 for now, with the seconds after which another try is welcome.
-    pub fn unavailable(reason: &str, retry_after: u32) -> Self {
-        Self {
-            retry_after: Some(retry_after),
-            ..Self::new(503, reason)
+impl Party {
+    /// The same for header fields.
+    pub fn towards(self) -> Towards {
+        match self {
+            Self::Carrier => Towards::Carrier,
+            Self::Customer(_) => Towards::Customer,
         }
     }
 }
@@ -78,7 +52,9 @@ impl Refusal {
 pub struct Admission {
     /// Termination or origination.
     pub direction: Direction,
-    /// Whose call it is.
+    /// What is special about it.
+    pub kind: CallKind,
+    /// Whose call it is; of a group's call the connector that is tried first.
     pub connector: Arc<VoiceConnector>,
     /// User part of leg B's From: a number in `+` form, or what the caller is otherwise called.
     pub caller: String,
@@ -90,6 +66,8 @@ pub struct Admission {
     pub policy: Option<Arc<CarrierPolicy>>,
     /// The digest user name, where one was asked for.
     pub authenticated_as: Option<String>,
+    /// The proxy session that it belongs to.
+    pub proxy_session: Option<Arc<ProxySession>>,
 }
 
 impl Admission {
@@ -102,8 +80,7 @@ impl Admission {
             Scheme::Sip | Scheme::Tel | Scheme::Other => {}
         }
         match candidates.is_empty() {
-            // RFC 5630 §4.1.3
-            true => Err(Refusal::new(480, "SIPS Not Allowed: No Route Over TLS").remembered()),
+            true => Err(Refusal::from(Cause::NoRouteOverTls).remembered()),
             false => Ok(self),
         }
     }

@@ -1,91 +1,199 @@
-//! Calls from the PSTN to a customer's hosts.
+//! Calls from the PSTN: to a customer's hosts, or back to the PSTN in a proxy session.
 
-use super::routing::origination_candidates;
+use std::sync::Arc;
+
+use super::routing::{Candidate, carrier_candidates, origination_candidates};
 use super::termination::number_in;
-use super::{Admission, Refusal};
+use super::trace::Trace;
+use super::{Admission, Cause, Refusal, caller_id};
 use crate::config::Carrier;
+use crate::instant::Instant;
+use crate::numbering::E164;
 use crate::shard::random::Random;
-use crate::shard::snapshot::{NumberHolder, Snapshot};
-use crate::sip::message::Request;
+use crate::shard::snapshot::{NumberHolder, ProxySession, Snapshot, VoiceConnector};
+use crate::sip::message::{HeaderName, Request};
 use crate::sip::uri::Uri;
-use crate::telemetry::Direction;
+use crate::telemetry::{CallKind, Direction};
 
 /// Digits of the shortest number that is taken without a `+`: shorter ones are local or services.
 const DIGITS_MIN: u64 = 1_000_000;
+
+/// What the decision needs besides the request.
+pub struct Context<'a> {
+    /// Routing data.
+    pub snapshot: &'a Snapshot,
+    /// Randomness of this shard.
+    pub random: &'a mut Random,
+    /// What is found on the way.
+    pub trace: Trace,
+    /// Now.
+    pub now: Instant,
+}
 
 /// Decides over an INVITE that a carrier sent. Its refusals are remembered: carriers are known.
 pub fn admit(
     carrier: &Carrier,
     request: &Request,
     uri: &Uri<'_>,
-    snapshot: &Snapshot,
-    random: &mut Random,
-) -> Result<Admission, Refusal> {
-    admit_known(carrier, request, uri, snapshot, random).map_err(Refusal::remembered)
-}
-
-fn admit_known(
-    carrier: &Carrier,
-    request: &Request,
-    uri: &Uri<'_>,
-    snapshot: &Snapshot,
-    random: &mut Random,
+    context: &mut Context<'_>,
 ) -> Result<Admission, Refusal> {
     let number = number_in(uri)
         .filter(|number| number.digits() >= DIGITS_MIN)
-        .ok_or_else(|| Refusal::new(484, "Dialled Number Is Not An E.164 Number"))?;
-    let connector = match snapshot.numbers.get(&number) {
-        Some(NumberHolder::Connector(id)) => snapshot.connectors.get(id),
-        Some(NumberHolder::Group(_)) | None => None,
+        .ok_or_else(|| Refusal::from(Cause::DialledNotE164).remembered())?;
+    let admission = match context.snapshot.proxy_sessions.has_number(number) {
+        true => admit_to_participant(carrier, request, number, context),
+        false => admit_to_customer(request, number, context),
     };
-    let connector = connector.ok_or_else(|| Refusal::new(404, "Number Not In Service"))?;
-    let origination = connector.origination.as_ref();
-    let origination =
-        origination.ok_or_else(|| Refusal::new(404, "Voice Connector Has No Origination"))?;
-    if origination.disabled {
-        return Err(Refusal::new(403, "Origination Disabled"));
-    }
-    if origination.routes.is_empty() {
-        return Err(Refusal::new(
-            404,
-            "Voice Connector Has No Origination Route",
-        ));
-    }
-    let candidates = origination_candidates(origination, snapshot, random);
-    if candidates.is_empty() {
-        return Err(Refusal::unavailable(
-            "No Origination Route Resolves To An Address",
-            30,
-        ));
-    }
+    let admission = admission.map_err(Refusal::remembered)?;
     Ok(Admission {
-        direction: Direction::Origination,
-        connector: connector.clone(),
-        caller: caller(request),
-        called: number.to_string(),
-        candidates,
         policy: Some(carrier.policy.clone()),
-        authenticated_as: None,
+        ..admission
     })
 }
 
-/// The caller's number in `+` form where From has one, else From's user part where it is plain, else
-/// `anonymous` (RFC 3323 §4.1.1.3).
-fn caller(request: &Request) -> String {
-    let from = request
-        .from()
-        .ok()
-        .and_then(|from| Uri::parse(from.uri).ok());
-    if let Some(number) = from.as_ref().and_then(number_in) {
-        return number.to_string();
-    }
-    let plain = |user: &&str| {
-        user.bytes()
-            .all(|byte| byte.is_ascii_alphanumeric() || b"-_.+*#".contains(&byte))
+/// A call to a number of a connector or of a group.
+fn admit_to_customer(
+    request: &Request,
+    number: E164,
+    context: &mut Context<'_>,
+) -> Result<Admission, Refusal> {
+    let (connector, candidates) = match context.snapshot.numbers.get(&number) {
+        Some(NumberHolder::Connector(id)) => {
+            let connector = context.snapshot.connectors.get(id);
+            let connector = connector.ok_or(Cause::NumberNotInService)?;
+            (connector.clone(), candidates_of(connector, context)?)
+        }
+        Some(NumberHolder::Group(group)) => candidates_of_group(*group, context)?,
+        None => return Err(Cause::NumberNotInService.into()),
     };
-    from.and_then(|from| from.user)
-        .filter(plain)
-        .filter(|user| !user.is_empty())
-        .unwrap_or("anonymous")
-        .to_owned()
+    Ok(Admission {
+        direction: Direction::Origination,
+        kind: CallKind::Ordinary,
+        connector,
+        caller: caller_id::of_carrier(request),
+        called: number.to_string(),
+        candidates,
+        policy: None,
+        authenticated_as: None,
+        proxy_session: None,
+    })
+}
+
+/// Where a connector's calls go.
+fn candidates_of(
+    connector: &VoiceConnector,
+    context: &mut Context<'_>,
+) -> Result<Vec<Candidate>, Refusal> {
+    let origination = connector.origination.as_ref();
+    let origination = origination.ok_or(Cause::NoOrigination)?;
+    if origination.disabled {
+        return Err(Cause::OriginationDisabled.into());
+    }
+    if origination.routes.is_empty() {
+        return Err(Cause::NoOriginationRoute.into());
+    }
+    let (snapshot, random) = (context.snapshot, &mut *context.random);
+    let candidates = origination_candidates(connector.id, origination, snapshot, random);
+    match candidates.is_empty() {
+        true => Err(Refusal::from(Cause::NoOriginationAddress).for_seconds(30)),
+        false => Ok(candidates),
+    }
+}
+
+/// The places of all members of a group, one member's after the other's, with the member that is first.
+fn candidates_of_group(
+    group: uuid::Uuid,
+    context: &mut Context<'_>,
+) -> Result<(Arc<VoiceConnector>, Vec<Candidate>), Refusal> {
+    let snapshot = context.snapshot;
+    let members = snapshot.groups.get(&group).into_iter();
+    let members = members.flat_map(|members| members.iter());
+    let mut first = None;
+    let mut all = Vec::new();
+    for member in members {
+        let Some(connector) = snapshot.connectors.get(&member.connector) else {
+            continue;
+        };
+        match candidates_of(connector, context) {
+            Ok(candidates) => {
+                first.get_or_insert_with(|| connector.clone());
+                all.extend(candidates);
+            }
+            Err(refusal) => context.trace.note("group member", || {
+                format!("{}: {} {}", connector.id, refusal.status, refusal.reason)
+            }),
+        }
+    }
+    let first = first.ok_or(Cause::GroupHasNoOrigination)?;
+    Ok((first, all))
+}
+
+/// A call to a number that stands for somebody: the other participant of the caller's session, else whoever takes
+/// the calls of all others.
+fn admit_to_participant(
+    carrier: &Carrier,
+    request: &Request,
+    number: E164,
+    context: &mut Context<'_>,
+) -> Result<Admission, Refusal> {
+    let caller = caller_of(carrier, request)?;
+    let session = caller.and_then(|caller| {
+        let sessions = &context.snapshot.proxy_sessions;
+        let session = sessions.find(caller, number, context.now)?;
+        Some((session, session.other(caller)))
+    });
+    if let Some((session, other)) = session {
+        if !session.voice {
+            return Err(Cause::ProxyWithoutVoice.into());
+        }
+        let connector = context.snapshot.connectors.get(&session.connector);
+        let connector = connector.ok_or(Cause::NoProxySession)?.clone();
+        let called = (other.proxy, other.number);
+        return admit_out(connector, called, Some(session.clone()), context);
+    }
+    let Some(NumberHolder::Connector(id)) = context.snapshot.numbers.get(&number) else {
+        return Err(Cause::NoProxySession.into());
+    };
+    let connector = context.snapshot.connectors.get(id);
+    let connector = connector.ok_or(Cause::NoProxySession)?.clone();
+    let fallback = connector.proxy.and_then(|proxy| proxy.fallback);
+    let fallback = fallback.ok_or(Cause::NoProxySession)?;
+    // One of our own customers' numbers is not called through the PSTN.
+    match context.snapshot.numbers.contains_key(&fallback) {
+        true => admit_to_customer(request, fallback, context),
+        false => admit_out(connector, (number, fallback), None, context),
+    }
+}
+
+/// Who calls, as far as the network says so: the number that is shown, or that a trusted carrier vouches for.
+fn caller_of(carrier: &Carrier, request: &Request) -> Result<Option<E164>, Refusal> {
+    let shown = caller_id::from_number(request);
+    match (shown, carrier.policy.trusted) {
+        (None, true) => caller_id::identity(request, HeaderName::PAssertedIdentity),
+        (shown, _) => Ok(shown),
+    }
+}
+
+/// Back to the PSTN, from one number to another.
+fn admit_out(
+    connector: Arc<VoiceConnector>,
+    (caller, called): (E164, E164),
+    proxy_session: Option<Arc<ProxySession>>,
+    context: &mut Context<'_>,
+) -> Result<Admission, Refusal> {
+    let candidates = carrier_candidates(called, context.snapshot, context.random);
+    if candidates.is_empty() {
+        return Err(Refusal::from(Cause::NoCarrier).for_seconds(60));
+    }
+    Ok(Admission {
+        direction: Direction::Origination,
+        kind: CallKind::Proxy,
+        connector,
+        caller: caller.to_string(),
+        called: called.to_string(),
+        candidates,
+        policy: None,
+        authenticated_as: None,
+        proxy_session,
+    })
 }

@@ -3,7 +3,9 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use crate::config::{Carrier, CarrierPolicy, Host, Target, Transport};
+use super::Party;
+use crate::config::{Carrier, CarrierPolicy, CarrierRoute, Host, Target, Transport};
+use crate::connector_id::VoiceConnectorId;
 use crate::numbering::E164;
 use crate::shard::random::Random;
 use crate::shard::snapshot::{Origination, Snapshot};
@@ -21,6 +23,8 @@ pub struct Candidate {
     pub transport: Transport,
     /// One of the addresses of its host.
     pub address: SocketAddr,
+    /// Whose host it is.
+    pub party: Party,
     /// Where it is a carrier's: how that is dealt with.
     pub policy: Option<Arc<CarrierPolicy>>,
     /// A request goes there over UDP however large it is: a stream was tried (RFC 3261 §18.1.1).
@@ -29,48 +33,76 @@ pub struct Candidate {
 
 /// The routes of a connector, in the order to be tried.
 pub fn origination_candidates(
+    connector: VoiceConnectorId,
     origination: &Origination,
     snapshot: &Snapshot,
     random: &mut Random,
 ) -> Vec<Candidate> {
     let ranked = origination.routes.iter().map(|route| Ranked {
-        rank: u32::from(route.priority),
+        rank: (false, u64::from(route.priority)),
         weight: route.weight,
         target: &route.target,
         policy: None,
     });
-    in_order(ranked.collect(), snapshot, random)
+    let party = Party::Customer(connector);
+    in_order(ranked.collect(), party, snapshot, random)
 }
 
-/// The carriers' routes for a destination: longest prefix first, then priority, then weight.
+/// The carriers' routes for a destination: longest prefix first, then priority, then cost, then weight.
 pub fn carrier_candidates(
-    carriers: &[Carrier],
     destination: E164,
     snapshot: &Snapshot,
     random: &mut Random,
 ) -> Vec<Candidate> {
-    let routes = carriers.iter().flat_map(|carrier| {
-        let routes = carrier.routes.iter();
-        routes.map(|route| (route, &carrier.policy))
+    let carriers = snapshot.carriers().iter();
+    let ranked = carriers.flat_map(|carrier| {
+        let leads_there = |route: &&CarrierRoute| destination.starts_with(&route.prefix);
+        let routes = carrier.routes.iter().filter(leads_there);
+        routes.map(|route| ranked(carrier, route))
     });
-    let ranked = routes
-        .filter(|(route, _)| destination.starts_with(&route.prefix))
-        .map(|(route, policy)| {
-            // A prefix has 15 digits at most: the longest comes out lowest.
-            let shortness = 16 - route.prefix.len().min(16) as u32;
-            Ranked {
-                rank: shortness << 8 | u32::from(route.priority),
-                weight: route.weight,
-                target: &route.target,
-                policy: Some(policy),
-            }
-        });
-    in_order(ranked.collect(), snapshot, random)
+    in_order(ranked.collect(), Party::Carrier, snapshot, random)
+}
+
+/// The same for a call for help: the routes of the carriers that take such calls, before all others where there is
+/// a telephone number that others lead to as well.
+pub fn emergency_candidates(
+    destination: Option<E164>,
+    snapshot: &Snapshot,
+    random: &mut Random,
+) -> Vec<Candidate> {
+    let carriers = snapshot.carriers().iter();
+    let ranked = carriers.flat_map(|carrier| {
+        let leads_there = |route: &&CarrierRoute| match destination {
+            Some(number) => number.starts_with(&route.prefix),
+            // A short number has no prefix of any plan.
+            None => carrier.policy.emergency,
+        };
+        let routes = carrier.routes.iter().filter(leads_there);
+        routes.map(|route| Ranked {
+            rank: (!carrier.policy.emergency, ranked(carrier, route).rank.1),
+            ..ranked(carrier, route)
+        })
+    });
+    in_order(ranked.collect(), Party::Carrier, snapshot, random)
+}
+
+fn ranked<'a>(carrier: &'a Carrier, route: &'a CarrierRoute) -> Ranked<'a> {
+    // A prefix has 15 digits at most: the longest comes out lowest.
+    let shortness = 16 - route.prefix.len().min(16) as u64;
+    Ranked {
+        rank: (
+            false,
+            shortness << 40 | u64::from(route.priority) << 32 | u64::from(route.cost),
+        ),
+        weight: route.weight,
+        target: &route.target,
+        policy: Some(&carrier.policy),
+    }
 }
 
 /// A route, the lowest rank first.
 struct Ranked<'a> {
-    rank: u32,
+    rank: (bool, u64),
     weight: u8,
     target: &'a Target,
     policy: Option<&'a Arc<CarrierPolicy>>,
@@ -78,6 +110,7 @@ struct Ranked<'a> {
 
 fn in_order(
     mut ranked: Vec<Ranked<'_>>,
+    party: Party,
     snapshot: &Snapshot,
     random: &mut Random,
 ) -> Vec<Candidate> {
@@ -91,6 +124,7 @@ fn in_order(
                 target: route.target.clone(),
                 transport,
                 address,
+                party,
                 policy: route.policy.cloned(),
                 udp_at_any_size: false,
             });
@@ -169,6 +203,10 @@ mod tests {
         }
     }
 
+    fn connector() -> VoiceConnectorId {
+        VoiceConnectorId::from_random([0; VoiceConnectorId::LENGTH])
+    }
+
     fn ports(candidates: &[Candidate]) -> Vec<u16> {
         candidates
             .iter()
@@ -193,6 +231,7 @@ mod tests {
         let mut random = Random::new([7; 16]);
         for _ in 0..100 {
             let mut order = ports(&origination_candidates(
+                connector(),
                 &origination,
                 &Snapshot::default(),
                 &mut random,
@@ -213,6 +252,7 @@ mod tests {
         let first = (0..4_000)
             .filter(|_| {
                 ports(&origination_candidates(
+                    connector(),
                     &origination,
                     &Snapshot::default(),
                     &mut random,
@@ -234,6 +274,7 @@ mod tests {
             priority,
             weight: 1,
             verify: true,
+            cost: 0,
         };
         let carriers = [
             Carrier {
@@ -252,12 +293,10 @@ mod tests {
             },
         ];
         let destination = "+12065550100".parse().unwrap();
-        let candidates = carrier_candidates(
-            &carriers,
-            destination,
-            &Snapshot::default(),
-            &mut Random::new([0; 16]),
-        );
+        let mut snapshot = Snapshot::default();
+        snapshot.set_carriers(carriers);
+        let random = &mut Random::new([0; 16]);
+        let candidates = carrier_candidates(destination, &snapshot, random);
         assert_eq!(ports(&candidates), [2, 3, 1]);
     }
 
@@ -296,7 +335,7 @@ mod tests {
             disabled: false,
             routes: vec![route],
         };
-        let candidates = origination_candidates(&origination, &snapshot, random);
+        let candidates = origination_candidates(connector(), &origination, &snapshot, random);
         let addresses = candidates.iter().map(|candidate| {
             assert_eq!(candidate.transport, Transport::Tcp);
             candidate.address.to_string()

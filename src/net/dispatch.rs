@@ -10,7 +10,7 @@ use bytes::Bytes;
 use crossbeam_queue::ArrayQueue;
 
 use super::Core;
-use super::gauges::NetGauges;
+use super::gauges::{NetGauges, SharedGauges};
 use super::mailbox::{Mail, Mailbox, Origin};
 use crate::instant::Instant;
 use crate::media::{Forward, MediaSocket};
@@ -149,8 +149,9 @@ impl<C: Core> Dispatch<C> {
         self.core.media_ports_wanted()
     }
 
-    pub(super) fn gauges(&self) -> super::Gauges {
-        self.core.gauges()
+    /// Makes the core's figures public, and those of the dispatch.
+    pub(super) fn publish(&self, to: &SharedGauges) {
+        to.publish(&self.core.gauges(), &self.core.refused(), &self.counts);
     }
 
     /// Lets the core say good-bye.

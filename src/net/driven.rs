@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::{Core, Gauges};
+use crate::gateway::refusal::RefusalCounts;
 use crate::instant::Instant;
 use crate::media::{Forward, MediaSocket};
 use crate::shard::Shard;
@@ -64,6 +65,10 @@ impl Core for Shard {
 
     fn set_snapshot(&mut self, snapshot: Arc<Snapshot>, now: Instant) {
         Self::set_snapshot(self, snapshot, now);
+    }
+
+    fn refused(&self) -> RefusalCounts {
+        self.counters().refused_for
     }
 
     fn gauges(&self) -> Gauges {

@@ -5,6 +5,9 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use crate::gateway::Cause;
+use crate::gateway::refusal::RefusalCounts;
+
 /// Declares a set of figures twice: as plain integers and as atomics that carry them over.
 macro_rules! figures {
     (
@@ -123,10 +126,37 @@ figures! {
     }
 }
 
+/// [`RefusalCounts`] as atomics.
+#[derive(Debug)]
+struct SharedRefusals([AtomicU64; Cause::ALL.len()]);
+
+impl Default for SharedRefusals {
+    fn default() -> Self {
+        Self([const { AtomicU64::new(0) }; Cause::ALL.len()])
+    }
+}
+
+impl SharedRefusals {
+    fn publish(&self, counts: &RefusalCounts) {
+        for (shared, cause) in self.0.iter().zip(Cause::ALL) {
+            shared.store(counts.of(cause), Ordering::Relaxed);
+        }
+    }
+
+    fn read(&self) -> RefusalCounts {
+        let mut counts = RefusalCounts::default();
+        for (count, shared) in counts.all().iter_mut().zip(&self.0) {
+            *count = shared.load(Ordering::Relaxed);
+        }
+        counts
+    }
+}
+
 /// One shard's figures as the control plane reads them.
 #[derive(Default, Debug)]
 pub struct SharedGauges {
     core: SharedCore,
+    refused: SharedRefusals,
     net: SharedNet,
 }
 
@@ -136,13 +166,19 @@ impl SharedGauges {
         self.core.read()
     }
 
+    /// What policy has refused, after its last turn.
+    pub fn refused(&self) -> RefusalCounts {
+        self.refused.read()
+    }
+
     /// The worker's figures after its last turn.
     pub fn net(&self) -> NetGauges {
         self.net.read()
     }
 
-    pub(crate) fn publish(&self, core: &Gauges, net: &NetGauges) {
+    pub(crate) fn publish(&self, core: &Gauges, refused: &RefusalCounts, net: &NetGauges) {
         self.core.publish(core);
+        self.refused.publish(refused);
         self.net.publish(net);
     }
 }
@@ -162,8 +198,11 @@ mod tests {
             ..NetGauges::default()
         };
         let shared = SharedGauges::default();
-        shared.publish(&core, &net);
+        let mut refused = RefusalCounts::default();
+        refused.add(Cause::NoCarrier);
+        shared.publish(&core, &refused, &net);
         assert_eq!(shared.core(), core);
+        assert_eq!(shared.refused(), refused);
         assert_eq!(shared.net(), net);
     }
 }

@@ -47,6 +47,7 @@ use self::sys::Clock;
 use self::tls::Material;
 use self::worker::{Shared, Worker};
 use crate::config::{Config, SipListener, Transport};
+use crate::gateway::refusal::RefusalCounts;
 use crate::instant::Instant;
 use crate::media::{Forward, MediaPort, MediaSocket};
 use crate::shard::io::{Input, Output};
@@ -101,6 +102,9 @@ pub trait Core {
 
     /// The core's figures now.
     fn gauges(&self) -> Gauges;
+
+    /// What policy has refused so far.
+    fn refused(&self) -> RefusalCounts;
 }
 
 /// Why the data plane did not start. Nothing is left running or bound.

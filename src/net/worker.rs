@@ -582,8 +582,7 @@ impl<C: Core> Worker<C> {
     }
 
     fn publish(&self) {
-        self.gauges
-            .publish(&self.dispatch.gauges(), &self.dispatch.counts);
+        self.dispatch.publish(&self.gauges);
     }
 }
 

@@ -22,6 +22,7 @@ use crate::config::{
 use crate::gateway::call::CallTimer;
 use crate::gateway::limiter::CallLimiter;
 use crate::gateway::routing::places_of;
+use crate::gateway::trace::Trace;
 use crate::gateway::{Admission, Refusal, origination, termination};
 use crate::instant::Instant;
 use crate::media::Media;
@@ -208,6 +209,7 @@ impl Core {
             nonces: &mut self.nonces,
             random: &mut self.random,
             limiter: &*self.limiter,
+            trace: Trace::default(),
             now: self.now,
         }
     }
@@ -231,8 +233,13 @@ impl Core {
         request: &Request,
         uri: &Uri<'_>,
     ) -> Result<Admission, Refusal> {
-        let (snapshot, random) = (&self.snapshot, &mut self.random);
-        origination::admit(carrier, request, uri, snapshot, random)?.for_scheme(uri.scheme)
+        let mut context = origination::Context {
+            snapshot: &self.snapshot,
+            random: &mut self.random,
+            trace: Trace::default(),
+            now: self.now,
+        };
+        origination::admit(carrier, request, uri, &mut context)?.for_scheme(uri.scheme)
     }
 
     /// The listener to send to a place from: the carrier's own, where it has one, else the one nearest to the

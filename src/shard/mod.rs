@@ -39,7 +39,8 @@ use crate::config::Transport;
 use crate::gateway::call::{Call, CallTimer, Outcome};
 use crate::gateway::classify::{Classified, classify};
 use crate::gateway::limiter::CallLimiter;
-use crate::gateway::{Admission, Refusal};
+use crate::gateway::refusal::RefusalCounts;
+use crate::gateway::{Admission, Cause, Refusal};
 use crate::instant::Instant;
 use crate::media::{Forward, MediaSocket};
 use crate::sip::message::{HeaderName, Message, Method, ParseError, Rejected, Request, Response};
@@ -108,6 +109,8 @@ pub struct Counters {
     pub stray: u64,
     /// INVITEs that were refused before they became a call.
     pub refused: u64,
+    /// Of these, and of other requests, those that policy refused.
+    pub refused_for: RefusalCounts,
     /// INVITEs that were refused because the call table was full.
     pub refused_full: u64,
     /// INVITEs that were refused because the shard was behind.
@@ -455,6 +458,9 @@ impl Shard {
             Method::Unknown => Err(Refusal::new(501, reason_phrase(501))),
         };
         if let Err(refusal) = outcome {
+            if let Some(cause) = refusal.cause {
+                self.counters.refused_for.add(cause);
+            }
             if request.method == Method::Invite {
                 self.counters.refused += 1;
                 let (status, reason) = (refusal.status, refusal.reason.clone());
@@ -553,7 +559,7 @@ impl Shard {
                     .event(Event::OptionsReceived { connector, source });
             }
         } else if !self.core.snapshot.own_hosts.contains(host.as_str()) {
-            return Err(Refusal::new(404, "No Voice Connector At This Host"));
+            return Err(Cause::NoVoiceConnector.into());
         }
         self.core
             .reply_stateless(request, &flow, &Refusal::new(200, "OK"));

@@ -36,7 +36,7 @@ impl Shard {
             return Err(not_served());
         }
         let mut context = self.core.termination_context();
-        termination::admit_registration(&connector, request, &flow, &mut context)?;
+        termination::admit_registration(&connector, request, &uri, &flow, &mut context)?;
         let contacts = contacts(request)?;
         let response = write_success(&self.core, request, &flow, &contacts);
         self.core.reply_with(request, &flow, 200, response);

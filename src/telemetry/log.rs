@@ -5,7 +5,7 @@ use std::io::IsTerminal;
 use tracing::level_filters::LevelFilter;
 use tracing::{Level, debug, info, warn};
 
-use super::{CallFacts, Event};
+use super::{CallFacts, CallKind, Event};
 use crate::config::{LogFormat, LogLevel};
 use crate::instant::Instant;
 use crate::numbering::{E164, Masked};
@@ -150,7 +150,17 @@ fn line(event: &Event, is_admitted: bool) {
             port,
             transport,
         } => debug!(%name, port, ?transport, "host name to be located"),
-        Event::CallStarted(facts) => call(facts, "call started"),
+        Event::ProxySessionUsed { connector, session } => {
+            debug!(%connector, %session, "proxy session used");
+        }
+        Event::CallStarted(facts) => {
+            // Whoever calls for help may have to be found.
+            if facts.kind == CallKind::Emergency {
+                let (connector, call_id) = (facts.connector, &facts.call_id);
+                warn!(call_id, %connector, called = dialled(&facts.called), "emergency call");
+            }
+            call(facts, "call started");
+        }
         Event::CallAnswered(facts) => call(facts, "call answered"),
         Event::CallTransferred { facts, status } => {
             let CallFacts {
@@ -172,13 +182,14 @@ fn line(event: &Event, is_admitted: bool) {
             let CallFacts {
                 call_id,
                 direction,
+                kind,
                 connector,
                 ..
             } = &**facts;
             let talked_ms =
                 talked.map(|talked| u64::try_from(talked.as_millis()).unwrap_or(u64::MAX));
             info!(
-                call_id, ?direction, %connector, ?cause, talked_ms,
+                call_id, ?direction, ?kind, %connector, ?cause, talked_ms,
                 rtp_packets_from_a = from_a.rtp_packets,
                 rtp_packets_from_b = from_b.rtp_packets,
                 rtcp_packets_from_a = from_a.rtcp_packets,
@@ -195,12 +206,21 @@ fn call(facts: &CallFacts, what: &str) {
     let CallFacts {
         call_id,
         direction,
+        kind,
         connector,
         caller,
         called,
     } = facts;
     let (caller, called) = (masked(caller), masked(called));
-    debug!(call_id, ?direction, %connector, caller, called, "{what}");
+    debug!(call_id, ?direction, ?kind, %connector, caller, called, "{what}");
+}
+
+/// A number that was dialled for help: a short one is nobody's.
+fn dialled(user: &str) -> String {
+    match user.len() {
+        0..=3 => user.to_owned(),
+        _ => masked(user),
+    }
 }
 
 /// A user part as logs show it: a number masked, anything else not at all.

@@ -17,6 +17,18 @@ pub enum Direction {
     Origination,
 }
 
+/// What is special about a call.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub enum CallKind {
+    /// Nothing.
+    #[default]
+    Ordinary,
+    /// Somebody calls for help, or tests whether that works.
+    Emergency,
+    /// To a number that stands for somebody else (`IsProxyCall` in records).
+    Proxy,
+}
+
 /// Why a call ended.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum EndCause {
@@ -93,6 +105,13 @@ pub enum Event {
         /// The transport that was said with it.
         transport: Option<Transport>,
     },
+    /// A participant of a proxy session has reached for the other one.
+    ProxySessionUsed {
+        /// Whose session it is.
+        connector: VoiceConnectorId,
+        /// `ProxySessionId`
+        session: Box<str>,
+    },
     /// A call began.
     CallStarted(Box<CallFacts>),
     /// A call was answered.
@@ -148,6 +167,8 @@ pub struct CallFacts {
     pub call_id: String,
     /// Termination or origination.
     pub direction: Direction,
+    /// What is special about it.
+    pub kind: CallKind,
     /// Whose call.
     pub connector: VoiceConnectorId,
     /// User part of the caller.

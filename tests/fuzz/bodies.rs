@@ -526,6 +526,7 @@ fn snapshot() -> Snapshot {
         priority: 1,
         weight: 1,
         verify: true,
+        cost: 0,
     };
     let policy = CarrierPolicy {
         credentials: Some(CarrierCredentials {
@@ -535,6 +536,7 @@ fn snapshot() -> Snapshot {
         trusted: true,
         redirect: true,
         listener: None,
+        ..CarrierPolicy::default()
     };
     let mut snapshot = Snapshot::default();
     snapshot.set_carriers([Carrier {

@@ -121,6 +121,7 @@ fn carrier(name: &str, routes: &[(usize, &str, u8)]) -> Carrier {
         priority: *priority,
         weight: 1,
         verify: true,
+        cost: 0,
     };
     Carrier {
         name: name.to_owned(),

@@ -23,8 +23,10 @@ mod carriers;
 mod cast;
 #[path = "../corpus/mod.rs"]
 mod corpus;
+mod emergency;
 mod failover;
 mod gateway;
+mod groups;
 mod hanging_up;
 mod headers;
 mod hostile;
@@ -34,6 +36,7 @@ mod loss;
 mod media;
 mod network;
 mod options;
+mod proxy_sessions;
 mod random_calls;
 mod refusals;
 mod registrations;

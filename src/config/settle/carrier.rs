@@ -77,6 +77,7 @@ impl Settler<'_> {
                 trusted: carrier.trusted.unwrap_or(true),
                 redirect: redirect.value,
                 listener: listener.value,
+                emergency: carrier.emergency.unwrap_or(false),
             };
             carriers.push(PlacedCarrier {
                 name,
@@ -112,6 +113,7 @@ impl Settler<'_> {
         );
         let priority = self.number(section, "priority", route.priority, 1..=100, 1);
         let weight = self.number(section, "weight", route.weight, 1..=100, 1);
+        let cost = self.number(section, "cost", route.cost, 0..=1_000_000, 0);
         let transport = transport?;
         Some(Placed {
             value: CarrierRoute {
@@ -119,6 +121,7 @@ impl Settler<'_> {
                 prefix: prefix?.value,
                 priority: priority?,
                 weight: weight?,
+                cost: cost?,
                 verify: route.verify.unwrap_or(true),
             },
             key: transport.key,

@@ -3,12 +3,13 @@
 use bytes::Bytes;
 
 use super::offer_answer::Event;
-use super::{Call, Leg, Party, Side};
+use super::{Call, Leg, Side};
 use crate::config::{CarrierPolicy, Target, Transport};
-use crate::gateway::Refusal;
 use crate::gateway::headers::{self, Passage, Privacy, Towards};
 use crate::gateway::routing::Candidate;
+use crate::gateway::{Party, Refusal};
 use crate::media::Endpoint;
+use crate::numbering::E164;
 use crate::sdp::SessionDescription;
 use crate::shard::core::{Core, alias_parameter, finished, message_buffer};
 use crate::shard::identifiers::Minted;
@@ -17,7 +18,7 @@ use crate::sip::dialog::Dialog;
 use crate::sip::header::{OPTION_100REL, OPTION_TIMER};
 use crate::sip::message::{HeaderName, Method, Request};
 use crate::sip::writer::Writer;
-use crate::telemetry::Direction;
+use crate::telemetry::CallKind;
 
 /// Bytes of a display name that is passed on; a longer one stays behind.
 const DISPLAY_NAME_BYTES_MAX: usize = 128;
@@ -31,7 +32,7 @@ pub(super) struct Invitation<'a> {
     pub(super) request: &'a Request,
     pub(super) caller: &'a str,
     pub(super) called: &'a str,
-    pub(super) party: Party,
+    pub(super) kind: CallKind,
     /// Where the request came from a carrier: how that is dealt with.
     pub(super) source: Option<&'a CarrierPolicy>,
     pub(super) privacy: Privacy,
@@ -53,12 +54,22 @@ pub(super) enum Session<'a> {
 
 impl Invitation<'_> {
     /// Whether From may not say who calls: a customer's Privacy: id would be in vain if it did.
-    fn hides_caller(&self) -> bool {
-        self.privacy.user || (self.privacy.id && self.party == Party::Carrier)
+    fn hides_caller(&self, party: Party) -> bool {
+        self.privacy.user || (self.privacy.id && party == Party::Carrier)
     }
 
-    /// The caller's display name with a space behind it, as it was written, or nothing.
-    fn display_name(&self) -> String {
+    /// The caller's display name with a space behind it, or nothing: towards the PSTN the calling name of its
+    /// number, where it has one, else as the caller wrote it.
+    fn display_name(&self, core: &Core, party: Party) -> String {
+        if self.kind == CallKind::Proxy {
+            return String::new();
+        }
+        let number: Option<E164> = self.caller.parse().ok().filter(|_| party == Party::Carrier);
+        let name = number.and_then(|number| core.snapshot.calling_names.get(&number));
+        if let Some(name) = name {
+            // Letters, digits and spaces (`CallingName`).
+            return format!("\"{name}\" ");
+        }
         let display = self.request.from().ok().and_then(|from| from.display);
         let display = display
             .map(str::trim)
@@ -69,7 +80,7 @@ impl Invitation<'_> {
     }
 
     fn passage<'a>(&self, core: &'a Core, leg: &Leg, listener: u8) -> Passage<'a> {
-        let towards = self.party.towards();
+        let towards = leg.party.towards();
         let carrier = match towards {
             Towards::Carrier => leg.policy.as_deref(),
             Towards::Customer => self.source,
@@ -80,6 +91,7 @@ impl Invitation<'_> {
             host: core.advertised_host(listener),
             caller: self.caller.parse().ok(),
             privacy: self.privacy,
+            is_masked: self.kind == CallKind::Proxy,
         }
     }
 }
@@ -93,15 +105,11 @@ impl Call {
             return self.invitation_of_target();
         }
         let exchange = self.exchange.as_ref()?;
-        let party = match self.facts.direction {
-            Direction::Termination => Party::Carrier,
-            Direction::Origination => Party::Customer(self.facts.connector),
-        };
         Some(Invitation {
             request: &exchange.request,
             caller: &self.facts.caller,
             called: &self.facts.called,
-            party,
+            kind: self.facts.kind,
             source: self.a.policy.as_deref(),
             privacy: self.privacy,
             is_sips: self.a.is_sips,
@@ -137,12 +145,13 @@ impl Call {
         .tag();
         let Invitation { caller, called, .. } = invitation;
         let host = core.advertised_host(flow.listener);
-        let local = match invitation.hides_caller() {
+        let party = candidate.party;
+        let local = match invitation.hides_caller(party) {
             // RFC 3323 §4.1.1.3
             true => format!("\"Anonymous\" <sip:anonymous@anonymous.invalid>;tag={tag}"),
             false => format!(
                 "{}<sip:{caller}@{host}>;tag={tag}",
-                invitation.display_name()
+                invitation.display_name(core, party)
             ),
         };
         let target = &candidate.target;
@@ -155,7 +164,7 @@ impl Call {
         );
         let dialog = Dialog::to_begin(call_id, local, remote, request_uri);
         let session_id = core.random.next_u64();
-        let mut leg = Leg::new((number, secret), invitation.party, dialog, flow, session_id);
+        let mut leg = Leg::new((number, secret), party, dialog, flow, session_id);
         leg.policy = candidate.policy.clone();
         leg.is_sips = invitation.is_sips;
         leg.callback = flow.tls;
@@ -211,7 +220,7 @@ impl Call {
             }
         };
         leg.write_session_request(&mut writer, &core.settings.timers);
-        match invitation.party {
+        match leg.party {
             Party::Customer(connector) => {
                 writer.raw_field("X-VoiceConnector-ID", connector.as_str())
             }

@@ -48,11 +48,10 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::Refusal;
 use super::headers::{self, Passage, Privacy, Towards};
 use super::routing::Candidate;
+use super::{Party, Refusal};
 use crate::config::{CarrierPolicy, TlsPeerId, Transport};
-use crate::connector_id::VoiceConnectorId;
 use crate::instant::Instant;
 use crate::media::Endpoint;
 use crate::sdp::{LocalDescription, SessionDescription};
@@ -64,7 +63,7 @@ use crate::sip::dialog::Dialog;
 use crate::sip::message::{Fields, HeaderName, Method, Request, Response};
 use crate::sip::response::behind_nat;
 use crate::sip::writer::{Writer, reason_phrase};
-use crate::telemetry::CallFacts;
+use crate::telemetry::{CallFacts, CallKind};
 
 /// The number of leg A in tags; attempts count from 1.
 const LEG_A: u8 = 0;
@@ -138,23 +137,6 @@ impl Side {
         match self {
             Self::A => Self::B,
             Self::B => Self::A,
-        }
-    }
-}
-
-/// Whom a leg is with.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Party {
-    Carrier,
-    /// A host of this connector's customer.
-    Customer(VoiceConnectorId),
-}
-
-impl Party {
-    fn towards(self) -> Towards {
-        match self {
-            Self::Carrier => Towards::Carrier,
-            Self::Customer(_) => Towards::Customer,
         }
     }
 }
@@ -592,6 +574,7 @@ impl Call {
             host: core.advertised_host(listener),
             caller: None,
             privacy: self.privacy,
+            is_masked: self.facts.kind == CallKind::Proxy,
         }
     }
 

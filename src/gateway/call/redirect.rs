@@ -7,8 +7,8 @@ use std::time::Duration;
 use super::next_hop::may_be_sent_to;
 use super::{Call, CallTimer, State};
 use crate::config::{CarrierPolicy, Host, Target, Transport};
-use crate::gateway::Refusal;
 use crate::gateway::routing::Candidate;
+use crate::gateway::{Party, Refusal};
 use crate::shard::core::Core;
 use crate::shard::wheel::TimerId;
 use crate::sip::header::NameAddr;
@@ -120,6 +120,7 @@ impl Call {
                 target: target.clone(),
                 transport,
                 address,
+                party: Party::Carrier,
                 policy: redirection.policy.clone(),
                 udp_at_any_size: false,
             }));

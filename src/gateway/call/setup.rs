@@ -8,7 +8,6 @@ use super::invitation::{flow_to, over_a_stream};
 use super::next_hop;
 use super::offer_answer::{Event as OfferEvent, State as Negotiation};
 use super::reliable::{Arrival, Provisionals};
-use super::teardown::reasons_in;
 use super::{
     Attempt, Call, CallTimer, Exchange, LEG_A, Leg, Outcome, Party, Progress, Side, State,
     session_timer,
@@ -24,7 +23,7 @@ use crate::sip::dialog::Dialog;
 use crate::sip::message::{Method, Request, Response};
 use crate::sip::uri::{Scheme, Uri};
 use crate::sip::writer::reason_phrase;
-use crate::telemetry::{CallFacts, Direction, EndCause, Event};
+use crate::telemetry::{CallFacts, CallKind, Direction, EndCause, Event};
 
 /// Seconds for which a place that said nothing at all is tried after the others.
 const SILENT_PLACE_RESTS_S: u64 = 30;
@@ -69,6 +68,7 @@ impl Call {
         let facts = CallFacts {
             call_id: request.call_id().to_owned(),
             direction: admission.direction,
+            kind: admission.kind,
             connector: admission.connector.id,
             caller: admission.caller,
             called: admission.called,
@@ -77,6 +77,12 @@ impl Call {
             Direction::Termination => Party::Customer(admission.connector.id),
             Direction::Origination => Party::Carrier,
         };
+        if let Some(session) = &admission.proxy_session {
+            core.event(Event::ProxySessionUsed {
+                connector: session.connector,
+                session: session.id.clone(),
+            });
+        }
         let session_id = core.random.next_u64();
         let mut a = Leg::new((LEG_A, secret), party, dialog, flow, session_id);
         a.hear_request(&request, flow);
@@ -86,7 +92,11 @@ impl Call {
         }
         a.policy = admission.policy;
         a.is_sips = is_sips(&request);
-        let privacy = Privacy::of(&request);
+        let privacy = match facts.kind {
+            // Who is hidden anyway is called back by the number that is shown.
+            CallKind::Proxy => Privacy::default(),
+            CallKind::Ordinary | CallKind::Emergency => Privacy::of(&request),
+        };
         let mut candidates = admission.candidates;
         let now = core.now;
         core.resting
@@ -193,6 +203,9 @@ impl Call {
                 .into_iter();
             return self.try_place(core, &stream);
         }
+        if let Party::Customer(connector) = candidate.party {
+            self.facts.connector = connector;
+        }
         let user = User::Leg(self.id, leg.number);
         self.attempts.push(Attempt::new(leg, Some(ticket.id)));
         self.tried.push(candidate.address);
@@ -256,10 +269,10 @@ impl Call {
             let now = core.now;
             core.resting.rest(place, seconds.into(), now);
         }
-        let reason = passed_reason(response.status, response.reason());
+        let reason = self.passed_reason(response.status, response.reason());
         let failure = Refusal {
             retry_after: retry_after.filter(|_| tells_when(response.status)),
-            reasons: reasons_in(response),
+            reasons: self.reasons_in(response),
             ..Refusal::new(response.status, reason)
         };
         self.on_attempt_failed(core, leg, failure, false);
@@ -298,7 +311,7 @@ impl Call {
             Ok(Some(_)) if has_tag => self.early_answer(core),
             Ok(_) | Err(_) => None,
         };
-        let reason = passed_reason(response.status, response.reason());
+        let reason = self.passed_reason(response.status, response.reason());
         let body = body.unwrap_or_default();
         self.pass_provisional(core, response.status, reason, body, arrival);
     }
@@ -497,6 +510,16 @@ pub(super) fn for_caller(failure: Refusal) -> Refusal {
 /// The failures in which Retry-After means something to a caller (RFC 3261 §20.33).
 fn tells_when(status: u16) -> bool {
     matches!(status, 480 | 486 | 500 | 503 | 600 | 603)
+}
+
+impl Call {
+    /// A peer's reason phrase as the other side is told it: where participants are hidden from each other, ours.
+    fn passed_reason(&self, status: u16, reason: &str) -> String {
+        match self.facts.kind {
+            CallKind::Proxy => reason_phrase(status).to_owned(),
+            CallKind::Ordinary | CallKind::Emergency => passed_reason(status, reason),
+        }
+    }
 }
 
 /// A peer's reason phrase within bounds, ours where it has none.

@@ -13,7 +13,7 @@ use super::offer_answer::Event as OfferEvent;
 use super::reinvite::Purpose;
 use super::setup::{for_caller, is_retried_elsewhere, passed_reason};
 use super::unattended::Unattended;
-use super::{Attempt, Call, CallTimer, Leg, Outcome, Party, Progress, Side};
+use super::{Attempt, Call, CallTimer, Leg, Outcome, Progress, Side};
 use crate::gateway::Refusal;
 use crate::gateway::headers::Privacy;
 use crate::gateway::routing::Candidate;
@@ -31,7 +31,6 @@ use crate::telemetry::CallFacts;
 pub(super) struct Target {
     /// The REFER.
     request: Request,
-    party: Party,
     privacy: Privacy,
     is_sips: bool,
     /// What the remaining party has said last.
@@ -60,7 +59,6 @@ impl Target {
         core: &mut Core,
         (request, facts): (Request, CallFacts),
         mut candidates: Vec<Candidate>,
-        party: Party,
         privacy: Privacy,
         is_sips: bool,
         session: SessionDescription,
@@ -71,7 +69,6 @@ impl Target {
         Self {
             request,
             facts,
-            party,
             privacy,
             is_sips,
             session,
@@ -124,7 +121,7 @@ impl Call {
             request: &target.request,
             caller: &target.facts.caller,
             called: &target.facts.called,
-            party: target.party,
+            kind: target.facts.kind,
             source: self.leg(transfer.from)?.policy.as_deref(),
             privacy: target.privacy,
             is_sips: target.is_sips,

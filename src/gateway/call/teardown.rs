@@ -7,7 +7,7 @@ use crate::gateway::Refusal;
 use crate::shard::core::Core;
 use crate::sip::message::{Fields, HeaderName, Request, Response};
 use crate::sip::writer::reason_phrase;
-use crate::telemetry::{EndCause, Event};
+use crate::telemetry::{CallKind, EndCause, Event};
 
 /// Forks of one INVITE that are hung up at most; a peer with more finds out by its own timers.
 const FORKS_MAX: usize = 8;
@@ -157,7 +157,7 @@ impl Call {
 
     /// Takes why a peer ends the call, for the other one (RFC 3326).
     pub(super) fn hear_reasons(&mut self, message: &Fields) {
-        self.reasons = reasons_in(message);
+        self.reasons = self.reasons_in(message);
     }
 
     /// Gives the current attempt up: CANCEL where it was heard of, and where not as soon as it is.
@@ -288,13 +288,27 @@ impl Call {
 }
 
 /// Reason values of a message, as far as they are passed on.
-pub(super) fn reasons_in(message: &Fields) -> Vec<Box<str>> {
-    message
-        .values(HeaderName::Reason)
-        .filter(|value| value.len() <= REASON_BYTES_MAX)
-        .take(REASONS_MAX)
-        .map(Into::into)
-        .collect()
+impl Call {
+    /// The Reason values of a peer's message, as the other side is told them.
+    pub(super) fn reasons_in(&self, message: &Fields) -> Vec<Box<str>> {
+        let is_masked = self.facts.kind == CallKind::Proxy;
+        message
+            .values(HeaderName::Reason)
+            .filter(|value| value.len() <= REASON_BYTES_MAX)
+            .take(REASONS_MAX)
+            .map(|value| match is_masked {
+                true => untelling(value).into(),
+                false => value.into(),
+            })
+            .collect()
+    }
+}
+
+/// A Reason value as far as its second part: the protocol and the cause. What follows is a peer's free text.
+fn untelling(value: &str) -> &str {
+    let mut ends = value.match_indices(';').map(|(at, _)| at);
+    let end = ends.nth(1).unwrap_or(value.len());
+    value.get(..end).unwrap_or_default()
 }
 
 /// What both sides are told where it is the gateway that ends a call.

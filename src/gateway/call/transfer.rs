@@ -9,9 +9,9 @@
 use super::offer_answer::Event as OfferEvent;
 use super::target::Target;
 use super::unattended::Unattended;
-use super::{Call, Party, Side, State};
+use super::{Call, Side, State};
 use crate::gateway::headers::Privacy;
-use crate::gateway::{Admission, Refusal};
+use crate::gateway::{Admission, Party, Refusal};
 use crate::sdp::SessionDescription;
 use crate::shard::core::Core;
 use crate::shard::io::Flow;
@@ -19,7 +19,7 @@ use crate::sip::header::NameAddr;
 use crate::sip::message::{HeaderName, Method, Request};
 use crate::sip::uri::{Scheme, Uri};
 use crate::sip::writer::reason_phrase;
-use crate::telemetry::{CallFacts, EndCause, Event};
+use crate::telemetry::{CallFacts, CallKind, EndCause, Event};
 
 /// Legs that a call may have had before its last transfer: their numbers are a byte.
 const LEGS_MAX: u8 = 200;
@@ -90,6 +90,10 @@ impl Call {
             State::Setup | State::Established => return Err(Refusal::new(491, reason_phrase(491))),
             State::Ended => return Err(Refusal::new(481, reason_phrase(481))),
         }
+        // Whoever takes the place of one participant would learn of the other.
+        if self.facts.kind == CallKind::Proxy {
+            return Err(Refusal::new(403, "No Transfer In A Proxy Session"));
+        }
         if self.legs > LEGS_MAX {
             return Err(Refusal::new(403, "Too Many Transfers"));
         }
@@ -111,10 +115,6 @@ impl Call {
         let admission = admit(core, from.party, request, &uri, flow)
             .and_then(|admission| admission.for_scheme(scheme))
             .map_err(for_transferor)?;
-        let party = match from.party {
-            Party::Customer(_) => Party::Carrier,
-            Party::Carrier => Party::Customer(admission.connector.id),
-        };
         // What the caller wants kept from others stays so when it is the caller who transfers.
         let own = match side {
             Side::A => self.privacy,
@@ -128,6 +128,7 @@ impl Call {
         let facts = CallFacts {
             call_id: self.facts.call_id.clone(),
             direction: admission.direction,
+            kind: admission.kind,
             connector: admission.connector.id,
             caller: admission.caller,
             called: admission.called,
@@ -140,7 +141,6 @@ impl Call {
                 core,
                 (request.clone(), facts),
                 admission.candidates,
-                party,
                 privacy,
                 is_sips,
                 session,

@@ -202,6 +202,10 @@ impl Core for Scripted {
         self.seen.send(Seen::Snapshot(self.shard, snapshot)).ok();
     }
 
+    fn refused(&self) -> RefusalCounts {
+        RefusalCounts::default()
+    }
+
     fn gauges(&self) -> Gauges {
         Gauges {
             messages: self.messages,

@@ -1,0 +1,160 @@
+//! Calls for help.
+
+use std::sync::Arc;
+
+use trunkline::config::{Carrier, CarrierPolicy};
+use trunkline::shard::snapshot::{EmergencyNumber, Snapshot};
+use trunkline::sip::message::Method;
+use trunkline::telemetry::{CallKind, Event};
+
+use crate::agent::plan::{Act, Plan};
+use crate::cast::{
+    CARRIER, CARRIER_TCP_V6, OUTSIDE, PBX, PLAIN, SLOW, connector_id, play_with, through,
+};
+
+const DESK: &str = "+13125550142";
+const TEST_DESK: &str = "+13125550143";
+
+/// The carrier over TCP takes emergency calls.
+fn with_emergency_carrier(snapshot: &mut Snapshot) {
+    let emergency = Arc::new(CarrierPolicy {
+        emergency: true,
+        ..CarrierPolicy::default()
+    });
+    let marked = |carrier: &Carrier| match carrier.name.as_str() {
+        "six" => Carrier {
+            policy: emergency.clone(),
+            ..carrier.clone()
+        },
+        _ => carrier.clone(),
+    };
+    let carriers: Vec<Carrier> = snapshot.carriers().iter().map(marked).collect();
+    snapshot.set_carriers(carriers);
+}
+
+/// `DNIS` of every connector.
+fn configured(test: Option<&'static str>) -> impl Fn(&mut Snapshot) {
+    move |snapshot| {
+        for id in [PLAIN, SLOW].map(connector_id) {
+            let mut connector = (*snapshot.connectors[&id]).clone();
+            connector.emergency = vec![EmergencyNumber {
+                number: DESK.parse().unwrap(),
+                test: test.map(|number| number.parse().unwrap()),
+            }];
+            snapshot.put_connector(connector);
+        }
+    }
+}
+
+/// Where a call to `dialled` arrived, and as whose number.
+fn arrived(change: impl Fn(&mut Snapshot), dialled: &str, at: usize) -> String {
+    let uri = std::cell::RefCell::new(String::new());
+    play_with(
+        |_| {},
+        change,
+        |world| {
+            let a = world.call(PBX, &through(PLAIN, dialled), Plan::idle());
+            world.run(2_000);
+            assert_eq!(world.at_call(a).status(), Some(200), "{dialled}");
+            let b = world.last_call(at);
+            let invite = world.at_call(b).request(Method::Invite);
+            *uri.borrow_mut() = invite.uri().split('@').next().unwrap().to_owned();
+            let is_marked = world.events.iter().any(|event| {
+            matches!(event, Event::CallStarted(facts) if facts.kind == CallKind::Emergency)
+        });
+            assert!(is_marked);
+            world.act(a, Act::Bye);
+        },
+    );
+    uri.into_inner()
+}
+
+#[test]
+fn help_is_called_as_it_was_dialled_at_the_carrier_for_it() {
+    for dialled in ["911", "933", "+911"] {
+        let short = dialled.trim_start_matches('+');
+        let arrived = arrived(with_emergency_carrier, dialled, CARRIER_TCP_V6);
+        assert_eq!(arrived, format!("sip:{short}"));
+    }
+}
+
+#[test]
+fn help_is_called_at_the_connectors_number_and_tests_at_its_test_number() {
+    let both = |snapshot: &mut Snapshot| {
+        with_emergency_carrier(snapshot);
+        configured(Some(TEST_DESK))(snapshot);
+    };
+    for (dialled, number) in [
+        ("911", DESK),
+        ("933", TEST_DESK),
+        (DESK, DESK),
+        (TEST_DESK, TEST_DESK),
+    ] {
+        assert_eq!(arrived(both, dialled, CARRIER), format!("sip:{number}"));
+    }
+    let one = |snapshot: &mut Snapshot| {
+        with_emergency_carrier(snapshot);
+        configured(None)(snapshot);
+    };
+    assert_eq!(arrived(one, "911", CARRIER), format!("sip:{DESK}"));
+    assert_eq!(arrived(one, "933", CARRIER_TCP_V6), "sip:933");
+}
+
+#[test]
+fn help_is_called_beyond_the_limits_and_with_any_caller_id() {
+    play_with(
+        |_| {},
+        with_emergency_carrier,
+        |world| {
+            let mut calls = Vec::new();
+            for _ in 0..2 {
+                calls.push(world.call(
+                    PBX,
+                    &through(SLOW, OUTSIDE),
+                    Plan {
+                        from: "+12065550104",
+                        ..Plan::idle()
+                    },
+                ));
+            }
+            for _ in 0..4 {
+                calls.push(world.call(
+                    PBX,
+                    &through(SLOW, "911"),
+                    Plan {
+                        from: "+442071838750",
+                        ..Plan::idle()
+                    },
+                ));
+            }
+            let over = world.call(
+                PBX,
+                &through(SLOW, OUTSIDE),
+                Plan {
+                    from: "+12065550104",
+                    ..Plan::idle()
+                },
+            );
+            world.run(3_000);
+            assert_eq!(world.at_call(over).status(), Some(503));
+            for call in calls {
+                assert_eq!(world.at_call(call).status(), Some(200));
+                world.act(call, Act::Bye);
+            }
+        },
+    );
+}
+
+#[test]
+fn nobody_takes_an_emergency_call_by_chance() {
+    play_with(
+        |_| {},
+        |_| {},
+        |world| {
+            let a = world.call(PBX, &through(PLAIN, "911"), Plan::idle());
+            world.run(2_000);
+            let refused = (503, "No Carrier For Emergency Calls".to_owned());
+            assert_eq!(world.at_call(a).outcome.as_ref(), Some(&refused));
+        },
+    );
+}

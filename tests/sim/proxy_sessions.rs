@@ -1,0 +1,229 @@
+//! Number masking: two people who reach each other by numbers that stand for them.
+
+use std::time::Duration;
+
+use trunkline::instant::Instant;
+use trunkline::shard::snapshot::{
+    NumberHolder, ProxyParticipant, ProxyPolicy, ProxySession, Snapshot,
+};
+use trunkline::sip::message::{HeaderName, Method};
+use trunkline::telemetry::{CallKind, Event};
+
+use crate::agent::plan::{Act, Plan};
+use crate::cast::{CARRIER, CARRIER_SPARE, PLAIN, connector_id, inbound, play_with};
+use crate::world::World;
+
+/// Two participants, and what stands for the first and the second one.
+const ANNA: &str = "+4930901820";
+const BORIS: &str = "+61291920000";
+const FOR_ANNA: &str = "+12065550180";
+const FOR_BORIS: &str = "+12065550181";
+const STRANGER: &str = "+442071838750";
+const FALLBACK: &str = "+442071838799";
+
+fn session() -> ProxySession {
+    let participant = |number: &str, proxy: &str| ProxyParticipant {
+        number: number.parse().unwrap(),
+        proxy: proxy.parse().unwrap(),
+    };
+    ProxySession {
+        id: "5a5ea7b0-0000-4000-8000-000000000001".into(),
+        connector: connector_id(PLAIN),
+        // What a participant dials is its own proxy number.
+        participants: [participant(ANNA, FOR_BORIS), participant(BORIS, FOR_ANNA)],
+        voice: true,
+        sms: false,
+        ends: Some(Instant::ORIGIN + Duration::from_secs(60)),
+    }
+}
+
+fn with(session: ProxySession, fallback: Option<&str>) -> impl Fn(&mut Snapshot) {
+    let fallback = fallback.map(|number| number.parse().unwrap());
+    move |snapshot| {
+        let mut connector = (*snapshot.connectors[&connector_id(PLAIN)]).clone();
+        connector.proxy = Some(ProxyPolicy {
+            disabled: false,
+            fallback,
+        });
+        snapshot.put_connector(connector);
+        for number in [FOR_ANNA, FOR_BORIS] {
+            let holder = NumberHolder::Connector(connector_id(PLAIN));
+            snapshot.numbers.insert(number.parse().unwrap(), holder);
+        }
+        let sessions = &mut snapshot.proxy_sessions;
+        sessions.add_numbers(&session.participants);
+        sessions.put(session.clone());
+    }
+}
+
+/// One of the session's numbers is called, through the spare carrier; the other carrier takes calls out.
+fn dial(
+    world: &mut World,
+    from: &'static str,
+    number: &str,
+    extra: &[(&'static str, &str)],
+) -> Option<u16> {
+    let own = |(name, value): &(&'static str, &str)| (*name, (*value).to_owned());
+    let mut plan = Plan {
+        from,
+        ..Plan::idle()
+    };
+    plan.extra.extend(extra.iter().map(own));
+    let a = world.call(CARRIER_SPARE, &inbound(number), plan);
+    world.run(2_000);
+    let status = world.at_call(a).status();
+    if status == Some(200) {
+        world.act(a, Act::Bye);
+        world.run(1_000);
+    }
+    status
+}
+
+/// Whom the carrier was asked to call last, and the whole head of that INVITE.
+fn called(world: &World) -> (String, String) {
+    let b = world.last_call(CARRIER);
+    let invite = world.at_call(b).request(Method::Invite);
+    (invite.uri().to_owned(), invite.head().to_owned())
+}
+
+const TELLING: [(&str, &str); 9] = [
+    (
+        "P-Asserted-Identity",
+        "\"Anna\" <sip:+4930901820@x.example>",
+    ),
+    ("Remote-Party-ID", "<sip:+4930901820@x.example>"),
+    ("Diversion", "<sip:+4930901820@x.example>"),
+    ("History-Info", "<sip:+4930901820@x.example>;index=1"),
+    ("Subject", "+4930901820"),
+    ("X-Caller", "+4930901820"),
+    ("User-to-User", "2b34393330393031383230;encoding=hex"),
+    ("Session-ID", "4930901820"),
+    ("Privacy", "none"),
+];
+
+#[test]
+fn each_participant_reaches_the_other_and_shows_the_number_that_stands_for_it() {
+    play_with(
+        |_| {},
+        with(session(), None),
+        |world| {
+            assert_eq!(dial(world, ANNA, FOR_BORIS, &TELLING), Some(200));
+            let (uri, head) = called(world);
+            assert_eq!(uri, format!("sip:{BORIS}@192.0.2.101:5080"));
+            assert!(!head.contains("4930901820"), "{head}");
+            assert!(!head.contains("Somebody"), "{head}");
+            let b = world.last_call(CARRIER);
+            let invite = world.at_call(b).request(Method::Invite);
+            // What Boris calls to reach Anna.
+            let own = format!("sip:{FOR_ANNA}@198.51.100.1");
+            assert_eq!(invite.from().unwrap().uri, own);
+            assert_eq!(
+                invite.header(HeaderName::PAssertedIdentity),
+                Some(format!("<{own}>").as_str())
+            );
+            assert_eq!(dial(world, BORIS, FOR_ANNA, &[]), Some(200));
+            let (uri, head) = called(world);
+            assert_eq!(uri, format!("sip:{ANNA}@192.0.2.101:5080"));
+            assert!(head.contains(FOR_BORIS) && !head.contains(BORIS), "{head}");
+            let used = world.events.iter().filter(|event| {
+                matches!(event, Event::ProxySessionUsed { connector, session: id }
+                if *connector == connector_id(PLAIN) && *id == session().id)
+            });
+            assert_eq!(used.count(), 2);
+            let marked = world.events.iter().filter(|event| {
+            matches!(event, Event::CallEnded { facts, .. } if facts.kind == CallKind::Proxy)
+        });
+            assert_eq!(marked.count(), 2);
+        },
+    );
+}
+
+#[test]
+fn what_the_other_one_answers_tells_nothing_either() {
+    play_with(
+        |_| {},
+        with(session(), None),
+        |world| {
+            let mut plan = Plan::answers();
+            plan.extra
+                .push(("P-Asserted-Identity", format!("<sip:{BORIS}@x.example>")));
+            plan.extra.push(("X-Called", BORIS.to_owned()));
+            world.agents[CARRIER].plan = plan;
+            let a = world.call(
+                CARRIER_SPARE,
+                &inbound(FOR_BORIS),
+                Plan {
+                    from: ANNA,
+                    ..Plan::idle()
+                },
+            );
+            world.run(2_000);
+            let call = world.at_call(a);
+            assert_eq!(call.status(), Some(200));
+            for name in [HeaderName::PAssertedIdentity, HeaderName::Other] {
+                assert_eq!(call.response_header(200, name), None);
+            }
+            world.act(a, Act::Bye);
+        },
+    );
+}
+
+#[test]
+fn a_third_persons_call_goes_to_the_fallback_or_nowhere() {
+    for (from, number) in [
+        (STRANGER, FOR_ANNA),
+        // It stands for Anna herself, and Boris dials it.
+        (ANNA, FOR_ANNA),
+    ] {
+        play_with(
+            |_| {},
+            with(session(), None),
+            |world| {
+                assert_eq!(dial(world, from, number, &[]), Some(404));
+                assert!(world.agents[CARRIER].calls.is_empty());
+            },
+        );
+        play_with(
+            |_| {},
+            with(session(), Some(FALLBACK)),
+            |world| {
+                assert_eq!(dial(world, from, number, &[]), Some(200));
+                let (uri, head) = called(world);
+                assert_eq!(uri, format!("sip:{FALLBACK}@192.0.2.101:5080"));
+                assert!(
+                    head.contains(number) && !head.contains(from) || from == ANNA,
+                    "{head}"
+                );
+            },
+        );
+    }
+}
+
+#[test]
+fn a_session_ends_at_its_second() {
+    play_with(
+        |_| {},
+        with(session(), None),
+        |world| {
+            world.run(57_000);
+            assert_eq!(dial(world, ANNA, FOR_BORIS, &[]), Some(200));
+            assert_eq!(dial(world, ANNA, FOR_BORIS, &[]), Some(404));
+        },
+    );
+}
+
+#[test]
+fn a_session_without_voice_takes_no_calls() {
+    let silent = ProxySession {
+        voice: false,
+        ..session()
+    };
+    play_with(
+        |_| {},
+        with(silent, Some(FALLBACK)),
+        |world| {
+            assert_eq!(dial(world, ANNA, FOR_BORIS, &[]), Some(403));
+            assert!(world.agents[CARRIER].calls.is_empty());
+        },
+    );
+}
