@@ -47,6 +47,14 @@ enum Command {
         /// The AWS account id.
         account: String,
     },
+    /// Explain what would happen to a call: every check, then every place it would be sent to, in order.
+    Route {
+        /// The config file; it says where the store is.
+        #[arg(long)]
+        config: Option<PathBuf>,
+        #[command(flatten)]
+        question: control::route::Question,
+    },
     /// Print the OpenAPI description of the API.
     Openapi,
 }
@@ -57,6 +65,7 @@ fn main() -> ExitCode {
         Command::Serve { config } => serve(config.as_deref()),
         Command::Check { file } => check(&file),
         Command::Export { config, account } => export(config.as_deref(), &account),
+        Command::Route { config, question } => route(config.as_deref(), &question),
         Command::Openapi => describe(),
     }
 }
@@ -114,6 +123,17 @@ fn export(file: Option<&Path>, account: &str) -> ExitCode {
             refuse(&error);
             ExitCode::FAILURE
         }
+    }
+}
+
+fn route(file: Option<&Path>, question: &control::route::Question) -> ExitCode {
+    let config = match file.map_or_else(|| Ok(Config::default_for_start()), read) {
+        Ok(config) => config,
+        Err(errors) => return refuse(&errors),
+    };
+    match control::route::route(config, question) {
+        Ok(text) => print(&text),
+        Err(error) => refuse(&error),
     }
 }
 

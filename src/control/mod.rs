@@ -6,6 +6,7 @@ pub mod deletion;
 pub mod limiter;
 pub mod publish;
 pub mod resolver;
+pub mod route;
 pub mod serve;
 pub mod watch;
 

@@ -294,7 +294,7 @@ impl Facts {
 }
 
 /// The transports that there are listeners for.
-fn spoken(config: &Config) -> Vec<Transport> {
+pub(super) fn spoken(config: &Config) -> Vec<Transport> {
     let listeners = config.sip.listeners.iter();
     listeners.map(|listener| listener.transport).collect()
 }

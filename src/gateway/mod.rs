@@ -9,6 +9,7 @@ pub mod call;
 mod caller_id;
 pub mod classify;
 mod emergency;
+pub mod explain;
 pub mod headers;
 pub mod limiter;
 pub mod origination;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::routing::{Candidate, carrier_candidates, origination_candidates};
 use super::termination::number_in;
 use super::trace::Trace;
-use super::{Admission, Cause, Refusal, caller_id};
+use super::{Admission, Cause, Refusal, caller_id, termination};
 use crate::config::Carrier;
 use crate::instant::Instant;
 use crate::numbering::E164;
@@ -30,6 +30,12 @@ pub struct Context<'a> {
     pub now: Instant,
 }
 
+impl Context<'_> {
+    fn refused(&mut self, check: &'static str, refusal: &Refusal) {
+        self.trace.note(check, || termination::refused(refusal));
+    }
+}
+
 /// Decides over an INVITE that a carrier sent. Its refusals are remembered: carriers are known.
 pub fn admit(
     carrier: &Carrier,
@@ -39,12 +45,16 @@ pub fn admit(
 ) -> Result<Admission, Refusal> {
     let number = number_in(uri)
         .filter(|number| number.digits() >= DIGITS_MIN)
-        .ok_or_else(|| Refusal::from(Cause::DialledNotE164).remembered())?;
+        .ok_or_else(|| Refusal::from(Cause::DialledNotE164).remembered())
+        .inspect_err(|refusal| context.refused("dialled number", refusal))?;
+    context.trace.note("dialled number", || number.to_string());
     let admission = match context.snapshot.proxy_sessions.has_number(number) {
         true => admit_to_participant(carrier, request, number, context),
         false => admit_to_customer(request, number, context),
     };
-    let admission = admission.map_err(Refusal::remembered)?;
+    let admission = admission
+        .map_err(Refusal::remembered)
+        .inspect_err(|refusal| context.refused("number", refusal))?;
     Ok(Admission {
         policy: Some(carrier.policy.clone()),
         ..admission
@@ -61,6 +71,9 @@ fn admit_to_customer(
         Some(NumberHolder::Connector(id)) => {
             let connector = context.snapshot.connectors.get(id);
             let connector = connector.ok_or(Cause::NumberNotInService)?;
+            context
+                .trace
+                .note("number", || format!("of voice connector {id}"));
             (connector.clone(), candidates_of(connector, context)?)
         }
         Some(NumberHolder::Group(group)) => candidates_of_group(*group, context)?,
@@ -106,6 +119,9 @@ fn candidates_of_group(
     context: &mut Context<'_>,
 ) -> Result<(Arc<VoiceConnector>, Vec<Candidate>), Refusal> {
     let snapshot = context.snapshot;
+    context
+        .trace
+        .note("number", || format!("of voice connector group {group}"));
     let members = snapshot.groups.get(&group).into_iter();
     let members = members.flat_map(|members| members.iter());
     let mut first = None;
@@ -116,6 +132,10 @@ fn candidates_of_group(
         };
         match candidates_of(connector, context) {
             Ok(candidates) => {
+                let (id, priority) = (connector.id, member.priority);
+                context
+                    .trace
+                    .note("group member", || format!("{id}, priority {priority}"));
                 first.get_or_insert_with(|| connector.clone());
                 all.extend(candidates);
             }
@@ -149,6 +169,10 @@ fn admit_to_participant(
         let connector = context.snapshot.connectors.get(&session.connector);
         let connector = connector.ok_or(Cause::NoProxySession)?.clone();
         let called = (other.proxy, other.number);
+        context.trace.note("proxy session", || {
+            let (id, shown, number) = (&session.id, other.proxy, other.number);
+            format!("{id}: to its other participant {number}, from {shown}")
+        });
         return admit_out(connector, called, Some(session.clone()), context);
     }
     let Some(NumberHolder::Connector(id)) = context.snapshot.numbers.get(&number) else {
@@ -158,6 +182,9 @@ fn admit_to_participant(
     let connector = connector.ok_or(Cause::NoProxySession)?.clone();
     let fallback = connector.proxy.and_then(|proxy| proxy.fallback);
     let fallback = fallback.ok_or(Cause::NoProxySession)?;
+    context.trace.note("proxy session", || {
+        format!("none that is open for this caller: to FallBackPhoneNumber {fallback}")
+    });
     // One of our own customers' numbers is not called through the PSTN.
     match context.snapshot.numbers.contains_key(&fallback) {
         true => admit_to_customer(request, fallback, context),
