@@ -38,6 +38,9 @@ use crate::telemetry::Event;
 /// The methods that are always served, as an Allow value (RFC 3261 §20.5).
 const ALLOW: &str = "INVITE, ACK, CANCEL, BYE, OPTIONS, UPDATE, PRACK, INFO";
 
+/// The bodies that are understood in an INVITE, as an Accept value (RFC 3261 §20.1).
+const ACCEPT: &str = "application/sdp, application/pidf+xml, multipart/mixed";
+
 /// The extensions that are served, as option tags (RFC 3261 §19.2).
 pub(crate) const OPTION_TAGS: [&str; 2] = [OPTION_100REL, OPTION_TIMER];
 
@@ -441,14 +444,14 @@ impl Core {
             {
                 self.write_allow(&mut writer);
                 writer
-                    .field(HeaderName::Accept, &["application/sdp"])
+                    .field(HeaderName::Accept, &[ACCEPT])
                     .field(HeaderName::Supported, &[&OPTION_TAGS.join(", ")]);
             }
             405 => {
                 self.write_allow(&mut writer);
             }
             415 => {
-                writer.field(HeaderName::Accept, &["application/sdp"]);
+                writer.field(HeaderName::Accept, &[ACCEPT]);
             }
             420 => {
                 for option in unsupported_options(request) {

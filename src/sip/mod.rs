@@ -15,6 +15,7 @@ pub mod header;
 pub mod locate;
 pub mod message;
 pub mod method;
+pub mod multipart;
 pub mod response;
 pub mod reuse;
 pub mod transaction;

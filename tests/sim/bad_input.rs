@@ -134,23 +134,40 @@ fn a_scheme_that_is_not_served_is_named() {
 
 #[test]
 fn bodies_that_are_no_session_are_refused() {
+    refused_bodies(&[
+        ("text/plain", "hello", 415),
+        ("application/sdp", "hello", 400),
+        (
+            "application/sdp",
+            "v=0\r\no=- 1 1 IN IP4 1.2.3.4\r\ns=-\r\nt=0 0\r\n",
+            488,
+        ),
+        (
+            "application/sdp",
+            "v=0\r\no=- 1 1 IN IP4 1.2.3.4\r\ns=-\r\nc=IN IP4 1.2.3.4\r\nt=0 0\r\nm=video 9 RTP/AVP 96\r\n",
+            488,
+        ),
+    ]);
+}
+
+#[test]
+fn bodies_of_several_parts_are_refused_where_they_are_none_or_not_understood() {
+    refused_bodies(&[
+        ("multipart/mixed", "--b\r\n\r\nhello\r\n--b--", 400),
+        ("multipart/mixed;boundary=b", "--b\r\n\r\nhello", 400),
+        (
+            "multipart/mixed;boundary=b",
+            "--b\r\nContent-Disposition: x;handling=required\r\n\r\nhello\r\n--b--",
+            415,
+        ),
+    ]);
+}
+
+/// An INVITE with a body of this type is refused with this status.
+fn refused_bodies(cases: &[(&str, &str, u16)]) {
     play(|world| {
         let to = through(PLAIN, OUTSIDE);
-        let cases = [
-            ("text/plain", "hello", 415),
-            ("application/sdp", "hello", 400),
-            (
-                "application/sdp",
-                "v=0\r\no=- 1 1 IN IP4 1.2.3.4\r\ns=-\r\nt=0 0\r\n",
-                488,
-            ),
-            (
-                "application/sdp",
-                "v=0\r\no=- 1 1 IN IP4 1.2.3.4\r\ns=-\r\nc=IN IP4 1.2.3.4\r\nt=0 0\r\nm=video 9 RTP/AVP 96\r\n",
-                488,
-            ),
-        ];
-        for (number, (kind, body, status)) in cases.into_iter().enumerate() {
+        for (number, (kind, body, status)) in cases.iter().enumerate() {
             // The peer is known, so each refusal is remembered by its branch.
             let text = request("INVITE", body)
                 .replace("z9hG4bK-", &format!("z9hG4bK-{number}-"))
@@ -160,7 +177,7 @@ fn bodies_that_are_no_session_are_refused() {
                     "Content-Length",
                     &format!("Content-Type: {kind}\r\nContent-Length"),
                 );
-            assert_eq!(send(world, &text), [status], "{body}");
+            assert_eq!(send(world, &text), [*status], "{body}");
         }
         assert!(world.agents[CARRIER].calls.is_empty());
     });

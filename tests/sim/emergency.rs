@@ -4,9 +4,11 @@ use std::sync::Arc;
 
 use trunkline::config::{Carrier, CarrierPolicy};
 use trunkline::shard::snapshot::{EmergencyNumber, Snapshot};
-use trunkline::sip::message::Method;
+use trunkline::sip::message::{HeaderName, Method};
+use trunkline::sip::multipart;
 use trunkline::telemetry::{CallKind, Event};
 
+use crate::agent::call::State;
 use crate::agent::plan::{Act, Plan};
 use crate::cast::{
     CARRIER, CARRIER_TCP_V6, OUTSIDE, PBX, PLAIN, SLOW, connector_id, play_with, through,
@@ -157,4 +159,42 @@ fn nobody_takes_an_emergency_call_by_chance() {
             assert_eq!(world.at_call(a).outcome.as_ref(), Some(&refused));
         },
     );
+}
+
+const LOCATION: &str = "Content-Type: application/pidf+xml\r\nContent-ID: <a@pbx.example>\r\n\r\n\
+    <?xml version=\"1.0\"?>\r\n<presence entity=\"pres:a@pbx.example\"/>\r\n";
+
+#[test]
+fn where_the_caller_is_reaches_the_carrier_byte_for_byte() {
+    let mut plan = Plan {
+        location: Some(LOCATION),
+        ..Plan::idle()
+    };
+    let cid = "<cid:a@pbx.example>;inserted-by=\"pbx.example\"";
+    plan.extra.push(("Geolocation", cid.to_owned()));
+    plan.extra.push(("Geolocation-Routing", "yes".to_owned()));
+    for (dialled, at) in [("911", CARRIER_TCP_V6), (OUTSIDE, CARRIER)] {
+        play_with(
+            |_| {},
+            with_emergency_carrier,
+            |world| {
+                let a = world.call(PBX, &through(PLAIN, dialled), plan.clone());
+                world.run(3_000);
+                assert_eq!(world.at_call(a).status(), Some(200));
+                let b = world.last_call(at);
+                let invite = world.at_call(b).request(Method::Invite);
+                assert_eq!(invite.header(HeaderName::Geolocation), Some(cid));
+                assert_eq!(invite.header(HeaderName::GeolocationRouting), Some("yes"));
+                let content_type = invite.header(HeaderName::ContentType).unwrap();
+                let parts = multipart::parts(content_type, invite.body()).unwrap();
+                assert_eq!(parts.len(), 2);
+                assert!(parts[0].is("application/sdp"));
+                // The media address is ours.
+                assert!(parts[0].content.starts_with(b"v=0\r\no=trunkline "));
+                assert_eq!(parts[1].whole, LOCATION.as_bytes());
+                assert!(world.at_call(a).state == State::Talking);
+                world.act(a, Act::Bye);
+            },
+        );
+    }
 }

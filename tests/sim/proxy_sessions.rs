@@ -145,9 +145,9 @@ fn what_the_other_one_answers_tells_nothing_either() {
         with(session(), None),
         |world| {
             let mut plan = Plan::answers();
-            plan.extra
+            plan.with_answers
                 .push(("P-Asserted-Identity", format!("<sip:{BORIS}@x.example>")));
-            plan.extra.push(("X-Called", BORIS.to_owned()));
+            plan.with_answers.push(("X-Called", BORIS.to_owned()));
             world.agents[CARRIER].plan = plan;
             let a = world.call(
                 CARRIER_SPARE,

@@ -3,6 +3,8 @@
 
 use std::time::Duration;
 
+use bytes::Bytes;
+
 use super::{Call, CallTimer, Side, State};
 use crate::gateway::Refusal;
 use crate::instant::Instant;
@@ -10,13 +12,17 @@ use crate::media::{Endpoint, StreamCounters};
 use crate::sdp::SessionDescription;
 use crate::shard::core::Core;
 use crate::shard::wheel::TimerId;
-use crate::sip::message::{Fields, HeaderName};
+use crate::sip::message::{Fields, HeaderName, Request};
+use crate::sip::multipart::{self, Part};
 use crate::telemetry::{EndCause, Received};
 
 /// A call on hold may be silent for this long: a day's work, not for ever, for both peers may be gone.
 const HELD_TIMEOUT: Duration = Duration::from_secs(8 * 3_600);
 /// Looks at whether media flows are taken this often within the media timeout.
 const LOOKS_PER_TIMEOUT: u32 = 4;
+
+/// The media type of a location (RFC 4119, RFC 5491).
+const LOCATION: &str = "application/pidf+xml";
 
 /// The call's endpoints.
 #[derive(Default)]
@@ -150,16 +156,61 @@ pub(super) fn description_in(message: &Fields) -> Result<Option<SessionDescripti
         return Ok(None);
     }
     let content_type = message.header(HeaderName::ContentType).unwrap_or_default();
-    let media_type = content_type.split(';').next().unwrap_or_default().trim();
-    if !media_type.eq_ignore_ascii_case("application/sdp") {
+    let text = if multipart::is_multipart(content_type) {
+        match session_part(content_type, message.body())? {
+            Some(text) => text,
+            None => return Ok(None),
+        }
+    } else if multipart::is_of(content_type, "application/sdp") {
+        message.body()
+    } else if multipart::is_of(content_type, LOCATION) {
+        return Ok(None);
+    } else {
         return Err(Refusal::new(415, "Unsupported Media Type"));
-    }
-    let description = SessionDescription::parse(message.body())
-        .map_err(|_| Refusal::new(400, "Malformed SDP"))?;
+    };
+    let description =
+        SessionDescription::parse(text).map_err(|_| Refusal::new(400, "Malformed SDP"))?;
     match description.audio() {
         Some(_) => Ok(Some(description)),
         None => Err(Refusal::new(488, "No Audio Stream That Can Be Relayed")),
     }
+}
+
+/// The session description among several parts.
+fn session_part<'a>(content_type: &str, body: &'a Bytes) -> Result<Option<&'a [u8]>, Refusal> {
+    let parts = multipart::parts(content_type, body);
+    let parts = parts.map_err(|_| Refusal::new(400, "Malformed Multipart Body"))?;
+    let is_understood = |part: &Part<'_>| part.is("application/sdp") || part.is(LOCATION);
+    if parts
+        .iter()
+        .any(|part| part.is_required() && !is_understood(part))
+    {
+        return Err(Refusal::new(415, "Unsupported Media Type"));
+    }
+    let session = parts.iter().find(|part| part.is("application/sdp"));
+    Ok(session.map(|part| part.content))
+}
+
+/// The parts of a request that tell where its sender is (RFC 6442 §3.2), as they were written.
+pub(super) fn locations_in(request: &Request) -> Vec<Bytes> {
+    let body = request.body();
+    let content_type = request.header(HeaderName::ContentType).unwrap_or_default();
+    if multipart::is_multipart(content_type) {
+        let parts = multipart::parts(content_type, body).unwrap_or_default();
+        let parts = parts.iter().filter(|part| part.is(LOCATION));
+        return parts.map(|part| body.slice_ref(part.whole)).collect();
+    }
+    if body.is_empty() || !multipart::is_of(content_type, LOCATION) {
+        return Vec::new();
+    }
+    let mut part = format!("Content-Type: {content_type}\r\n");
+    if let Some(id) = request.named("Content-ID").next() {
+        part.push_str(&format!("Content-ID: {id}\r\n"));
+    }
+    part.push_str("\r\n");
+    let mut part = part.into_bytes();
+    part.extend_from_slice(body);
+    vec![part.into()]
 }
 
 impl Call {

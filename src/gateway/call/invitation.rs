@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 
+use super::anchor::locations_in;
 use super::offer_answer::Event;
 use super::{Call, Leg, Side};
 use crate::config::{CarrierPolicy, Target, Transport};
@@ -17,6 +18,7 @@ use crate::shard::io::Flow;
 use crate::sip::dialog::Dialog;
 use crate::sip::header::{OPTION_100REL, OPTION_TIMER};
 use crate::sip::message::{HeaderName, Method, Request};
+use crate::sip::multipart;
 use crate::sip::writer::Writer;
 use crate::telemetry::CallKind;
 
@@ -228,6 +230,7 @@ impl Call {
         };
         let passage = invitation.passage(core, leg, flow.listener);
         headers::carry(invitation.request, &passage, &mut writer);
+        let tells_where = passage.towards == Towards::Carrier && !passage.is_masked;
         leg.write_credentials(core, &mut writer, Method::Invite);
         let ours = invitation.endpoint.map(|endpoint| endpoint.advertise);
         let body = match (invitation.session, ours) {
@@ -237,15 +240,38 @@ impl Call {
             }
             (Session::Asked, _) | (Session::Offered(_) | Session::Renewed(_), None) => None,
         };
-        match body {
-            Some(body) => {
-                leg.note(Event::SendOffer);
-                writer.body("application/sdp", &body);
-            }
-            None => writer.end(),
+        if body.is_some() {
+            leg.note(Event::SendOffer);
+        }
+        let locations = match tells_where {
+            true => locations_in(invitation.request),
+            false => Vec::new(),
+        };
+        match (body, locations.as_slice()) {
+            (None, []) => writer.end(),
+            (Some(body), []) => writer.body("application/sdp", &body),
+            (body, locations) => write_parts(core, writer, body, locations),
         }
         finished(out)
     }
+}
+
+/// A description, where there is one, and where the caller is.
+fn write_parts(core: &mut Core, writer: Writer<'_>, body: Option<Bytes>, locations: &[Bytes]) {
+    // Drawn anew for each message: nobody can have written it into a part.
+    let boundary = format!(
+        "{:016x}{:016x}",
+        core.random.next_u64(),
+        core.random.next_u64()
+    );
+    let session = body.map(|body| {
+        let mut part = b"Content-Type: application/sdp\r\n\r\n".to_vec();
+        part.extend_from_slice(&body);
+        part
+    });
+    let parts = locations.iter().map(|location| &location[..]);
+    let body = multipart::mixed(&boundary, session.as_deref().into_iter().chain(parts));
+    writer.body(&format!("multipart/mixed;boundary={boundary}"), &body);
 }
 
 /// How a request reaches a place. One that is sent to over UDP in spite of its size is known for a while to take

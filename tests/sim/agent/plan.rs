@@ -88,6 +88,8 @@ pub(crate) struct Plan {
     pub(crate) digest_uri: Option<String>,
     /// As caller: header fields besides.
     pub(crate) extra: Vec<(&'static str, String)>,
+    /// As caller: where it is, beside the offer.
+    pub(crate) location: Option<&'static str>,
     /// As caller: the number in From.
     pub(crate) from: &'static str,
     /// Adds Record-Route with itself.
@@ -140,6 +142,7 @@ impl Plan {
             account: None,
             digest_uri: None,
             extra: Vec::new(),
+            location: None,
             from: "+12065550100",
             record_route: false,
             proxies: 1,

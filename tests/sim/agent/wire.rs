@@ -45,9 +45,15 @@ pub(crate) fn request(
     for (name, value) in extra {
         writer.raw_field(name, value);
     }
-    match body {
-        Some(body) => writer.body("application/sdp", body.as_bytes()),
-        None => writer.end(),
+    match (body, call.plan.location) {
+        (Some(body), Some(location)) if call.remote_tag.is_none() => {
+            let body = format!(
+                "--b1\r\nContent-Type: application/sdp\r\n\r\n{body}\r\n--b1\r\n{location}\r\n--b1--\r\n"
+            );
+            writer.body("multipart/mixed;boundary=\"b1\"", body.as_bytes());
+        }
+        (Some(body), _) => writer.body("application/sdp", body.as_bytes()),
+        (None, _) => writer.end(),
     }
     out.into()
 }
