@@ -1,7 +1,22 @@
-//! Telephone numbers in E.164 form.
+//! Telephone numbers: E.164 numbers, whose they are ([`plan`]), how the ends of a trunk write them ([`dialling`]),
+//! and tables by their first digits ([`prefix`]).
+//!
+//! Nothing here allocates, locks or waits when a number is looked up.
+
+pub mod country;
+pub mod dialling;
+pub mod plan;
+pub mod prefix;
+
+pub use country::Country;
+pub use plan::{Assignment, Class};
+pub use prefix::{Prefix, PrefixMap, PrefixSet};
 
 use std::fmt;
 use std::str::FromStr;
+
+/// Digits of the longest number (ITU-T E.164 §6.2.1).
+const E164_DIGITS_MAX: u32 = 15;
 
 /// An E.164 number: up to fifteen digits, the first not zero (ITU-T E.164; the API reference's pattern
 /// `^\+?[1-9]\d{1,14}$`). Written with a leading `+`.
@@ -68,6 +83,16 @@ impl E164 {
         }
     }
 
+    /// How many digits there are: 2 to 15.
+    pub const fn digit_count(self) -> u32 {
+        self.digits.ilog10() + 1
+    }
+
+    /// The digits' values, the first one first.
+    pub(crate) const fn each_digit(self) -> Digits {
+        Digits::of(self.digits, self.digit_count())
+    }
+
     /// Whether the number begins with these digits; `prefix` may have a leading `+`.
     pub fn starts_with(self, prefix: &str) -> bool {
         let mut text = [0u8; 20];
@@ -89,6 +114,38 @@ impl E164 {
             buffer[index] = reversed[length - 1 - index];
         }
         &buffer[..length]
+    }
+}
+
+/// Digits of a number that are still to be read.
+#[derive(Clone, Copy)]
+pub(crate) struct Digits {
+    /// What is left, so that the next digit is that of 10^14.
+    rest: u64,
+    left: u32,
+}
+
+impl Digits {
+    const TOP: u64 = 100_000_000_000_000;
+
+    /// The last `length` digits of a number that has no more, 15 at most; with its leading zeros.
+    const fn of(digits: u64, length: u32) -> Self {
+        Self {
+            rest: digits * 10u64.pow(E164_DIGITS_MAX - length),
+            left: length,
+        }
+    }
+}
+
+impl Iterator for Digits {
+    type Item = usize;
+
+    #[inline]
+    fn next(&mut self) -> Option<usize> {
+        self.left = self.left.checked_sub(1)?;
+        let digit = self.rest / Self::TOP;
+        self.rest = self.rest % Self::TOP * 10;
+        Some(digit as usize)
     }
 }
 
