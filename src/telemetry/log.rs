@@ -5,8 +5,8 @@ use std::io::IsTerminal;
 use tracing::level_filters::LevelFilter;
 use tracing::{Level, debug, info, warn};
 
-use super::{CallFacts, CallKind, Event};
-use crate::config::{LogFormat, LogLevel};
+use super::{CallFacts, CallKind, Event, PingFailure};
+use crate::config::{LogFormat, LogLevel, NextHop};
 use crate::instant::Instant;
 use crate::numbering::{E164, Masked};
 
@@ -150,6 +150,28 @@ fn line(event: &Event, is_admitted: bool) {
             port,
             transport,
         } => debug!(%name, port, ?transport, "host name to be located"),
+        Event::Pinged {
+            hop,
+            outcome,
+            waited,
+        } => {
+            let NextHop {
+                transport, address, ..
+            } = hop;
+            let waited_ms = u64::try_from(waited.as_millis()).unwrap_or(u64::MAX);
+            match outcome {
+                Ok(status) => debug!(%address, %transport, status, waited_ms, "ping answered"),
+                Err(failure) => {
+                    debug!(%address, %transport, %failure, waited_ms, "ping unanswered")
+                }
+            }
+        }
+        Event::HealthChanged {
+            hop,
+            uri,
+            is_down,
+            outcome,
+        } => health(hop, uri, *is_down, *outcome),
         Event::ProxySessionUsed { connector, session } => {
             debug!(%connector, %session, "proxy session used");
         }
@@ -199,6 +221,20 @@ fn line(event: &Event, is_admitted: bool) {
                 "call ended"
             );
         }
+    }
+}
+
+fn health(hop: &NextHop, uri: &str, is_down: bool, outcome: Result<u16, PingFailure>) {
+    let NextHop {
+        transport, address, ..
+    } = hop;
+    let last = match outcome {
+        Ok(status) => format!("answered {status}"),
+        Err(failure) => failure.to_string(),
+    };
+    match is_down {
+        true => warn!(uri, %address, %transport, last, "next hop down"),
+        false => info!(uri, %address, %transport, last, "next hop up"),
     }
 }
 
