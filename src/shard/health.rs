@@ -5,6 +5,8 @@
 //! behind pings nobody and takes nobody's silence amiss: it may be its own.
 
 mod next_hops;
+#[cfg(test)]
+mod tests;
 
 use std::collections::HashMap;
 use std::hash::{Hash, Hasher};

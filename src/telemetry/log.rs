@@ -283,6 +283,7 @@ mod tests {
     use std::sync::{Arc, Mutex, PoisonError};
 
     use super::*;
+    use crate::config::Transport;
 
     /// Keeps what is written to it.
     #[derive(Clone, Default)]
@@ -387,6 +388,54 @@ mod tests {
             }
         });
         assert_eq!(text.lines().count(), 100, "{text}");
+    }
+
+    #[test]
+    fn a_next_hop_that_goes_down_is_a_warning_and_a_ping_is_for_whoever_looks_for_a_fault() {
+        let hop = NextHop {
+            transport: Transport::Tls,
+            address: "192.0.2.7:5061".parse().unwrap(),
+            tls: None,
+            listener: None,
+        };
+        let changed = |is_down, outcome| Event::HealthChanged {
+            hop,
+            uri: "sip:pbx.example".into(),
+            is_down,
+            outcome,
+        };
+        let pinged = |outcome| Event::Pinged {
+            hop,
+            outcome,
+            waited: std::time::Duration::from_millis(7),
+        };
+        let events = [
+            pinged(Err(PingFailure::Status(503))),
+            changed(true, Err(PingFailure::Timeout)),
+            pinged(Ok(404)),
+            changed(false, Ok(404)),
+        ];
+        let write = |log: &mut Log| events.iter().for_each(|event| log.write(event, at(0)));
+        let text = written(Level::INFO, write);
+        let lines: Vec<&str> = text.lines().collect();
+        let [down, up] = lines[..] else {
+            panic!("{text}")
+        };
+        assert!(
+            down.contains("WARN") && down.contains("next hop down"),
+            "{down}"
+        );
+        assert!(
+            down.contains("address=192.0.2.7:5061 transport=tls last=\"no answer\""),
+            "{down}"
+        );
+        assert!(
+            up.contains("INFO") && up.contains("next hop up uri=\"sip:pbx.example\""),
+            "{up}"
+        );
+        let text = written(Level::DEBUG, write);
+        assert!(text.contains("failure=answered 503 waited_ms=7"), "{text}");
+        assert!(text.contains("status=404 waited_ms=7"), "{text}");
     }
 
     #[test]
