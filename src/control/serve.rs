@@ -444,7 +444,7 @@ mod tests {
     use crate::net::{Gauges, NetGauges};
 
     #[test]
-    fn the_status_tells_connections_by_transport_and_handshakes_that_failed() {
+    fn the_status_tells_of_connections_handshakes_and_pings() {
         let gauges = [3, 5].map(|connections_tls| {
             let shared = SharedGauges::default();
             let net = NetGauges {
@@ -455,7 +455,14 @@ mod tests {
                 tls_handshakes_failed: 2,
                 ..NetGauges::default()
             };
-            shared.publish(&Gauges::default(), &RefusalCounts::default(), &net);
+            let core = Gauges {
+                next_hops: 4,
+                next_hops_down: 1,
+                pings_sent: 70,
+                pings_unanswered: 6,
+                ..Gauges::default()
+            };
+            shared.publish(&core, &RefusalCounts::default(), &net);
             Arc::new(shared)
         });
         let status = status(&gauges);
@@ -466,6 +473,10 @@ mod tests {
             assert_eq!(shard["connections_tls"], tls);
             assert_eq!(shard["tls_handshakes"], 9);
             assert_eq!(shard["tls_handshakes_failed"], 2);
+            assert_eq!(shard["next_hops"], 4);
+            assert_eq!(shard["next_hops_down"], 1);
+            assert_eq!(shard["pings_sent"], 70);
+            assert_eq!(shard["pings_unanswered"], 6);
         }
     }
 }

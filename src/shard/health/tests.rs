@@ -72,6 +72,44 @@ fn with_too_many_next_hops_the_interval_is_longer() {
     }
 }
 
+/// The differences of large sets, which share most of what they hold.
+#[test]
+fn differences_of_large_sets_are_exact() {
+    let mut random = crate::shard::random::Random::new([7; 16]);
+    let mut hops = NextHops::default();
+    let mut counts = std::collections::BTreeMap::new();
+    for step in 0..20_000 {
+        let port = 1 + random.below(4_000) as u16;
+        let hop = next_hop(Transport::Udp, ([192, 0, 2, 1], port).into(), None, None);
+        let target = Target {
+            host: Host::from("192.0.2.1"),
+            port: Some(port),
+            transport: Some(Transport::Udp),
+            tls: None,
+        };
+        let before = hops.clone();
+        let count: &mut u32 = counts.entry(port).or_default();
+        // More and more of them, then fewer and fewer.
+        let is_one_more = *count == 0 || random.below(20_000) > step;
+        let is_changed = match is_one_more {
+            true => {
+                hops.add(&target, None, None);
+                *count += 1;
+                *count == 1
+            }
+            false => {
+                hops.remove(&target, None, None);
+                *count -= 1;
+                *count == 0
+            }
+        };
+        let expected = is_changed.then_some(hop);
+        let found = hops.changed_since(&before);
+        assert!(found.iter().eq(&expected), "step {step}: {found:?}");
+        assert_eq!(hops.uri(&hop).is_some(), *count > 0);
+    }
+}
+
 /// What may happen to routes.
 #[derive(Clone, Debug)]
 enum Change {
