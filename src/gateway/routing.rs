@@ -155,6 +155,16 @@ fn in_order(
     }
 }
 
+/// Leaves out who is down while somebody else remains.
+pub fn pass_over_down(candidates: &mut Vec<Candidate>, snapshot: &Snapshot) {
+    if candidates
+        .iter()
+        .any(|candidate| !candidate.is_down(snapshot))
+    {
+        candidates.retain(|candidate| !candidate.is_down(snapshot));
+    }
+}
+
 /// Puts the group in a random order in which one comes before another as its weight says (RFC 2782).
 fn draw_by_weight<T>(group: &mut [T], random: &mut Random, weight: impl Fn(&T) -> u32) {
     // RFC 2782: a weight of 0 has a small chance among others, and an equal one among its like.

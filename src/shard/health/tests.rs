@@ -197,6 +197,7 @@ fn apply(snapshot: &mut Snapshot, change: &Change) {
                 prefix: String::new(),
                 priority: 1,
                 weight: 1,
+                cost: 0,
                 verify: true,
             };
             snapshot.set_carriers([Carrier {
