@@ -6,9 +6,9 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::{
-    AccessKey, Api, Carrier, CarrierRoute, CarrierTls, Config, Declared, Dns, Host, Limits, Log,
-    Media, MediaAddress, Node, NumberPool, Quotas, Secret, Sip, SipListener, SipTimers, SipTls,
-    Store, StoreUrl, Target, Transport,
+    AccessKey, Api, Carrier, CarrierRoute, CarrierTls, Config, Declared, Dns, Health, Host, Limits,
+    Log, Media, MediaAddress, Node, NumberPool, Quotas, Secret, Sip, SipListener, SipTimers,
+    SipTls, Store, StoreUrl, Target, Transport,
 };
 
 /// Ethernet's, and what RFC 3261 §18.1.1 assumes where nothing is known.
@@ -95,6 +95,7 @@ impl Config {
             },
             declared: Declared::default(),
             dns: dns(),
+            health: Health::default(),
             store: Store {
                 url: store_url(&data_dir()),
             },

@@ -5,6 +5,7 @@
 
 mod conflict;
 mod defaults;
+mod next_hop;
 mod problem;
 mod settle;
 mod store_url;
@@ -22,6 +23,7 @@ use std::time::Duration;
 
 use ipnetwork::IpNetwork;
 
+pub use next_hop::NextHop;
 pub use problem::{ConfigError, ConfigErrors, Problem, unreadable};
 pub use store_url::StoreUrl;
 pub use tls::{
@@ -72,6 +74,8 @@ pub struct Config {
     pub declared: Declared,
     /// `[dns]`
     pub dns: Dns,
+    /// `[health]`
+    pub health: Health,
     /// `[store]`
     pub store: Store,
     /// `[quotas]`
@@ -98,6 +102,33 @@ pub struct Dns {
     pub servers: Vec<SocketAddr>,
     /// How long an answer serves after its time to live while no name server answers.
     pub stale: Duration,
+}
+
+/// `[health]`: how it is found out whether those who calls are sent to are there.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Health {
+    /// How often a next hop is pinged (OPTIONS, RFC 3261 §11); zero for never.
+    pub interval: Duration,
+    /// The same for one that did not answer the last time, or is down.
+    pub down_interval: Duration,
+    /// How long an answer may take; at most the shorter interval.
+    pub timeout: Duration,
+    /// Pings in a row without an answer that take it out; at least 1.
+    pub down_after: u8,
+    /// Pings in a row with an answer that bring it back; at least 1.
+    pub up_after: u8,
+}
+
+impl Default for Health {
+    fn default() -> Self {
+        Self {
+            interval: Duration::from_secs(30),
+            down_interval: Duration::from_secs(10),
+            timeout: Duration::from_secs(4),
+            down_after: 3,
+            up_after: 2,
+        }
+    }
 }
 
 /// `[sip]`

@@ -5,6 +5,7 @@ use std::io;
 use std::net::IpAddr;
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use super::{FileFault, Transport};
 
@@ -148,6 +149,11 @@ pub enum Problem {
         /// `min_se_s`.
         min_se: u32,
     },
+    /// `timeout_ms` of `[health]` is longer than an interval.
+    PingTimeoutTooLong {
+        /// The shorter interval.
+        shortest: Duration,
+    },
     /// T2 is shorter than T1.
     T2BelowT1,
     /// Certificates of peers are required, and there is nothing to verify them with.
@@ -265,6 +271,7 @@ impl fmt::Display for Problem {
             Self::SecretEmpty => f.write_str("empty; expected the secret of this access key; write it, or take the key out"),
             Self::OutOfRange { written, allowed } => write!(f, "{written} is out of range; expected {} to {}; correct it", allowed.start(), allowed.end()),
             Self::SessionBelowMinSe { min_se } => write!(f, "is below min_se_s, {min_se}; expected 0 or at least that; raise it or lower min_se_s"),
+            Self::PingTimeoutTooLong { shortest } => write!(f, "longer than the {} ms between two pings; expected at most that; shorten it, or ping less often", shortest.as_millis()),
             Self::T2BelowT1 => f.write_str("below t1_ms; expected at least t1_ms (RFC 3261 §17.1.2.1); raise it"),
             Self::NoClientCa => f.write_str("nothing says which certificates count; expected client_ca beside it; add that, or take this out"),
             Self::NotBound => f.write_str("no listener binds this; expected the bind of a [[sip.listener]]; correct either"),

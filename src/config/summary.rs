@@ -2,7 +2,9 @@
 
 use std::fmt;
 
-use super::{Carrier, CarrierRoute, Config, Dns, MediaAddress, SipListener, SipTls, Transport};
+use super::{
+    Carrier, CarrierRoute, Config, Dns, Health, MediaAddress, SipListener, SipTls, Transport,
+};
 
 impl Config {
     /// What listens where and what is known, for people; one line a fact, no secrets.
@@ -24,6 +26,7 @@ impl fmt::Display for Summary<'_> {
             api,
             declared,
             dns,
+            health,
             store,
             quotas: _,
             limits: _,
@@ -55,6 +58,7 @@ impl fmt::Display for Summary<'_> {
             }
         }
         writeln!(f, "  DNS      {}", ShownDns(dns))?;
+        writeln!(f, "  health   {}", ShownHealth(health))?;
         let numbers: u64 = number_pools
             .iter()
             .map(|pool| pool.numbers.end() - pool.numbers.start() + 1)
@@ -208,6 +212,30 @@ impl fmt::Display for ShownDns<'_> {
             f,
             "; answers serve {} s longer while none answers",
             stale.as_secs()
+        )
+    }
+}
+
+struct ShownHealth<'c>(&'c Health);
+
+impl fmt::Display for ShownHealth<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Health {
+            interval,
+            down_interval,
+            timeout,
+            down_after,
+            up_after,
+        } = self.0;
+        if interval.is_zero() {
+            return f.write_str("no pings");
+        }
+        write!(
+            f,
+            "a ping every {} s, {} s in doubt; down after {down_after} unanswered within {} ms, up after {up_after} answered",
+            interval.as_secs(),
+            down_interval.as_secs(),
+            timeout.as_millis()
         )
     }
 }

@@ -168,7 +168,7 @@ pub struct TlsPeer {
 }
 
 /// A [`TlsPeer`]'s place in the snapshot's table.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct TlsPeerId(pub u32);
 
 impl SipTls {

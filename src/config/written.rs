@@ -26,6 +26,7 @@ pub(super) struct File {
     pub(super) api: Option<Spanned<Api>>,
     pub(super) declared: Option<Spanned<Declared>>,
     pub(super) dns: Option<Spanned<Dns>>,
+    pub(super) health: Option<Spanned<Health>>,
     pub(super) store: Option<Spanned<Store>>,
     pub(super) quotas: Option<Spanned<Quotas>>,
     pub(super) limits: Option<Spanned<Limits>>,
@@ -56,6 +57,16 @@ pub(super) struct Declared {
 pub(super) struct Dns {
     pub(super) servers: Option<Vec<Spanned<String>>>,
     pub(super) stale_s: Number,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields, expecting = "a section")]
+pub(super) struct Health {
+    pub(super) interval_s: Number,
+    pub(super) down_interval_s: Number,
+    pub(super) timeout_ms: Number,
+    pub(super) down_after: Number,
+    pub(super) up_after: Number,
 }
 
 #[derive(Deserialize, Default)]

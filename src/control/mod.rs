@@ -3,6 +3,7 @@
 pub mod certificates;
 pub mod declared;
 pub mod deletion;
+mod health;
 pub mod limiter;
 pub mod publish;
 pub mod resolver;

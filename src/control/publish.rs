@@ -15,7 +15,7 @@ use arc_swap::ArcSwap;
 use jiff::Timestamp;
 use tokio::sync::{Mutex, MutexGuard, Notify};
 
-use crate::config::{Carrier, Config, Host, Secret, Target, TlsPolicy, Transport};
+use crate::config::{Carrier, Config, Host, NextHop, Secret, Target, TlsPolicy, Transport};
 use crate::connector_id::VoiceConnectorId;
 use crate::numbering::E164;
 use crate::shard::snapshot::{
@@ -432,6 +432,16 @@ impl Control {
             self.names_changed.notify_one();
         }
         record
+    }
+
+    /// What pings have found out: next hops that are down, or up again.
+    pub async fn set_health(&self, changes: &[(NextHop, bool)]) {
+        let writing = self.writing.lock().await;
+        self.publish(&writing, |snapshot| {
+            for (hop, is_down) in changes {
+                snapshot.next_hops.set_down(*hop, *is_down);
+            }
+        });
     }
 
     /// Changes the snapshot; the guard shows that nobody else does.

@@ -1,6 +1,6 @@
 //! The running node: store, shards, API and the tasks between them.
 
-use std::collections::HashMap;
+use std::collections::BTreeSet;
 use std::fmt;
 use std::io;
 use std::sync::Arc;
@@ -11,11 +11,13 @@ use crossbeam_queue::ArrayQueue;
 use jiff::Timestamp;
 use serde_json::json;
 use tokio::net::TcpListener;
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::MissedTickBehavior;
 
 use super::certificates::{Certificates, CertificatesError};
 use super::declared::DeclaredFiles;
+use super::health::HealthBook;
 use super::limiter::SlidingWindow;
 use super::publish::{Control, RouteNames};
 use super::{deletion, random_bytes, resolver};
@@ -98,6 +100,7 @@ pub fn serve(config: Config) -> Result<(), ServeError> {
 
 async fn run(config: Config) -> Result<(), ServeError> {
     let signals = StopSignals::new().map_err(ServeError::System)?;
+    let health_wanted = health_signal().map_err(ServeError::System)?;
     let certificates = Certificates::open(&config).map_err(ServeError::Certificates)?;
     let material = certificates.material();
     let carriers = config.carriers.clone();
@@ -135,9 +138,10 @@ async fn run(config: Config) -> Result<(), ServeError> {
         events,
         control: Arc::clone(&control),
         wanted,
+        health: HealthBook::default(),
     };
     let (recording_ends, is_ended) = oneshot::channel();
-    let recording = tokio::spawn(record(facts, is_ended));
+    let recording = tokio::spawn(record(facts, health_wanted, is_ended));
     let declaring = tokio::spawn(declared_files.watch());
     let following = tokio::spawn({
         let control = Arc::clone(&control);
@@ -230,10 +234,12 @@ struct Facts {
     control: Arc<Control>,
     /// Host names that calls came upon.
     wanted: mpsc::Sender<Destination>,
+    health: HealthBook,
 }
 
-/// Writes the log, and keeps what the API tells of, until the other end of `is_ended` is dropped.
-async fn record(facts: Facts, mut is_ended: oneshot::Receiver<()>) {
+/// Writes the log, keeps what the API tells of, and tells of health when it is asked, until the other end of `is_ended` is
+/// dropped.
+async fn record(mut facts: Facts, mut health_wanted: Signal, mut is_ended: oneshot::Receiver<()>) {
     let mut log = Log::default();
     let mut look = tokio::time::interval(EVENTS_LOOK);
     look.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -243,6 +249,10 @@ async fn record(facts: Facts, mut is_ended: oneshot::Receiver<()>) {
         facts.drain(&mut log, since(origin, now)).await;
         now = tokio::select! {
             now = look.tick() => now,
+            Some(()) = health_wanted.recv() => {
+                facts.health.tell(&facts.control.snapshot());
+                continue;
+            }
             _ = &mut is_ended => break,
         };
     }
@@ -257,15 +267,28 @@ fn since(origin: tokio::time::Instant, now: tokio::time::Instant) -> Instant {
 
 impl Facts {
     /// Takes all events there are; of several OPTIONS of a connector the last one is kept.
-    async fn drain(&self, log: &mut Log, now: Instant) {
+    async fn drain(&mut self, log: &mut Log, now: Instant) {
         log.look(now);
-        let mut options = HashMap::new();
+        let at = Timestamp::now();
+        let mut pinging = BTreeSet::new();
+        let mut health = Vec::new();
         while let Some(event) = self.events.pop() {
             log.write(&event, now);
             #[expect(clippy::wildcard_enum_match_arm, reason = "the others are for the log")]
             match event {
                 Event::OptionsReceived { connector, source } => {
-                    options.insert(connector, source.ip().to_canonical());
+                    let source = source.ip().to_canonical();
+                    self.health.options_received(connector, source, at);
+                    pinging.insert(connector);
+                }
+                Event::Pinged {
+                    hop,
+                    outcome,
+                    waited,
+                } => self.health.pinged(hop, outcome, waited, at),
+                Event::HealthChanged { hop, is_down, .. } => {
+                    self.health.changed(hop, is_down, at);
+                    health.push((hop, is_down));
                 }
                 Event::LocationWanted {
                     name,
@@ -282,10 +305,16 @@ impl Facts {
                 _ => {}
             }
         }
-        for (connector, source) in options {
-            let now = Timestamp::now();
+        self.health.tidy(&self.control.snapshot());
+        if !health.is_empty() {
+            self.control.set_health(&health).await;
+        }
+        for connector in pinging {
+            let Some((source, at)) = self.health.last_options(connector) else {
+                continue;
+            };
             let store = self.control.store();
-            let recorded = store.record_options(connector, source, now);
+            let recorded = store.record_options(connector, source, at);
             if let Err(error) = recorded.await {
                 tracing::error!(?error, "termination health could not be recorded");
             }
@@ -353,6 +382,10 @@ fn status(gauges: &[Arc<SharedGauges>]) -> serde_json::Value {
             "messages_from_banned": core.messages_from_banned,
             "messages_while_busy": core.messages_while_busy,
             "sources_banned": core.sources_banned,
+            "next_hops": core.next_hops,
+            "next_hops_down": core.next_hops_down,
+            "pings_sent": core.pings_sent,
+            "pings_unanswered": core.pings_unanswered,
             "messages": core.messages,
             "messages_malformed": core.messages_malformed,
             "messages_stray": core.messages_stray,
@@ -374,17 +407,21 @@ fn status(gauges: &[Arc<SharedGauges>]) -> serde_json::Value {
     json!({ "shards": shards.collect::<Vec<_>>() })
 }
 
+/// SIGUSR1: what is known of health goes to the log.
+fn health_signal() -> io::Result<Signal> {
+    signal(SignalKind::user_defined1())
+}
+
 /// SIGINT and SIGTERM.
 struct StopSignals {
     /// Taken from the start on: files are read again then, and nothing ends.
-    _hangup: tokio::signal::unix::Signal,
-    interrupt: tokio::signal::unix::Signal,
-    terminate: tokio::signal::unix::Signal,
+    _hangup: Signal,
+    interrupt: Signal,
+    terminate: Signal,
 }
 
 impl StopSignals {
     fn new() -> io::Result<Self> {
-        use tokio::signal::unix::{SignalKind, signal};
         Ok(Self {
             _hangup: signal(SignalKind::hangup())?,
             interrupt: signal(SignalKind::interrupt())?,
@@ -407,7 +444,7 @@ mod tests {
     use crate::net::{Gauges, NetGauges};
 
     #[test]
-    fn the_status_tells_connections_by_transport_and_handshakes_that_failed() {
+    fn the_status_tells_of_connections_handshakes_and_pings() {
         let gauges = [3, 5].map(|connections_tls| {
             let shared = SharedGauges::default();
             let net = NetGauges {
@@ -418,7 +455,14 @@ mod tests {
                 tls_handshakes_failed: 2,
                 ..NetGauges::default()
             };
-            shared.publish(&Gauges::default(), &RefusalCounts::default(), &net);
+            let core = Gauges {
+                next_hops: 4,
+                next_hops_down: 1,
+                pings_sent: 70,
+                pings_unanswered: 6,
+                ..Gauges::default()
+            };
+            shared.publish(&core, &RefusalCounts::default(), &net);
             Arc::new(shared)
         });
         let status = status(&gauges);
@@ -429,6 +473,10 @@ mod tests {
             assert_eq!(shard["connections_tls"], tls);
             assert_eq!(shard["tls_handshakes"], 9);
             assert_eq!(shard["tls_handshakes_failed"], 2);
+            assert_eq!(shard["next_hops"], 4);
+            assert_eq!(shard["next_hops_down"], 1);
+            assert_eq!(shard["pings_sent"], 70);
+            assert_eq!(shard["pings_unanswered"], 6);
         }
     }
 }

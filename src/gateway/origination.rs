@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::routing::{Candidate, carrier_candidates, origination_candidates};
+use super::routing::{Candidate, carrier_candidates, origination_candidates, pass_over_down};
 use super::termination::number_in;
 use super::trace::Trace;
 use super::{Admission, Cause, Refusal, caller_id, termination};
@@ -145,6 +145,8 @@ fn candidates_of_group(
         }
     }
     let first = first.ok_or(Cause::GroupHasNoOrigination)?;
+    // A member of whom nobody is there does not hold up the others' calls.
+    pass_over_down(&mut all, snapshot);
     Ok((first, all))
 }
 

@@ -7,6 +7,7 @@ use super::Party;
 use crate::config::{Carrier, CarrierPolicy, CarrierRoute, Host, Target, Transport};
 use crate::connector_id::VoiceConnectorId;
 use crate::numbering::E164;
+use crate::shard::health::next_hop;
 use crate::shard::random::Random;
 use crate::shard::snapshot::{Origination, Snapshot};
 use crate::sip::locate::Place;
@@ -29,6 +30,14 @@ pub struct Candidate {
     pub policy: Option<Arc<CarrierPolicy>>,
     /// A request goes there over UDP however large it is: a stream was tried (RFC 3261 §18.1.1).
     pub udp_at_any_size: bool,
+}
+
+impl Candidate {
+    fn is_down(&self, snapshot: &Snapshot) -> bool {
+        let listener = self.policy.as_ref().and_then(|policy| policy.listener);
+        let hop = next_hop(self.transport, self.address, self.target.tls, listener);
+        snapshot.next_hops.is_down(&hop)
+    }
 }
 
 /// The routes of a connector, in the order to be tried.
@@ -116,6 +125,7 @@ fn in_order(
 ) -> Vec<Candidate> {
     ranked.sort_by_key(|route| route.rank);
     let mut candidates = Vec::with_capacity(ranked.len());
+    let mut down = Vec::new();
     for group in ranked.chunk_by_mut(|one, other| one.rank == other.rank) {
         draw_by_weight(group, random, |route| u32::from(route.weight));
         for route in group {
@@ -128,11 +138,31 @@ fn in_order(
                 policy: route.policy.cloned(),
                 udp_at_any_size: false,
             });
-            candidates.extend(places.take(CANDIDATES_MAX));
+            for candidate in places.take(CANDIDATES_MAX) {
+                match candidate.is_down(snapshot) {
+                    true => down.push(candidate),
+                    false => candidates.push(candidate),
+                }
+            }
         }
         candidates.truncate(CANDIDATES_MAX);
+        down.truncate(CANDIDATES_MAX);
     }
-    candidates
+    // Pings may be wrong about all of them.
+    match candidates.is_empty() {
+        true => down,
+        false => candidates,
+    }
+}
+
+/// Leaves out who is down while somebody else remains.
+pub fn pass_over_down(candidates: &mut Vec<Candidate>, snapshot: &Snapshot) {
+    if candidates
+        .iter()
+        .any(|candidate| !candidate.is_down(snapshot))
+    {
+        candidates.retain(|candidate| !candidate.is_down(snapshot));
+    }
 }
 
 /// Puts the group in a random order in which one comes before another as its weight says (RFC 2782).

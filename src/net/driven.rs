@@ -74,6 +74,7 @@ impl Core for Shard {
     fn gauges(&self) -> Gauges {
         let (held, counted) = (self.occupancy(), self.counters());
         let guard = self.guard_counters();
+        let health = self.health_counters();
         Gauges {
             calls: held.calls as u64,
             dialogs: held.dialogs as u64,
@@ -92,6 +93,10 @@ impl Core for Shard {
             messages_from_banned: guard.from_banned,
             messages_while_busy: guard.busy,
             sources_banned: guard.banned,
+            next_hops: health.hops as u64,
+            next_hops_down: health.down as u64,
+            pings_sent: health.sent,
+            pings_unanswered: health.unanswered,
             call_panics: counted.panics,
         }
     }

@@ -71,6 +71,14 @@ figures! {
         messages_while_busy,
         /// Sources banned now.
         sources_banned,
+        /// Next hops pinged now.
+        next_hops,
+        /// Those of them that are down now.
+        next_hops_down,
+        /// Pings sent, since the start.
+        pings_sent,
+        /// Pings that nobody answered, or with a 503 or 408, since the start.
+        pings_unanswered,
         /// Panics in the handling of a call, each of which ended that call, since the start.
         call_panics,
     }

@@ -122,12 +122,13 @@ impl E164 {
             country: None,
             class: Class::Unassigned,
         });
-        match assignment.class {
-            Class::Ordinary if self.is_mass_announcement(assignment.country) => Assignment {
+        let is_ordinary = assignment.class == Class::Ordinary;
+        match is_ordinary && self.is_mass_announcement(assignment.country) {
+            true => Assignment {
                 class: Class::PremiumRate,
                 ..assignment
             },
-            _ => assignment,
+            false => assignment,
         }
     }
 

@@ -8,6 +8,7 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use super::ShardTimer;
+use super::health::Health;
 use super::identifiers::{CallId, Ticket};
 use super::io::{Flow, Output, TransactionId};
 use super::listeners;
@@ -17,7 +18,7 @@ use super::snapshot::{Snapshot, VoiceConnector};
 use super::transactions::{Surroundings, Transactions, User};
 use super::wheel::{TimerId, Wheel};
 use crate::config::{
-    Carrier, CarrierPolicy, Config, Host, Limits, SipListener, SipTimers, Target, Transport,
+    self, Carrier, CarrierPolicy, Config, Host, Limits, SipListener, SipTimers, Target, Transport,
 };
 use crate::gateway::call::CallTimer;
 use crate::gateway::limiter::CallLimiter;
@@ -38,8 +39,8 @@ use crate::telemetry::Event;
 /// The methods that are always served, as an Allow value (RFC 3261 §20.5).
 const ALLOW: &str = "INVITE, ACK, CANCEL, BYE, OPTIONS, UPDATE, PRACK, INFO";
 
-/// The bodies that are understood in an INVITE, as an Accept value (RFC 3261 §20.1).
-const ACCEPT: &str = "application/sdp, application/pidf+xml, multipart/mixed";
+/// The bodies that are understood, as an Accept value (RFC 3261 §20.1).
+pub(super) const ACCEPT: &str = "application/sdp, application/pidf+xml, multipart/mixed";
 
 /// The extensions that are served, as option tags (RFC 3261 §19.2).
 pub(crate) const OPTION_TAGS: [&str; 2] = [OPTION_100REL, OPTION_TIMER];
@@ -74,6 +75,8 @@ pub struct Settings {
     pub transfers: bool,
     /// REGISTER of a customer's host is accepted.
     pub registers: bool,
+    /// How next hops are pinged.
+    pub health: config::Health,
     /// A call without media is ended after this long.
     pub media_timeout: Duration,
     /// Secret of this process: owner hash, tags of stateless answers. The same for all its shards.
@@ -94,6 +97,7 @@ impl Settings {
             udp_mtu: config.sip.udp_mtu,
             transfers: config.sip.transfers,
             registers: config.sip.registers,
+            health: config.health,
             media_timeout: config.media.timeout,
             secret,
             shard_secret,
@@ -115,6 +119,7 @@ pub(crate) struct Core {
     pub(crate) resting: Resting,
     /// Places over UDP that no stream has led to.
     pub(crate) without_stream: Resting,
+    pub(crate) health: Health,
     /// Calls that wait for host names to be located.
     pub(crate) locating: Vec<CallId>,
     /// Host parts of Contact and Via for each listener.
@@ -153,6 +158,7 @@ impl Core {
             limiter,
             resting: Resting::default(),
             without_stream: Resting::default(),
+            health: Health::new(),
             locating: Vec::new(),
             advertised,
             settings,
@@ -253,8 +259,18 @@ impl Core {
         remote: SocketAddr,
         policy: Option<&CarrierPolicy>,
     ) -> Option<u8> {
+        self.listener_towards(transport, remote, policy.and_then(|policy| policy.listener))
+    }
+
+    /// The same where the carrier's own listener is known by its `bind`.
+    pub(crate) fn listener_towards(
+        &self,
+        transport: Transport,
+        remote: SocketAddr,
+        own: Option<SocketAddr>,
+    ) -> Option<u8> {
         let all = &self.settings.listeners;
-        match policy.and_then(|policy| policy.listener) {
+        match own {
             Some(place) => listeners::at(all, transport, remote, place),
             None => listeners::nearest(all, transport, remote),
         }

@@ -7,6 +7,7 @@
 
 pub mod core;
 pub mod guard;
+pub mod health;
 pub mod identifiers;
 pub mod io;
 pub(crate) mod listeners;
@@ -31,6 +32,7 @@ use slab::Slab;
 pub use self::core::Settings;
 use self::core::{Core, unsupported_options};
 use self::guard::{Guard, GuardCounters, Verdict};
+use self::health::{HealthCounters, NextHops, PingId};
 use self::identifiers::{CallId, Minted};
 use self::io::{Flow, Input, Output, TransactionId};
 use self::snapshot::Snapshot;
@@ -47,7 +49,7 @@ use crate::sip::message::{HeaderName, Message, Method, ParseError, Rejected, Req
 use crate::sip::transaction::Timer;
 use crate::sip::uri::{Scheme, Uri};
 use crate::sip::writer::reason_phrase;
-use crate::telemetry::{EndCause, Event};
+use crate::telemetry::{EndCause, Event, PingFailure};
 
 /// What scanners call themselves in User-Agent.
 const SCANNERS: [&str; 9] = [
@@ -76,6 +78,7 @@ const MEDIA_PORTS_LOW: usize = 512;
 pub(crate) enum ShardTimer {
     Transaction(TransactionId, Timer),
     Call(CallId, CallTimer),
+    Ping(PingId),
 }
 
 /// One shard.
@@ -146,11 +149,14 @@ impl Shard {
         limiter: Arc<dyn CallLimiter>,
         now: Instant,
     ) -> Self {
+        let guard = Guard::new(settings.limits);
+        let mut core = Core::new(settings, snapshot, limiter, now);
+        core.follow_next_hops(&NextHops::default());
         Self {
-            guard: Guard::new(settings.limits),
+            guard,
             lag: Duration::ZERO,
             is_overloaded: false,
-            core: Core::new(settings, snapshot, limiter, now),
+            core,
             calls: Slab::new(),
             generation: 0,
             dialogs: 0,
@@ -161,7 +167,8 @@ impl Shard {
     /// Routing data for everything that begins from now on.
     pub fn set_snapshot(&mut self, snapshot: Arc<Snapshot>, now: Instant) {
         self.core.now = now;
-        self.core.snapshot = snapshot;
+        let before = std::mem::replace(&mut self.core.snapshot, snapshot);
+        self.core.follow_next_hops(&before.next_hops);
         self.guard.renew();
         for call in std::mem::take(&mut self.core.locating) {
             self.with_call(call, Call::follow_redirection);
@@ -210,6 +217,11 @@ impl Shard {
         self.guard.counters
     }
 
+    /// What is counted of pings.
+    pub fn health_counters(&self) -> HealthCounters {
+        self.core.health.counters()
+    }
+
     /// Takes an input.
     pub fn handle(&mut self, input: Input, now: Instant) {
         self.core.now = now;
@@ -246,6 +258,7 @@ impl Shard {
                 ShardTimer::Call(id, timer) => {
                     self.with_call(id, |call, core| call.on_timer(core, timer))
                 }
+                ShardTimer::Ping(id) => self.core.on_ping_timer(id, self.is_overloaded),
             }
         }
     }
@@ -346,13 +359,25 @@ impl Shard {
                     call.on_outcome(core, id, leg, Outcome::Response(response))
                 });
             }
+            (Some(Report::Deliver), User::Ping(id)) => {
+                self.core.on_ping_response(id, response.status)
+            }
             (Some(report), user) => self.on_report(id, user, report),
             (None, _) => {}
         }
     }
 
     fn on_report(&mut self, id: TransactionId, user: User, report: Report) {
-        let User::Leg(call, leg) = user else { return };
+        let (call, leg) = match (user, report) {
+            (User::Leg(call, leg), _) => (call, leg),
+            (User::Ping(id), Report::Timeout) => {
+                return self.core.on_ping_failed(id, PingFailure::Timeout);
+            }
+            (User::Ping(id), Report::TransportError) => {
+                return self.core.on_ping_failed(id, PingFailure::NotSent);
+            }
+            (User::Ping(_), Report::Deliver) | (User::Nobody, _) => return,
+        };
         self.with_call(call, |call, core| match report {
             Report::Timeout => call.on_outcome(core, id, leg, Outcome::Timeout),
             Report::TransportError => call.on_transport_error(core, id, leg),

@@ -9,6 +9,7 @@ use bytes::Bytes;
 use slab::Slab;
 
 use super::ShardTimer;
+use super::health::PingId;
 use super::identifiers::{CallId, Minted, Ticket};
 use super::io::{Flow, Output, TransactionId};
 use super::wheel::{TimerId, Wheel};
@@ -26,6 +27,8 @@ pub(crate) enum User {
     Nobody,
     /// A leg of a call; the number is the leg's, as in its tag.
     Leg(CallId, u8),
+    /// A ping of a next hop.
+    Ping(PingId),
 }
 
 /// What a transaction tells its user.

@@ -5,8 +5,8 @@ use std::io::IsTerminal;
 use tracing::level_filters::LevelFilter;
 use tracing::{Level, debug, info, warn};
 
-use super::{CallFacts, CallKind, Event};
-use crate::config::{LogFormat, LogLevel};
+use super::{CallFacts, CallKind, Event, PingFailure};
+use crate::config::{LogFormat, LogLevel, NextHop};
 use crate::instant::Instant;
 use crate::numbering::{E164, Masked};
 
@@ -150,6 +150,28 @@ fn line(event: &Event, is_admitted: bool) {
             port,
             transport,
         } => debug!(%name, port, ?transport, "host name to be located"),
+        Event::Pinged {
+            hop,
+            outcome,
+            waited,
+        } => {
+            let NextHop {
+                transport, address, ..
+            } = hop;
+            let waited_ms = u64::try_from(waited.as_millis()).unwrap_or(u64::MAX);
+            match outcome {
+                Ok(status) => debug!(%address, %transport, status, waited_ms, "ping answered"),
+                Err(failure) => {
+                    debug!(%address, %transport, %failure, waited_ms, "ping unanswered")
+                }
+            }
+        }
+        Event::HealthChanged {
+            hop,
+            uri,
+            is_down,
+            outcome,
+        } => health(hop, uri, *is_down, *outcome),
         Event::ProxySessionUsed { connector, session } => {
             debug!(%connector, %session, "proxy session used");
         }
@@ -202,6 +224,20 @@ fn line(event: &Event, is_admitted: bool) {
     }
 }
 
+fn health(hop: &NextHop, uri: &str, is_down: bool, outcome: Result<u16, PingFailure>) {
+    let NextHop {
+        transport, address, ..
+    } = hop;
+    let last = match outcome {
+        Ok(status) => format!("answered {status}"),
+        Err(failure) => failure.to_string(),
+    };
+    match is_down {
+        true => warn!(uri, %address, %transport, last, "next hop down"),
+        false => info!(uri, %address, %transport, last, "next hop up"),
+    }
+}
+
 fn call(facts: &CallFacts, what: &str) {
     let CallFacts {
         call_id,
@@ -247,6 +283,7 @@ mod tests {
     use std::sync::{Arc, Mutex, PoisonError};
 
     use super::*;
+    use crate::config::Transport;
 
     /// Keeps what is written to it.
     #[derive(Clone, Default)]
@@ -351,6 +388,54 @@ mod tests {
             }
         });
         assert_eq!(text.lines().count(), 100, "{text}");
+    }
+
+    #[test]
+    fn a_next_hop_that_goes_down_is_a_warning_and_a_ping_is_for_whoever_looks_for_a_fault() {
+        let hop = NextHop {
+            transport: Transport::Tls,
+            address: "192.0.2.7:5061".parse().unwrap(),
+            tls: None,
+            listener: None,
+        };
+        let changed = |is_down, outcome| Event::HealthChanged {
+            hop,
+            uri: "sip:pbx.example".into(),
+            is_down,
+            outcome,
+        };
+        let pinged = |outcome| Event::Pinged {
+            hop,
+            outcome,
+            waited: std::time::Duration::from_millis(7),
+        };
+        let events = [
+            pinged(Err(PingFailure::Status(503))),
+            changed(true, Err(PingFailure::Timeout)),
+            pinged(Ok(404)),
+            changed(false, Ok(404)),
+        ];
+        let write = |log: &mut Log| events.iter().for_each(|event| log.write(event, at(0)));
+        let text = written(Level::INFO, write);
+        let lines: Vec<&str> = text.lines().collect();
+        let [down, up] = lines[..] else {
+            panic!("{text}")
+        };
+        assert!(
+            down.contains("WARN") && down.contains("next hop down"),
+            "{down}"
+        );
+        assert!(
+            down.contains("address=192.0.2.7:5061 transport=tls last=\"no answer\""),
+            "{down}"
+        );
+        assert!(
+            up.contains("INFO") && up.contains("next hop up uri=\"sip:pbx.example\""),
+            "{up}"
+        );
+        let text = written(Level::DEBUG, write);
+        assert!(text.contains("failure=answered 503 waited_ms=7"), "{text}");
+        assert!(text.contains("status=404 waited_ms=7"), "{text}");
     }
 
     #[test]

@@ -2,10 +2,12 @@
 
 mod log;
 
+use std::fmt;
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 use std::time::Duration;
 
-use crate::config::Transport;
+use crate::config::{NextHop, Transport};
 use crate::connector_id::VoiceConnectorId;
 
 /// Which way a call goes; the words are the API's.
@@ -52,6 +54,27 @@ pub enum EndCause {
     Internal,
     /// The node stopped.
     Shutdown,
+}
+
+/// Why a ping counts as unanswered.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum PingFailure {
+    /// No final response came in time.
+    Timeout,
+    /// It could not be sent: no listener, no connection.
+    NotSent,
+    /// A response that says so: 408 or 503.
+    Status(u16),
+}
+
+impl fmt::Display for PingFailure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Timeout => f.write_str("no answer"),
+            Self::NotSent => f.write_str("cannot be reached"),
+            Self::Status(status) => write!(f, "answered {status}"),
+        }
+    }
 }
 
 pub use log::{Log, init};
@@ -111,6 +134,26 @@ pub enum Event {
         connector: VoiceConnectorId,
         /// `ProxySessionId`
         session: Box<str>,
+    },
+    /// A ping of a next hop was answered, or was not.
+    Pinged {
+        /// Who was asked.
+        hop: NextHop,
+        /// The status of its answer, or what came instead.
+        outcome: Result<u16, PingFailure>,
+        /// From sending to answer or failure.
+        waited: Duration,
+    },
+    /// Pings have found that a next hop is down, or up again.
+    HealthChanged {
+        /// Which.
+        hop: NextHop,
+        /// Who is there, as the routes have it.
+        uri: Arc<str>,
+        /// What it is now.
+        is_down: bool,
+        /// The last of the pings that told.
+        outcome: Result<u16, PingFailure>,
     },
     /// A call began.
     CallStarted(Box<CallFacts>),

@@ -7,6 +7,7 @@
 )]
 
 mod declared;
+mod health;
 mod sip;
 mod tls_files;
 
@@ -566,6 +567,7 @@ fn check_says_what_a_file_means_and_exits_accordingly() {
     for said in [
         "route    127.0.0.1:5080 over udp, priority 1 weight 1\n",
         "DNS      the system's name servers; answers serve 86400 s longer",
+        "health   a ping every 30 s, 10 s in doubt; down after 3 unanswered within 4000 ms, up after 2 answered\n",
         "TLS      a development certificate; customers' hosts are verified with the system's roots\n",
     ] {
         assert!(summary.contains(said), "{said} in {summary}");

@@ -32,6 +32,7 @@ SECRET_KEY = "a-secret-that-only-the-interop-tests-use"
 ACCOUNT = "111122223333"
 READY_S = 20
 STOP_S = 20
+EVENT_S = 20
 
 
 class NodeFailed(Exception):
@@ -42,12 +43,14 @@ class Node:
     """One `trunkline serve`. Use it as a context manager: no process and no file is left behind."""
 
     def __init__(self, shards=1, carrier_routes=(), t1_ms=100, ports=None, media_timeout_s=60, tls=False,
-                 name_servers=(), store=None, limits=None, api=None, access_keys=(), number_pools=(), ready_s=READY_S):
+                 name_servers=(), store=None, limits=None, api=None, access_keys=(), number_pools=(), ready_s=READY_S,
+                 health=None, log_level="info"):
         """`carrier_routes`: (host, port, transport, prefix) of each way to the PSTN; `None` for what the DNS says.
         `name_servers`: (address:port), instead of the system's. `limits`: keys of `[limits]`. `tls`: a listener for it, with a
         certificate of an authority that peers on loopback have theirs from too. `store`: its URL, instead of
         a file's in the node's directory. `api`: keys of `[api]`. `access_keys`, `number_pools`: keys of each of them,
-        besides the one that there always is. `ready_s`: how long its start may take."""
+        besides the one that there always is. `ready_s`: how long its start may take. `health`: keys of `[health]`; without any
+        nobody is pinged, for most peers here play one scenario and know nothing else. `log_level`: of the log."""
         self.binary = Path(os.environ.get("TRUNKLINE_BINARY", ROOT / "target/release/trunkline")).resolve()
         self.shards = shards
         self.carrier_routes = list(carrier_routes)
@@ -57,6 +60,8 @@ class Node:
         self.access_keys = list(access_keys)
         self.number_pools = list(number_pools)
         self.store = store
+        self.health = dict(health or {"interval_s": 0})
+        self.log_level = log_level
         self.t1_ms = t1_ms
         self.ready_s = ready_s
         self.media_timeout_s = media_timeout_s
@@ -184,7 +189,8 @@ class Node:
             "[declared]", f"files = {json.dumps([str(self.declared_path)] if self.declared_path.exists() else [])}",
             "[dns]", f"servers = {json.dumps(self.name_servers)}",
             "[store]", f"url = {quoted(self.store or 'sqlite://' + str(self.directory / 'data/trunkline.db'))}",
-            "[log]", 'format = "json"',
+            "[health]", *pairs(self.health),
+            "[log]", 'format = "json"', f'level = "{self.log_level}"',
         ]
         return "\n".join(lines) + "\n"
 
@@ -223,14 +229,29 @@ class Node:
 
     def ended_calls(self, offset=0):
         """The fields of every "call ended" line in the log from byte `offset` on."""
+        return self.events("call ended", offset)
+
+    def events(self, message, offset=0):
+        """The fields of every line of this message in the log from byte `offset` on."""
         with open(self.log_path, "rb") as log:
             log.seek(offset)
-            lines = log.read().splitlines()
-        events = (json.loads(line) for line in lines if b'"call ended"' in line)
-        return [event for event in events if event["message"] == "call ended"]
+            # The last line may not be whole yet.
+            lines = log.read().split(b"\n")[:-1]
+        events = (json.loads(line) for line in lines if message.encode() in line)
+        return [event for event in events if event["message"] == message]
+
+    def wait_event(self, message, since, deadline_s=EVENT_S, **fields):
+        """The first line of this message with these fields from byte `since` of the log on, once it is there."""
+        deadline = time.monotonic() + deadline_s
+        while time.monotonic() < deadline:
+            for event in self.events(message, since):
+                if all(event.get(name) == value for name, value in fields.items()):
+                    return event
+            time.sleep(0.02)
+        raise NodeFailed(f"{deadline_s} s after it should have been, nothing was logged of {message}, {fields}")
 
     def log_size(self):
-        """Bytes of log so far, an offset for `ended_calls`."""
+        """Bytes of log so far, an offset for `ended_calls`, `events` and `wait_event`."""
         return self.log_path.stat().st_size
 
     def show_log(self, lines=30):

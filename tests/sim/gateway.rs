@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use trunkline::config::{Limits, SipListener, SipTimers, Transport};
+use trunkline::config::{Health, Limits, SipListener, SipTimers, Transport};
 
 pub(crate) const GATEWAY_V4: &str = "198.51.100.1:5060";
 pub(crate) const GATEWAY_TLS: &str = "198.51.100.1:5061";
@@ -36,6 +36,7 @@ pub(crate) struct Gateway {
     pub(crate) udp_mtu: usize,
     pub(crate) transfers: bool,
     pub(crate) registers: bool,
+    pub(crate) health: Health,
     /// Media port pairs of each shard in each family.
     pub(crate) media_ports: u32,
     /// Media addresses, one a family.
@@ -53,6 +54,11 @@ impl Gateway {
             udp_mtu: 0,
             transfers: false,
             registers: false,
+            // Whoever wants to be left alone says `interval_s = 0`.
+            health: Health {
+                interval: Duration::ZERO,
+                ..Health::default()
+            },
             media_ports: 40,
             media_addresses: vec!["198.51.100.2", "2001:db8:1::2"],
         }

@@ -29,6 +29,7 @@ mod gateway;
 mod groups;
 mod hanging_up;
 mod headers;
+mod health;
 mod hostile;
 mod info;
 mod locating;

@@ -36,9 +36,11 @@ fn options_to_the_gateway_itself_is_a_ping_and_to_a_stranger_not_found() {
             ("sip:198.51.100.1:5060", 200),
             ("sip:elsewhere.example", 404),
         ] {
-            world.inject("203.0.113.101:5060".parse().unwrap(), options(uri, 70));
-            world.run(40_000);
-            assert_eq!(world.strays(PBX).last().unwrap().0, status, "{uri}");
+            for (agent, source) in [(PBX, "203.0.113.101:5060"), (CARRIER, "192.0.2.101:5080")] {
+                world.inject(source.parse().unwrap(), options(uri, 70));
+                world.run(40_000);
+                assert_eq!(world.strays(agent).last().unwrap().0, status, "{uri}");
+            }
         }
         assert!(world.events.is_empty());
     });

@@ -119,6 +119,7 @@ impl World {
                 udp_mtu: gateway.udp_mtu,
                 transfers: gateway.transfers,
                 registers: gateway.registers,
+                health: gateway.health,
                 media_timeout: gateway.media_timeout,
                 secret: [7; 16],
                 shard_secret: [number + 1; 16],

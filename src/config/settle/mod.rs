@@ -5,6 +5,7 @@
 
 mod carrier;
 mod families;
+mod health;
 mod media;
 mod node;
 mod sip;
@@ -132,6 +133,7 @@ impl Settler<'_> {
         let data_dir = node.as_ref().map(|node| node.data_dir.as_path());
         let declared = self.declared(file.declared);
         let dns = self.dns(file.dns);
+        let health = self.health(file.health);
         let store = self.store(file.store, data_dir);
         let quotas = self.quotas(file.quotas);
         let limits = self.limits(file.limits);
@@ -160,6 +162,7 @@ impl Settler<'_> {
             api: api?.settings(),
             declared,
             dns: dns?,
+            health: health?,
             store: store?,
             quotas: quotas?,
             limits: limits?,

@@ -206,6 +206,51 @@ async fn everything_is_read_again_when_nothing_was_heard() {
     assert_eq!(snapshot.hosts.len(), 2);
 }
 
+/// An origination with one route.
+fn to(host: &str) -> OriginationRecord {
+    OriginationRecord {
+        routes: vec![RouteRecord {
+            host: host.to_owned(),
+            port: 5060,
+            protocol: RouteProtocol::Udp,
+            priority: 1,
+            weight: 1,
+        }],
+        disabled: false,
+    }
+}
+
+#[tokio::test]
+async fn a_next_hop_is_down_until_it_is_up_again_or_no_route_leads_there() {
+    let place = Place::sqlite();
+    let node = Node::open(&place, "one").await;
+    let control = &node.control;
+    let id = node.create("pinged").await;
+    let hop = |last: u8| NextHop {
+        transport: Transport::Udp,
+        address: ([192, 0, 2, last], 5060).into(),
+        tls: None,
+        listener: None,
+    };
+    let down = || [1, 2].map(|last| control.snapshot().next_hops.is_down(&hop(last)));
+    let put = async |host: &str| {
+        let done = control.put_origination(ACCOUNT, id, &to(host)).await;
+        done.unwrap();
+    };
+    put("192.0.2.1").await;
+    control.set_health(&[(hop(1), true), (hop(2), true)]).await;
+    assert_eq!(down(), [true, false], "no route leads to the other");
+    put("192.0.2.1").await;
+    assert_eq!(down(), [true, false], "it is the same route");
+    control.set_health(&[(hop(1), false)]).await;
+    assert_eq!(down(), [false, false]);
+
+    control.set_health(&[(hop(1), true)]).await;
+    put("192.0.2.2").await;
+    put("192.0.2.1").await;
+    assert_eq!(down(), [false, false], "nobody has pinged since");
+}
+
 #[tokio::test]
 async fn names_are_looked_at_again_where_a_connectors_have_changed() {
     let place = Place::sqlite();
@@ -218,17 +263,7 @@ async fn names_are_looked_at_again_where_a_connectors_have_changed() {
         told.is_ok()
     };
     let put = async |host: &str| {
-        let origination = OriginationRecord {
-            routes: vec![RouteRecord {
-                host: host.to_owned(),
-                port: 5060,
-                protocol: RouteProtocol::Udp,
-                priority: 1,
-                weight: 1,
-            }],
-            disabled: false,
-        };
-        let done = control.put_origination(ACCOUNT, id, &origination).await;
+        let done = control.put_origination(ACCOUNT, id, &to(host)).await;
         done.unwrap();
         is_told().await
     };

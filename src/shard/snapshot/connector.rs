@@ -64,6 +64,14 @@ impl VoiceConnector {
         origination.flat_map(|origination| &origination.routes)
     }
 
+    /// Where calls go, unless there are none.
+    pub(super) fn targets_in_use(&self) -> impl Iterator<Item = &Target> {
+        let origination = self.origination.iter();
+        let enabled = origination.filter(|origination| !origination.disabled);
+        let routes = enabled.flat_map(|origination| &origination.routes);
+        routes.map(|route| &route.target)
+    }
+
     pub(super) fn route_addresses(&self) -> impl Iterator<Item = IpAddr> {
         self.routes().filter_map(|route| address_of(&route.target))
     }

@@ -3,7 +3,7 @@
 //! The maps are persistent (a changed copy shares all that did not change), so publishing one
 //! connector costs the same with ten connectors and ten thousand.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 mod connector;
@@ -18,6 +18,7 @@ pub use self::connector::{
 };
 pub use self::number::{GroupMember, NumberHolder};
 pub use self::proxy::{ProxyParticipant, ProxySession, ProxySessions};
+use super::health::NextHops;
 use super::sources::Sources;
 pub use super::tls_peers::TlsPeers;
 use crate::config::{Carrier, Host, Target, TlsPeer, TlsPolicy, Transport};
@@ -51,6 +52,8 @@ pub struct Snapshot {
     pub own_hosts: imbl::HashSet<Arc<str>>,
     /// Whom TLS connections are opened to.
     pub tls_peers: TlsPeers,
+    /// Where calls may be sent to, and who is down.
+    pub next_hops: NextHops,
 }
 
 impl Snapshot {
@@ -107,6 +110,12 @@ impl Snapshot {
         for address in addresses_of_carriers(&self.carriers) {
             self.sources.add_place(address);
         }
+        for (target, listener) in targets_of_carriers(&Arc::clone(&self.carriers)) {
+            self.add_hops(target, listener);
+        }
+        for (target, listener) in targets_of_carriers(&before) {
+            self.remove_hops(target, listener);
+        }
         for address in addresses_of_carriers(&before) {
             self.sources.remove_place(address);
         }
@@ -117,10 +126,12 @@ impl Snapshot {
         for address in located.iter().flat_map(|located| route_addresses(located)) {
             self.sources.add_place(address);
         }
-        let before = match located {
-            Some(located) => self.located.insert(name, located),
+        let before = match &located {
+            Some(located) => self.located.insert(Arc::clone(&name), Arc::clone(located)),
             None => self.located.remove(&name),
         };
+        self.next_hops
+            .relocate(&name, before.as_deref(), located.as_deref());
         for address in before.iter().flat_map(|located| route_addresses(located)) {
             self.sources.remove_place(address);
         }
@@ -163,6 +174,9 @@ impl Snapshot {
         for address in connector.route_addresses() {
             self.sources.add_place(address);
         }
+        for target in connector.targets_in_use() {
+            self.add_hops(target, None);
+        }
         if let Some(replaced) = replaced {
             self.forget(&replaced);
         }
@@ -183,9 +197,35 @@ impl Snapshot {
         for address in connector.route_addresses() {
             self.sources.remove_place(address);
         }
+        for target in connector.targets_in_use() {
+            self.remove_hops(target, None);
+        }
         for peer in connector.routes().filter_map(|route| route.target.tls) {
             self.tls_peers.release(peer);
         }
+    }
+}
+
+impl Snapshot {
+    fn add_hops(&mut self, target: &Target, listener: Option<SocketAddr>) {
+        let located = located_host(&self.located, target);
+        self.next_hops.add(target, listener, located);
+    }
+
+    fn remove_hops(&mut self, target: &Target, listener: Option<SocketAddr>) {
+        let located = located_host(&self.located, target);
+        self.next_hops.remove(target, listener, located);
+    }
+}
+
+/// What is known of a target's host name.
+fn located_host<'a>(
+    located: &'a imbl::HashMap<Arc<str>, Arc<[Located]>>,
+    target: &Target,
+) -> Option<&'a [Located]> {
+    match &target.host {
+        Host::Name(name) => located.get(name.as_str()).map(|located| &**located),
+        Host::Address(_) => None,
     }
 }
 
@@ -211,6 +251,16 @@ fn route_addresses(located: &[Located]) -> impl Iterator<Item = IpAddr> {
 fn addresses_of_carriers(carriers: &[Carrier]) -> impl Iterator<Item = IpAddr> {
     let routes = carriers.iter().flat_map(|carrier| &carrier.routes);
     routes.filter_map(|route| address_of(&route.target))
+}
+
+/// The targets of carriers, each with the listener that its carrier names.
+fn targets_of_carriers(
+    carriers: &[Carrier],
+) -> impl Iterator<Item = (&Target, Option<SocketAddr>)> {
+    carriers.iter().flat_map(|carrier| {
+        let routes = carrier.routes.iter();
+        routes.map(|route| (&route.target, carrier.policy.listener))
+    })
 }
 
 fn address_of(target: &Target) -> Option<IpAddr> {

@@ -1,5 +1,6 @@
 //! What an agent does when something comes.
 
+use bytes::Bytes;
 use trunkline::sip::digest::{self, Credentials};
 use trunkline::sip::message::{HeaderName, Message, Method, Request, Response};
 
@@ -246,19 +247,25 @@ impl Agent {
     }
 
     fn refuse_unknown(&mut self, request: Request, hands: &mut Hands<'_>) {
-        let status = if request.method == Method::Options {
-            200
-        } else {
-            481
-        };
         if request.method != Method::Ack {
-            let reason = trunkline::sip::reason_phrase(status);
-            let tag = self.mint("t", hands.rng);
-            let bytes = wire::response(self, &request, status, reason, &tag, false, None);
-            let to = self.gateway;
-            hands.effects.push(super::Effect::Send { to, bytes });
+            self.answer_outside(&request, 481, hands);
         }
         self.strays.push(Message::Request(request));
+    }
+
+    pub(super) fn on_ping(&mut self, request: Request, bytes: Bytes, hands: &mut Hands<'_>) {
+        if let Some(status) = self.ping_status {
+            self.answer_outside(&request, status, hands);
+        }
+        self.pings.push((hands.now, request, bytes));
+    }
+
+    fn answer_outside(&mut self, request: &Request, status: u16, hands: &mut Hands<'_>) {
+        let reason = trunkline::sip::reason_phrase(status);
+        let tag = self.mint("t", hands.rng);
+        let bytes = wire::response(self, request, status, reason, &tag, false, None);
+        let to = self.gateway;
+        hands.effects.push(super::Effect::Send { to, bytes });
     }
 
     fn on_first_invite(&mut self, request: &Request, hands: &mut Hands<'_>) -> usize {

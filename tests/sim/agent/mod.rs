@@ -18,7 +18,7 @@ use bytes::Bytes;
 use trunkline::config::{Limits, Transport};
 use trunkline::instant::Instant;
 use trunkline::shard::io::Flow;
-use trunkline::sip::message::Message;
+use trunkline::sip::message::{Message, Method, Request};
 
 use self::call::{Call, Sending, State, What};
 use self::plan::{Act, Plan};
@@ -70,6 +70,10 @@ pub(crate) struct Agent {
     pub(crate) garbled: Vec<Bytes>,
     /// What was sent cannot be delivered, and the sender hears of it.
     pub(crate) unreachable: bool,
+    /// What it answers to OPTIONS outside a dialog; nothing where there is none.
+    pub(crate) ping_status: Option<u16>,
+    /// OPTIONS outside a dialog: when they came, and their bytes.
+    pub(crate) pings: Vec<(Instant, Request, Bytes)>,
     /// How it was reached last.
     pub(crate) reached: Option<Flow>,
 }
@@ -123,6 +127,8 @@ impl Agent {
             strays: Vec::new(),
             garbled: Vec::new(),
             unreachable: false,
+            ping_status: Some(200),
+            pings: Vec::new(),
             reached: None,
         }
     }
@@ -140,6 +146,9 @@ impl Agent {
                 let message = Message::Response(response.clone());
                 self.calls[call].heard.push(message);
                 self.on_response(call, &response, hands);
+            }
+            (Message::Request(request), None) if request.method == Method::Options => {
+                self.on_ping(request, bytes, hands);
             }
             (Message::Request(request), known) => self.on_request(known, request, hands),
             (message @ Message::Response(_), None) => self.strays.push(message),
