@@ -10,6 +10,7 @@ use trunkline::connector_id::VoiceConnectorId;
 use trunkline::gateway::limiter::CallLimiter;
 use trunkline::instant::Instant;
 use trunkline::media::{MediaPort, MediaSocket};
+use trunkline::numbering::Prefix;
 use trunkline::shard::io::{Flow, Input, Output};
 use trunkline::shard::snapshot::{
     NumberHolder, Origination, OriginationRoute, Snapshot, VoiceConnector,
@@ -240,7 +241,7 @@ fn snapshot() -> Snapshot {
         sources: vec!["192.0.2.10/32".parse().expect("a network")],
         routes: vec![CarrierRoute {
             target: target(CARRIER),
-            prefix: String::new(),
+            prefix: Prefix::ANY,
             priority: 1,
             weight: 1,
             verify: true,

@@ -10,6 +10,7 @@ use super::{
     Log, Media, MediaAddress, Node, NumberPool, Quotas, Secret, Sip, SipListener, SipTimers,
     SipTls, Store, StoreUrl, Target, Transport,
 };
+use crate::numbering::Prefix;
 
 /// Ethernet's, and what RFC 3261 §18.1.1 assumes where nothing is known.
 pub(super) const UDP_MTU: usize = 1_500;
@@ -143,7 +144,7 @@ fn example_carrier() -> Carrier {
                 transport: Some(Transport::Udp),
                 tls: None,
             },
-            prefix: String::new(),
+            prefix: Prefix::ANY,
             priority: 1,
             weight: 1,
             verify: true,

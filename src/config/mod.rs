@@ -23,6 +23,8 @@ use std::time::Duration;
 
 use ipnetwork::IpNetwork;
 
+use crate::numbering::Prefix;
+
 pub use next_hop::NextHop;
 pub use problem::{ConfigError, ConfigErrors, Problem, unreadable};
 pub use store_url::StoreUrl;
@@ -340,7 +342,7 @@ pub struct CarrierRoute {
     /// Where to send.
     pub target: Target,
     /// E.164 digits without `+` that a destination must begin with; empty for every destination.
-    pub prefix: String,
+    pub prefix: Prefix,
     /// 1 is tried first.
     pub priority: u8,
     /// What a call there costs, in any unit that is the same for all carriers: within a priority the cheapest comes

@@ -153,7 +153,7 @@ impl fmt::Display for ShownRoute<'_> {
             None => f.write_str(" over what the DNS says")?,
         }
         if !route.prefix.is_empty() {
-            write!(f, ", numbers +{}…", route.prefix)?;
+            write!(f, ", numbers {}…", route.prefix)?;
         }
         write!(f, ", priority {} weight {}", route.priority, route.weight)?;
         let over_tls = match target.transport {

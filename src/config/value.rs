@@ -8,7 +8,7 @@ use ipnetwork::IpNetwork;
 
 use super::problem::Problem;
 use super::{Host, LogFormat, LogLevel, StoreUrl, Transport};
-use crate::numbering::E164;
+use crate::numbering::{E164, Prefix};
 
 pub(super) const ACCESS_KEY_ID: &str = "an access key id: 16 to 128 letters, digits or _";
 pub(super) const ACCOUNT: &str = "an AWS account id: 12 digits";
@@ -181,18 +181,9 @@ pub(super) fn network(text: &str) -> Result<IpNetwork, Problem> {
 }
 
 /// Digits, without the `+` they may be written with.
-pub(super) fn prefix(text: &str) -> Result<String, Problem> {
-    let digits = text.strip_prefix('+').unwrap_or(text);
-    let is_prefix = digits.len() <= 15
-        && !digits.starts_with('0')
-        && digits.bytes().all(|byte| byte.is_ascii_digit());
-    match is_prefix {
-        true => Ok(digits.to_owned()),
-        false => Err(wrong(
-            text,
-            "the first digits of E.164 numbers, such as 1206; empty for all",
-        )),
-    }
+pub(super) fn prefix(text: &str) -> Result<Prefix, Problem> {
+    let expected = "the first digits of E.164 numbers, such as 1206; empty for all";
+    text.parse().map_err(|_| wrong(text, expected))
 }
 
 pub(super) fn country(text: &str) -> Result<String, Problem> {

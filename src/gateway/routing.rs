@@ -1,5 +1,6 @@
 //! The order in which places are tried: by priority, and within one by weight without replacement.
 
+use std::cmp::Reverse;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -48,7 +49,10 @@ pub fn origination_candidates(
     random: &mut Random,
 ) -> Vec<Candidate> {
     let ranked = origination.routes.iter().map(|route| Ranked {
-        rank: (false, u64::from(route.priority)),
+        is_last_resort: false,
+        prefix_digits: Reverse(0),
+        priority: route.priority,
+        cost: 0,
         weight: route.weight,
         target: &route.target,
         policy: None,
@@ -63,12 +67,8 @@ pub fn carrier_candidates(
     snapshot: &Snapshot,
     random: &mut Random,
 ) -> Vec<Candidate> {
-    let carriers = snapshot.carriers().iter();
-    let ranked = carriers.flat_map(|carrier| {
-        let leads_there = |route: &&CarrierRoute| destination.starts_with(&route.prefix);
-        let routes = carrier.routes.iter().filter(leads_there);
-        routes.map(|route| ranked(carrier, route))
-    });
+    let routes = snapshot.carrier_routes(destination);
+    let ranked = routes.map(|(carrier, route)| ranked(carrier, route));
     in_order(ranked.collect(), Party::Carrier, snapshot, random)
 }
 
@@ -79,30 +79,35 @@ pub fn emergency_candidates(
     snapshot: &Snapshot,
     random: &mut Random,
 ) -> Vec<Candidate> {
-    let carriers = snapshot.carriers().iter();
-    let ranked = carriers.flat_map(|carrier| {
-        let leads_there = |route: &&CarrierRoute| match destination {
-            Some(number) => number.starts_with(&route.prefix),
-            // A short number has no prefix of any plan.
-            None => carrier.policy.emergency,
-        };
-        let routes = carrier.routes.iter().filter(leads_there);
-        routes.map(|route| Ranked {
-            rank: (!carrier.policy.emergency, ranked(carrier, route).rank.1),
-            ..ranked(carrier, route)
-        })
-    });
-    in_order(ranked.collect(), Party::Carrier, snapshot, random)
+    let ranked: Vec<Ranked<'_>> = match destination {
+        Some(number) => {
+            let routes = snapshot.carrier_routes(number);
+            let helpers_first = routes.map(|(carrier, route)| Ranked {
+                is_last_resort: !carrier.policy.emergency,
+                ..ranked(carrier, route)
+            });
+            helpers_first.collect()
+        }
+        // A short number has no prefix of any plan.
+        None => {
+            let carriers = snapshot.carriers().iter();
+            let helpers = carriers.filter(|carrier| carrier.policy.emergency);
+            let routes = helpers.flat_map(|carrier| {
+                let routes = carrier.routes.iter();
+                routes.map(move |route| ranked(carrier, route))
+            });
+            routes.collect()
+        }
+    };
+    in_order(ranked, Party::Carrier, snapshot, random)
 }
 
 fn ranked<'a>(carrier: &'a Carrier, route: &'a CarrierRoute) -> Ranked<'a> {
-    // A prefix has 15 digits at most: the longest comes out lowest.
-    let shortness = 16 - route.prefix.len().min(16) as u64;
     Ranked {
-        rank: (
-            false,
-            shortness << 40 | u64::from(route.priority) << 32 | u64::from(route.cost),
-        ),
+        is_last_resort: false,
+        prefix_digits: Reverse(route.prefix.len()),
+        priority: route.priority,
+        cost: route.cost,
         weight: route.weight,
         target: &route.target,
         policy: Some(&carrier.policy),
@@ -111,10 +116,24 @@ fn ranked<'a>(carrier: &'a Carrier, route: &'a CarrierRoute) -> Ranked<'a> {
 
 /// A route, the lowest rank first.
 struct Ranked<'a> {
-    rank: (bool, u64),
+    is_last_resort: bool,
+    prefix_digits: Reverse<u32>,
+    priority: u8,
+    cost: u32,
     weight: u8,
     target: &'a Target,
     policy: Option<&'a Arc<CarrierPolicy>>,
+}
+
+impl Ranked<'_> {
+    fn rank(&self) -> (bool, Reverse<u32>, u8, u32) {
+        (
+            self.is_last_resort,
+            self.prefix_digits,
+            self.priority,
+            self.cost,
+        )
+    }
 }
 
 fn in_order(
@@ -123,10 +142,10 @@ fn in_order(
     snapshot: &Snapshot,
     random: &mut Random,
 ) -> Vec<Candidate> {
-    ranked.sort_by_key(|route| route.rank);
+    ranked.sort_by_key(Ranked::rank);
     let mut candidates = Vec::with_capacity(ranked.len());
     let mut down = Vec::new();
-    for group in ranked.chunk_by_mut(|one, other| one.rank == other.rank) {
+    for group in ranked.chunk_by_mut(|one, other| one.rank() == other.rank()) {
         draw_by_weight(group, random, |route| u32::from(route.weight));
         for route in group {
             let places = places_of(route.target, snapshot, random).unwrap_or_default();
@@ -300,7 +319,7 @@ mod tests {
     fn the_longest_prefix_goes_before_priority() {
         let carrier_route = |port, prefix: &str, priority| CarrierRoute {
             target: target(port),
-            prefix: prefix.into(),
+            prefix: prefix.parse().unwrap(),
             priority,
             weight: 1,
             verify: true,

@@ -209,7 +209,10 @@ prefix = "+44"
     assert_eq!(advertised, ["192.0.2.5", "::1"]);
     let route = &config.carriers[0].routes[0];
     assert_eq!(route.target.host.to_string(), "trunk.example");
-    assert_eq!((route.target.port, route.prefix.as_str()), (None, "44"));
+    assert_eq!(
+        (route.target.port, route.prefix.to_string()),
+        (None, "+44".to_owned())
+    );
 }
 
 #[test]

@@ -14,6 +14,7 @@ use trunkline::connector_id::VoiceConnectorId;
 use trunkline::gateway::limiter::CallLimiter;
 use trunkline::instant::Instant;
 use trunkline::media::{MediaPort, MediaSocket};
+use trunkline::numbering::Prefix;
 use trunkline::sdp::{LocalDescription, SessionDescription};
 use trunkline::shard::io::{Flow, Input, Output, TransactionId};
 use trunkline::shard::snapshot::{
@@ -522,7 +523,7 @@ fn target(address: &str) -> Target {
 fn snapshot() -> Snapshot {
     let route = CarrierRoute {
         target: target(CARRIER),
-        prefix: String::new(),
+        prefix: Prefix::ANY,
         priority: 1,
         weight: 1,
         verify: true,

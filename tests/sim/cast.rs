@@ -117,7 +117,7 @@ fn carrier(name: &str, routes: &[(usize, &str, u8)]) -> Carrier {
         .map(|(agent, ..)| agents[*agent].address.ip().into());
     let route = |(agent, prefix, priority): &(usize, &str, u8)| CarrierRoute {
         target: target(*agent),
-        prefix: (*prefix).to_owned(),
+        prefix: prefix.parse().unwrap(),
         priority: *priority,
         weight: 1,
         verify: true,

@@ -12,6 +12,7 @@ use crate::config::{
     Carrier, CarrierCredentials, CarrierPolicy, CarrierRoute, CarrierTls, Host, NumberPool, Secret,
     Target, Transport, value, written,
 };
+use crate::numbering::Prefix;
 
 /// A carrier, with the places that conflicts are told with.
 pub(in crate::config) struct PlacedCarrier {
@@ -104,13 +105,7 @@ impl Settler<'_> {
         let port = self
             .number(section, "port", route.port, 1..=65_535, 0)
             .map(|port| is_said.then_some(port));
-        let prefix = self.optional(
-            section,
-            "prefix",
-            route.prefix,
-            String::new(),
-            value::prefix,
-        );
+        let prefix = self.optional(section, "prefix", route.prefix, Prefix::ANY, value::prefix);
         let priority = self.number(section, "priority", route.priority, 1..=100, 1);
         let weight = self.number(section, "weight", route.weight, 1..=100, 1);
         let cost = self.number(section, "cost", route.cost, 0..=1_000_000, 0);

@@ -5,6 +5,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::config::{Carrier, CarrierPolicy, CarrierRoute, CarrierTls, Host, Target, Transport};
 use crate::connector_id::VoiceConnectorId;
+use crate::numbering::Prefix;
 use crate::shard::snapshot::{Located, Origination, OriginationRoute, Snapshot, VoiceConnector};
 use crate::sip::locate::Place;
 
@@ -194,7 +195,7 @@ fn apply(snapshot: &mut Snapshot, change: &Change) {
         Change::Carrier(has_listener, targets) => {
             let route = |target| CarrierRoute {
                 target,
-                prefix: String::new(),
+                prefix: Prefix::ANY,
                 priority: 1,
                 weight: 1,
                 cost: 0,

@@ -3,6 +3,7 @@
 //! The maps are persistent (a changed copy shares all that did not change), so publishing one
 //! connector costs the same with ten connectors and ten thousand.
 
+use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
@@ -21,9 +22,9 @@ pub use self::proxy::{ProxyParticipant, ProxySession, ProxySessions};
 use super::health::NextHops;
 use super::sources::Sources;
 pub use super::tls_peers::TlsPeers;
-use crate::config::{Carrier, Host, Target, TlsPeer, TlsPolicy, Transport};
+use crate::config::{Carrier, CarrierRoute, Host, Target, TlsPeer, TlsPolicy, Transport};
 use crate::connector_id::VoiceConnectorId;
-use crate::numbering::E164;
+use crate::numbering::{E164, Prefix, PrefixMap};
 use crate::sip::locate::Place;
 
 /// The routing data of a node at one moment.
@@ -43,6 +44,8 @@ pub struct Snapshot {
     pub proxy_sessions: ProxySessions,
     /// The carriers of the config file, in its order.
     carriers: Arc<[Carrier]>,
+    /// Carrier and route by their places, for each prefix.
+    carrier_routes: Arc<PrefixMap<Vec<(usize, usize)>>>,
     /// Where the host names of routes, carriers and peers are (lower case). A name that is missing has not
     /// been located yet.
     located: imbl::HashMap<Arc<str>, Arc<[Located]>>,
@@ -99,6 +102,16 @@ impl Snapshot {
         self.connectors.get(&self.sources.only_connector(source)?)
     }
 
+    /// The routes that lead to a number, those with the longest prefix first.
+    pub fn carrier_routes(&self, number: E164) -> impl Iterator<Item = (&Carrier, &CarrierRoute)> {
+        let matches = self.carrier_routes.matches(number);
+        let places = matches.flat_map(|(_, places)| places);
+        places.filter_map(|(carrier, route)| {
+            let carrier = self.carriers.get(*carrier)?;
+            Some((carrier, carrier.routes.get(*route)?))
+        })
+    }
+
     /// The carriers, in the config file's order.
     pub fn carriers(&self) -> &Arc<[Carrier]> {
         &self.carriers
@@ -107,6 +120,7 @@ impl Snapshot {
     /// Replaces the carriers; their routes must have been secured.
     pub fn set_carriers(&mut self, carriers: impl Into<Arc<[Carrier]>>) {
         let before = std::mem::replace(&mut self.carriers, carriers.into());
+        self.carrier_routes = Arc::new(routes_by_prefix(&self.carriers));
         for address in addresses_of_carriers(&self.carriers) {
             self.sources.add_place(address);
         }
@@ -246,6 +260,19 @@ fn route_addresses(located: &[Located]) -> impl Iterator<Item = IpAddr> {
     let routes = located.iter().filter(|located| located.is_route);
     let places = routes.flat_map(|located| located.places.iter());
     places.flat_map(|place| place.addresses.iter().copied())
+}
+
+fn routes_by_prefix(carriers: &[Carrier]) -> PrefixMap<Vec<(usize, usize)>> {
+    let mut places: BTreeMap<Prefix, Vec<(usize, usize)>> = BTreeMap::new();
+    for (carrier, routes) in carriers.iter().map(|carrier| &carrier.routes).enumerate() {
+        for (index, route) in routes.iter().enumerate() {
+            places
+                .entry(route.prefix)
+                .or_default()
+                .push((carrier, index));
+        }
+    }
+    places.into_iter().collect()
 }
 
 fn addresses_of_carriers(carriers: &[Carrier]) -> impl Iterator<Item = IpAddr> {
