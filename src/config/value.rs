@@ -7,12 +7,15 @@ use std::path::PathBuf;
 use ipnetwork::IpNetwork;
 
 use super::problem::Problem;
-use super::{Host, LogFormat, LogLevel, StoreUrl, Transport};
+use super::{Host, LogFormat, LogLevel, PlainDigits, StoreUrl, Transport};
+use crate::connector_id::VoiceConnectorId;
 use crate::numbering::E164;
 
 pub(super) const ACCESS_KEY_ID: &str = "an access key id: 16 to 128 letters, digits or _";
 pub(super) const ACCOUNT: &str = "an AWS account id: 12 digits";
 pub(super) const ADDRESS: &str = "an IPv4 or IPv6 address";
+pub(super) const CONNECTOR_ID: &str =
+    "the id of a voice connector: 22 characters of a to z and 0 to 9";
 pub(super) const COUNTRY: &str = "a country of two capital letters (ISO 3166-1), such as US";
 pub(super) const HOST: &str = "a host name or an address";
 pub(super) const NAME: &str = "a name";
@@ -192,6 +195,54 @@ pub(super) fn prefix(text: &str) -> Result<String, Problem> {
             text,
             "the first digits of E.164 numbers, such as 1206; empty for all",
         )),
+    }
+}
+
+pub(super) fn voice_connector_id(text: &str) -> Result<VoiceConnectorId, Problem> {
+    text.parse().map_err(|_| wrong(text, CONNECTOR_ID))
+}
+
+/// Whether a class of numbers may be called.
+pub(super) fn is_allowed(text: &str) -> Result<bool, Problem> {
+    match text {
+        "refuse" => Ok(false),
+        "allow" => Ok(true),
+        _ => Err(wrong(text, "refuse or allow")),
+    }
+}
+
+/// ITU-T E.164 §6.2.1: one to three digits.
+pub(super) fn country_code(text: &str) -> Result<String, Problem> {
+    match prefix(text) {
+        Ok(digits) if (1..=3).contains(&digits.len()) => Ok(digits),
+        Ok(_) | Err(_) => Err(wrong(text, "a country code, such as 1 or 44")),
+    }
+}
+
+/// What is dialled in front of a number; a `+` need not be named.
+pub(super) fn dialled_prefix(text: &str) -> Result<String, Problem> {
+    let is_prefix = (1..=6).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_digit());
+    match is_prefix {
+        true => Ok(text.to_owned()),
+        false => Err(wrong(text, "one to six digits, such as 00 or 011")),
+    }
+}
+
+/// As [`dialled_prefix`]; may be empty.
+pub(super) fn national_prefix(text: &str) -> Result<String, Problem> {
+    match text.is_empty() {
+        true => Ok(String::new()),
+        false => dialled_prefix(text)
+            .map_err(|_| wrong(text, "one to six digits, such as 0 or 1; empty for none")),
+    }
+}
+
+pub(super) fn plain_digits(text: &str) -> Result<PlainDigits, Problem> {
+    match text {
+        "refuse" => Ok(PlainDigits::Refuse),
+        "e164" => Ok(PlainDigits::E164),
+        "national" => Ok(PlainDigits::National),
+        _ => Err(wrong(text, "refuse, e164 or national")),
     }
 }
 
