@@ -7,7 +7,7 @@ use bytes::Bytes;
 use criterion::{Criterion, criterion_group, criterion_main};
 use trunkline::config::{Carrier, CarrierRoute, CarrierTls, Config, Host, Target, Transport};
 use trunkline::connector_id::VoiceConnectorId;
-use trunkline::gateway::limiter::CallLimiter;
+use trunkline::control::limiter::NodeLimiter;
 use trunkline::instant::Instant;
 use trunkline::media::{MediaPort, MediaSocket};
 use trunkline::numbering::Prefix;
@@ -24,15 +24,6 @@ const CARRIER: &str = "192.0.2.10:5060";
 const PBX: &str = "192.0.2.20:5060";
 const SDP: &[u8] = b"v=0\r\no=user1 53655765 2353687637 IN IP4 192.0.2.10\r\ns=-\r\nc=IN IP4 192.0.2.10\r\nt=0 0\r\nm=audio 6000 RTP/AVP 0 101\r\na=rtpmap:0 PCMU/8000\r\na=rtpmap:101 telephone-event/8000\r\n";
 
-/// Admits every call.
-struct Unlimited;
-
-impl CallLimiter for Unlimited {
-    fn admit(&self, _: VoiceConnectorId, _: u32, _: Instant) -> bool {
-        true
-    }
-}
-
 /// A gateway, a carrier that calls, a PBX that answers.
 struct World {
     shard: Shard,
@@ -47,7 +38,7 @@ impl World {
         let shard = Shard::new(
             settings,
             Arc::new(snapshot()),
-            Arc::new(Unlimited),
+            Arc::new(NodeLimiter::default()),
             Instant::ORIGIN,
         );
         let mut world = Self {

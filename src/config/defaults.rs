@@ -3,12 +3,13 @@
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::{
-    AccessKey, Api, Carrier, CarrierRoute, CarrierTls, Config, Declared, Dns, Health, Host, Limits,
-    Log, Media, MediaAddress, Node, NumberPool, Quotas, Secret, Sip, SipListener, SipTimers,
-    SipTls, Store, StoreUrl, Target, Transport,
+    AccessKey, Api, Carrier, CarrierPolicy, CarrierRoute, CarrierTls, Config, Declared, Dns,
+    Health, Host, Limits, Log, Media, MediaAddress, Node, NumberPool, Quotas, Secret, Sip,
+    SipListener, SipTimers, SipTls, Store, StoreUrl, Target, TerminationPolicies, Transport,
 };
 use crate::numbering::Prefix;
 
@@ -80,6 +81,7 @@ impl Config {
                 timeout: MEDIA_TIMEOUT,
             },
             carriers: vec![example_carrier()],
+            termination: TerminationPolicies::default(),
             number_pools: vec![example_numbers()],
             api: Api {
                 bind: api_bind(),
@@ -151,7 +153,10 @@ fn example_carrier() -> Carrier {
             cost: 0,
         }],
         tls: CarrierTls::default(),
-        policy: Default::default(),
+        policy: Arc::new(CarrierPolicy {
+            carrier: "example".into(),
+            ..CarrierPolicy::default()
+        }),
     }
 }
 

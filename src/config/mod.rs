@@ -10,6 +10,7 @@ mod problem;
 mod settle;
 mod store_url;
 mod summary;
+mod termination;
 mod tls;
 mod value;
 mod written;
@@ -28,6 +29,7 @@ use crate::numbering::Prefix;
 pub use next_hop::NextHop;
 pub use problem::{ConfigError, ConfigErrors, Problem, unreadable};
 pub use store_url::StoreUrl;
+pub use termination::{SpendingLimits, TerminationPolicies, TerminationPolicy};
 pub use tls::{
     CarrierTls, CertificateFiles, FileFault, SipTls, TlsFile, TlsFileRole, TlsPeer, TlsPeerId,
     TlsPolicy, TlsRoots,
@@ -68,6 +70,8 @@ pub struct Config {
     pub media: Media,
     /// `[[carrier]]`, in the file's order.
     pub carriers: Vec<Carrier>,
+    /// `[termination]`
+    pub termination: TerminationPolicies,
     /// `[[number_pool]]`: the inventory that may be searched and ordered.
     pub number_pools: Vec<NumberPool>,
     /// `[api]`
@@ -294,6 +298,12 @@ pub struct Carrier {
 /// How a carrier is dealt with in a call.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct CarrierPolicy {
+    /// The carrier's name.
+    pub carrier: Arc<str>,
+    /// New calls to it a second; 0 for no limit.
+    pub cps: u32,
+    /// Calls to it at once; 0 for no limit.
+    pub concurrent_calls: u32,
     /// `[carrier.credentials]`: who we are where it asks (401, 407).
     pub credentials: Option<CarrierCredentials>,
     /// It is told identities that Privacy keeps from others, and believed in those that it asserts (RFC 3325).
@@ -310,6 +320,9 @@ pub struct CarrierPolicy {
 impl Default for CarrierPolicy {
     fn default() -> Self {
         Self {
+            carrier: "".into(),
+            cps: 0,
+            concurrent_calls: 0,
             credentials: None,
             trusted: true,
             redirect: false,

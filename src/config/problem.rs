@@ -1,5 +1,6 @@
 //! What can be wrong with a config file, and how it is told: where, what, what was expected, what to do.
 
+use crate::numbering::dialling::INTERNATIONAL_PREFIXES_MAX;
 use std::fmt;
 use std::io;
 use std::net::IpAddr;
@@ -154,6 +155,10 @@ pub enum Problem {
         /// The shorter interval.
         shortest: Duration,
     },
+    /// National numbers are dialled, and nothing says of which country.
+    NationalWithoutCountryCode,
+    /// More prefixes than one end may have.
+    TooManyPrefixes,
     /// T2 is shorter than T1.
     T2BelowT1,
     /// Certificates of peers are required, and there is nothing to verify them with.
@@ -272,6 +277,8 @@ impl fmt::Display for Problem {
             Self::OutOfRange { written, allowed } => write!(f, "{written} is out of range; expected {} to {}; correct it", allowed.start(), allowed.end()),
             Self::SessionBelowMinSe { min_se } => write!(f, "is below min_se_s, {min_se}; expected 0 or at least that; raise it or lower min_se_s"),
             Self::PingTimeoutTooLong { shortest } => write!(f, "longer than the {} ms between two pings; expected at most that; shorten it, or ping less often", shortest.as_millis()),
+            Self::NationalWithoutCountryCode => f.write_str("missing where national_prefix is not empty or digits is national; expected the country code of national numbers, such as 1 or 44; add it"),
+            Self::TooManyPrefixes => write!(f, "too many; expected at most {INTERNATIONAL_PREFIXES_MAX}; take some out"),
             Self::T2BelowT1 => f.write_str("below t1_ms; expected at least t1_ms (RFC 3261 §17.1.2.1); raise it"),
             Self::NoClientCa => f.write_str("nothing says which certificates count; expected client_ca beside it; add that, or take this out"),
             Self::NotBound => f.write_str("no listener binds this; expected the bind of a [[sip.listener]]; correct either"),

@@ -3,7 +3,8 @@
 use std::fmt;
 
 use super::{
-    Carrier, CarrierRoute, Config, Dns, Health, MediaAddress, SipListener, SipTls, Transport,
+    Carrier, CarrierRoute, Config, Dns, Health, MediaAddress, SipListener, SipTls,
+    TerminationPolicies, Transport,
 };
 
 impl Config {
@@ -22,6 +23,7 @@ impl fmt::Display for Summary<'_> {
             sip,
             media,
             carriers,
+            termination,
             number_pools,
             api,
             declared,
@@ -56,6 +58,13 @@ impl fmt::Display for Summary<'_> {
             for route in &carrier.routes {
                 writeln!(f, "  route    {}", ShownRoute(carrier, route))?;
             }
+        }
+        if *termination != TerminationPolicies::default() {
+            writeln!(
+                f,
+                "  calls    limits and rules of the node's own, and of {} voice connectors",
+                termination.connectors.len()
+            )?;
         }
         writeln!(f, "  DNS      {}", ShownDns(dns))?;
         writeln!(f, "  health   {}", ShownHealth(health))?;

@@ -8,11 +8,15 @@ use ipnetwork::IpNetwork;
 
 use super::problem::Problem;
 use super::{Host, LogFormat, LogLevel, StoreUrl, Transport};
+use crate::connector_id::VoiceConnectorId;
+use crate::numbering::dialling::{CountryCode, InternationalPrefix, NationalPrefix, Plain};
 use crate::numbering::{E164, Prefix};
 
 pub(super) const ACCESS_KEY_ID: &str = "an access key id: 16 to 128 letters, digits or _";
 pub(super) const ACCOUNT: &str = "an AWS account id: 12 digits";
 pub(super) const ADDRESS: &str = "an IPv4 or IPv6 address";
+pub(super) const CONNECTOR_ID: &str =
+    "the id of a voice connector: 22 characters of a to z and 0 to 9";
 pub(super) const COUNTRY: &str = "a country of two capital letters (ISO 3166-1), such as US";
 pub(super) const HOST: &str = "a host name or an address";
 pub(super) const NAME: &str = "a name";
@@ -184,6 +188,44 @@ pub(super) fn network(text: &str) -> Result<IpNetwork, Problem> {
 pub(super) fn prefix(text: &str) -> Result<Prefix, Problem> {
     let expected = "the first digits of E.164 numbers, such as 1206; empty for all";
     text.parse().map_err(|_| wrong(text, expected))
+}
+
+pub(super) fn voice_connector_id(text: &str) -> Result<VoiceConnectorId, Problem> {
+    text.parse().map_err(|_| wrong(text, CONNECTOR_ID))
+}
+
+/// Whether a class of numbers may be called.
+pub(super) fn is_allowed(text: &str) -> Result<bool, Problem> {
+    match text {
+        "refuse" => Ok(false),
+        "allow" => Ok(true),
+        _ => Err(wrong(text, "refuse or allow")),
+    }
+}
+
+pub(super) fn country_code(text: &str) -> Result<CountryCode, Problem> {
+    let expected = "a country code, such as 1 or 44";
+    text.parse().map_err(|_| wrong(text, expected))
+}
+
+/// What is dialled in front of a number; a `+` need not be named.
+pub(super) fn international_prefix(text: &str) -> Result<InternationalPrefix, Problem> {
+    let expected = "two to five digits, such as 00 or 011";
+    text.parse().map_err(|_| wrong(text, expected))
+}
+
+pub(super) fn national_prefix(text: &str) -> Result<NationalPrefix, Problem> {
+    let expected = "one or two digits, such as 0 or 1; empty for none";
+    text.parse().map_err(|_| wrong(text, expected))
+}
+
+pub(super) fn plain_digits(text: &str) -> Result<Plain, Problem> {
+    match text {
+        "refuse" => Ok(Plain::Refused),
+        "e164" => Ok(Plain::E164),
+        "national" => Ok(Plain::National),
+        _ => Err(wrong(text, "refuse, e164 or national")),
+    }
 }
 
 pub(super) fn country(text: &str) -> Result<String, Problem> {

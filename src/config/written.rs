@@ -21,6 +21,7 @@ pub(super) struct File {
     pub(super) media: Option<Spanned<Media>>,
     #[serde(default)]
     pub(super) carrier: Vec<Spanned<Carrier>>,
+    pub(super) termination: Option<Spanned<Termination>>,
     #[serde(default)]
     pub(super) number_pool: Vec<Spanned<NumberPool>>,
     pub(super) api: Option<Spanned<Api>>,
@@ -145,6 +146,8 @@ pub(super) struct Carrier {
     pub(super) redirect: Text,
     pub(super) listener: Text,
     pub(super) emergency: Option<bool>,
+    pub(super) cps: Number,
+    pub(super) concurrent_calls: Number,
 }
 
 #[derive(Deserialize, Default)]
@@ -173,6 +176,82 @@ pub(super) struct CarrierRoute {
     pub(super) weight: Number,
     pub(super) cost: Number,
     pub(super) verify: Option<bool>,
+}
+
+/// Declares a section with the keys of a [`TerminationPolicy`] and some of its own. They stand side by side in the
+/// file, and serde's `flatten` would lose their places and the check for unknown ones.
+macro_rules! termination_section {
+    ($name:ident, { $($(#[$attribute:meta])* $own:ident: $kind:ty,)* }) => {
+        #[derive(Deserialize, Default)]
+        #[serde(deny_unknown_fields, expecting = "a section")]
+        pub(super) struct $name {
+            $($(#[$attribute])* pub(super) $own: $kind,)*
+            concurrent_calls: Number,
+            calls_per_hour: Number,
+            calls_per_hour_to_country: Number,
+            alert_percent: Number,
+            premium_rate: Text,
+            satellite: Text,
+            allow_prefixes: Option<Vec<Spanned<String>>>,
+            deny_prefixes: Option<Vec<Spanned<String>>>,
+            country_code: Text,
+            international_prefixes: Option<Vec<Spanned<String>>>,
+            national_prefix: Text,
+            digits: Text,
+        }
+
+        impl $name {
+            /// The keys that every such section has.
+            pub(super) fn policy(self) -> TerminationPolicy {
+                TerminationPolicy {
+                    concurrent_calls: self.concurrent_calls,
+                    calls_per_hour: self.calls_per_hour,
+                    calls_per_hour_to_country: self.calls_per_hour_to_country,
+                    alert_percent: self.alert_percent,
+                    premium_rate: self.premium_rate,
+                    satellite: self.satellite,
+                    allow_prefixes: self.allow_prefixes,
+                    deny_prefixes: self.deny_prefixes,
+                    dialling: CustomerDialling {
+                        country_code: self.country_code,
+                        international_prefixes: self.international_prefixes,
+                        national_prefix: self.national_prefix,
+                        digits: self.digits,
+                    },
+                }
+            }
+        }
+    };
+}
+
+termination_section!(Termination, {
+    #[serde(default)]
+    connector: Vec<Spanned<TerminationConnector>>,
+});
+
+termination_section!(TerminationConnector, {
+    id: Text,
+});
+
+/// The keys of `[termination]` and of `[[termination.connector]]`.
+pub(super) struct TerminationPolicy {
+    pub(super) concurrent_calls: Number,
+    pub(super) calls_per_hour: Number,
+    pub(super) calls_per_hour_to_country: Number,
+    pub(super) alert_percent: Number,
+    pub(super) premium_rate: Text,
+    pub(super) satellite: Text,
+    pub(super) allow_prefixes: Option<Vec<Spanned<String>>>,
+    pub(super) deny_prefixes: Option<Vec<Spanned<String>>>,
+    pub(super) dialling: CustomerDialling,
+}
+
+/// How customers' hosts dial.
+pub(super) struct CustomerDialling {
+    pub(super) country_code: Text,
+    pub(super) international_prefixes: Option<Vec<Spanned<String>>>,
+    pub(super) national_prefix: Text,
+    pub(super) digits: Text,
 }
 
 #[derive(Deserialize, Default)]

@@ -159,7 +159,14 @@ mod tests {
         let file = folder.path().join("trunks.toml");
         let url = format!("sqlite://{}/trunkline.db", folder.path().display());
         let customers = SipTls::default().customers();
-        let control = Control::open(&url, "vc.example", Vec::new(), customers).await;
+        let control = Control::open(
+            &url,
+            "vc.example",
+            Vec::new(),
+            customers,
+            Default::default(),
+        )
+        .await;
         let declared = DeclaredFiles {
             files: vec![file.clone()],
             domain: "vc.example".to_owned(),

@@ -1,85 +1,201 @@
-//! The call limiter of one process: an exact sliding second for each connector, shared by its shards.
+//! The limits of one process, shared by its shards: exact sliding seconds and calls at once; [`spending`] has the
+//! calls of an hour.
+
+pub mod spending;
 
 use std::collections::{HashMap, VecDeque};
-use std::sync::{Mutex, PoisonError};
+use std::hash::{BuildHasher, RandomState};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use crate::connector_id::VoiceConnectorId;
-use crate::gateway::limiter::CallLimiter;
+use self::spending::SpendingBook;
+use crate::gateway::limiter::{CallLimiter, Counted, Overspent, Spending, Urgency};
 use crate::instant::Instant;
+use crate::telemetry::SpendingAlert;
 
 const WINDOW: Duration = Duration::from_secs(1);
+/// Locks that the counts are spread over: shards seldom wait for each other, and who is idle is looked for among a
+/// few.
+const STRIPES: usize = 64;
+/// How often a stripe is freed of those who are idle.
+const SWEEP: Duration = Duration::from_secs(10);
 
-/// Remembers when each connector's last calls were admitted, no more of them than its limit.
-#[derive(Default)]
-pub struct SlidingWindow {
-    /// A lock per call set-up, not per packet; it is held for a few instructions.
-    admitted: Mutex<HashMap<VoiceConnectorId, VecDeque<Instant>>>,
+/// Counts the calls of a node. A lock is held for a few instructions per call set-up, none per packet.
+pub struct NodeLimiter {
+    stripes: [Mutex<Stripe>; STRIPES],
+    hasher: RandomState,
+    spending: Mutex<SpendingBook>,
 }
 
-impl CallLimiter for SlidingWindow {
-    fn admit(&self, connector: VoiceConnectorId, per_second: u32, now: Instant) -> bool {
-        let mut all = self.admitted.lock().unwrap_or_else(PoisonError::into_inner);
-        let admitted = all.entry(connector).or_default();
-        // Shards read their clocks once a turn, so that `now` may be a little behind the newest entry.
-        while admitted
-            .front()
-            .is_some_and(|oldest| now.since(*oldest) >= WINDOW)
+impl Default for NodeLimiter {
+    fn default() -> Self {
+        Self {
+            stripes: std::array::from_fn(|_| Mutex::default()),
+            hasher: RandomState::new(),
+            spending: Mutex::default(),
+        }
+    }
+}
+
+#[derive(Default)]
+struct Stripe {
+    usage: HashMap<Counted, Usage>,
+    /// The latest clock that was seen. No shard's older one counts: what was let go of by a newer one would be
+    /// missing in its second.
+    clock: Instant,
+    /// When those who are idle are looked for next.
+    sweep_at: Instant,
+}
+
+/// What one connector or carrier has of its limits.
+#[derive(Default)]
+struct Usage {
+    /// When the calls of the last second were admitted, in order.
+    admitted: VecDeque<Instant>,
+    /// Calls at once.
+    calls: u32,
+}
+
+impl Usage {
+    fn forget_before(&mut self, now: Instant) {
+        let is_over = |at: &Instant| now.since(*at) >= WINDOW;
+        while self.admitted.front().is_some_and(is_over) {
+            self.admitted.pop_front();
+        }
+    }
+
+    fn is_idle(&self) -> bool {
+        self.calls == 0 && self.admitted.is_empty()
+    }
+}
+
+impl NodeLimiter {
+    fn stripe(&self, who: &Counted) -> MutexGuard<'_, Stripe> {
+        // The remainder is below the length.
+        let place = self.hasher.hash_one(who) as usize % STRIPES;
+        locked(&self.stripes[place])
+    }
+
+    /// The book of this hour's calls.
+    fn book(&self) -> MutexGuard<'_, SpendingBook> {
+        locked(&self.spending)
+    }
+
+    /// Connectors and carriers of which something is remembered.
+    pub fn remembered(&self) -> usize {
+        let stripes = self.stripes.iter();
+        stripes.map(|stripe| locked(stripe).usage.len()).sum()
+    }
+
+    /// Calls at once of all connectors and carriers; a call counts for each of its own.
+    pub fn calls(&self) -> u32 {
+        let stripes = self.stripes.iter();
+        let of_stripe = |stripe: &Mutex<Stripe>| {
+            locked(stripe)
+                .usage
+                .values()
+                .map(|usage| usage.calls)
+                .sum::<u32>()
+        };
+        stripes.map(of_stripe).sum()
+    }
+
+    /// Calls at once of a connector, or to a carrier.
+    pub fn calls_of(&self, who: &Counted) -> u32 {
+        let stripe = self.stripe(who);
+        stripe.usage.get(who).map_or(0, |usage| usage.calls)
+    }
+}
+
+/// What a panic left behind is still a count.
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Stripe {
+    /// The time that is counted by.
+    fn pass_time(&mut self, now: Instant) -> Instant {
+        self.clock = self.clock.max(now);
+        if self.clock >= self.sweep_at {
+            self.sweep_at = self.clock + SWEEP;
+            self.usage.retain(|_, usage| {
+                usage.forget_before(self.clock);
+                !usage.is_idle()
+            });
+        }
+        self.clock
+    }
+}
+
+impl CallLimiter for NodeLimiter {
+    fn take_rate(
+        &self,
+        who: &Counted,
+        per_second: u32,
+        urgency: Urgency,
+        now: Instant,
+    ) -> Option<Instant> {
+        if per_second == 0 {
+            return Some(now);
+        }
+        let mut stripe = self.stripe(who);
+        let at = stripe.pass_time(now);
+        let usage = stripe.usage.entry(who.clone()).or_default();
+        usage.forget_before(at);
+        let is_admitted = match urgency {
+            Urgency::Routine => usage.admitted.len() < per_second as usize,
+            Urgency::Emergency => true,
+        };
+        is_admitted.then(|| {
+            usage.admitted.push_back(at);
+            at
+        })
+    }
+
+    fn return_rate(&self, who: &Counted, at: Instant) {
+        let mut stripe = self.stripe(who);
+        if let Some(usage) = stripe.usage.get_mut(who)
+            // Most often it is the last.
+            && let Some(place) = usage.admitted.iter().rposition(|one| *one == at)
         {
-            admitted.pop_front();
+            usage.admitted.remove(place);
         }
-        if admitted.len() >= per_second as usize {
-            return false;
+    }
+
+    fn take_call(&self, who: &Counted, most: u32, urgency: Urgency) -> bool {
+        let mut stripe = self.stripe(who);
+        let usage = stripe.usage.entry(who.clone()).or_default();
+        let is_admitted = match urgency {
+            Urgency::Routine => most == 0 || usage.calls < most,
+            Urgency::Emergency => true,
+        };
+        usage.calls += u32::from(is_admitted);
+        is_admitted
+    }
+
+    fn return_call(&self, who: &Counted) {
+        let mut stripe = self.stripe(who);
+        let Some(usage) = stripe.usage.get_mut(who) else {
+            return;
+        };
+        usage.calls = usage.calls.saturating_sub(1);
+        if usage.is_idle() {
+            stripe.usage.remove(who);
         }
-        let newest = admitted.back().copied().unwrap_or(now);
-        admitted.push_back(newest.max(now));
-        true
+    }
+
+    fn spend(&self, call: &Spending) -> Result<i64, Overspent> {
+        self.book().spend(call)
+    }
+
+    fn return_spent(&self, call: &Spending, hour: i64) {
+        self.book().give_back(call, hour);
+    }
+
+    fn confirm_spent(&self, call: &Spending, hour: i64) -> Vec<SpendingAlert> {
+        self.book().confirm(call, hour)
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn at(millis: u64) -> Instant {
-        Instant::from_micros(millis * 1_000)
-    }
-
-    fn connector(letter: u8) -> VoiceConnectorId {
-        VoiceConnectorId::from_random([letter; VoiceConnectorId::LENGTH])
-    }
-
-    #[test]
-    fn no_second_has_more_calls_than_the_limit() {
-        let limiter = SlidingWindow::default();
-        let admitted: Vec<u64> = (0..5_000)
-            .step_by(10)
-            .filter(|now| limiter.admit(connector(1), 7, at(*now)))
-            .collect();
-        assert!(
-            admitted
-                .windows(8)
-                .all(|eight| eight[7] - eight[0] >= 1_000),
-            "{admitted:?}"
-        );
-        assert_eq!(admitted.len(), 5 * 7, "the limit is used in full");
-    }
-
-    #[test]
-    fn refused_calls_do_not_count_and_connectors_do_not_share() {
-        let limiter = SlidingWindow::default();
-        assert!(limiter.admit(connector(1), 1, at(0)));
-        assert!((1..1_000).all(|now| !limiter.admit(connector(1), 1, at(now))));
-        assert!(limiter.admit(connector(2), 1, at(500)));
-        assert!(limiter.admit(connector(1), 1, at(1_000)));
-    }
-
-    #[test]
-    fn a_shard_whose_clock_is_behind_opens_no_gap() {
-        let limiter = SlidingWindow::default();
-        assert!(limiter.admit(connector(1), 2, at(2_000)));
-        assert!(limiter.admit(connector(1), 2, at(1_990)));
-        assert!(!limiter.admit(connector(1), 2, at(2_995)));
-        assert!(limiter.admit(connector(1), 2, at(3_000)));
-    }
-}
+mod tests;

@@ -15,7 +15,9 @@ use arc_swap::ArcSwap;
 use jiff::Timestamp;
 use tokio::sync::{Mutex, MutexGuard, Notify};
 
-use crate::config::{Carrier, Config, Host, NextHop, Secret, Target, TlsPolicy, Transport};
+use crate::config::{
+    Carrier, Config, Host, NextHop, Secret, Target, TerminationPolicies, TlsPolicy, Transport,
+};
 use crate::connector_id::VoiceConnectorId;
 use crate::numbering::E164;
 use crate::shard::snapshot::{
@@ -42,6 +44,8 @@ pub struct Control {
     sip_domain: String,
     /// How connections to customers' hosts are secured.
     customers: TlsPolicy,
+    /// What the config says of customers' calls.
+    policies: TerminationPolicies,
     names_changed: Arc<Notify>,
     /// Tells the shards to look at the snapshot.
     wake: std::sync::OnceLock<Box<dyn Fn() + Send + Sync>>,
@@ -54,6 +58,7 @@ impl Control {
         sip_domain: &str,
         mut carriers: Vec<Carrier>,
         customers: TlsPolicy,
+        policies: TerminationPolicies,
     ) -> Result<Arc<Self>, OpenError> {
         let store = Store::open(url).await?;
         // Before anything is read, so that nothing is missed.
@@ -66,7 +71,8 @@ impl Control {
         }
         snapshot.set_carriers(carriers);
         for connector in store.whole_connectors().await? {
-            put_connector(&mut snapshot, for_calls(connector), &customers);
+            let connector = for_calls(connector, &policies);
+            put_connector(&mut snapshot, connector, &customers);
         }
         for (number, connector) in store.associations().await? {
             snapshot
@@ -80,6 +86,7 @@ impl Control {
             changes: Mutex::new(changes),
             sip_domain: sip_domain.to_owned(),
             customers,
+            policies,
             names_changed: Arc::new(Notify::new()),
             wake: std::sync::OnceLock::new(),
         }))
@@ -150,7 +157,8 @@ impl Control {
         let done = self.store.declare(declaration, now).await?;
         self.publish(writing, |snapshot| {
             for connector in done.connectors {
-                put_connector(snapshot, for_calls(connector), &self.customers);
+                let connector = for_calls(connector, &self.policies);
+                put_connector(snapshot, connector, &self.customers);
             }
             for (number, connector) in done.numbers {
                 match connector {
@@ -419,7 +427,7 @@ impl Control {
         connector: WholeConnector,
     ) -> VoiceConnectorRecord {
         let record = connector.record.clone();
-        let connector = for_calls(connector);
+        let connector = for_calls(connector, &self.policies);
         let before = self.snapshot.load();
         let before = before.connectors.get(&record.id).into_iter();
         let before = before.flat_map(|connector| destinations(connector));
@@ -523,7 +531,7 @@ fn put_connector(snapshot: &mut Snapshot, mut connector: VoiceConnector, custome
 }
 
 /// A connector as calls see it.
-fn for_calls(whole: WholeConnector) -> VoiceConnector {
+fn for_calls(whole: WholeConnector, policies: &TerminationPolicies) -> VoiceConnector {
     let WholeConnector {
         record,
         termination,
@@ -552,6 +560,7 @@ fn for_calls(whole: WholeConnector) -> VoiceConnector {
                 .collect(),
         }),
         credentials,
+        policy: Arc::clone(policies.policy_of(record.id)),
         ..VoiceConnector::new(record.id, &record.outbound_host_name)
     }
 }

@@ -123,6 +123,7 @@ async fn answer(config: Config, question: &Question) -> Result<String, RouteErro
         &config.sip.domain,
         config.carriers.clone(),
         config.sip.tls.customers(),
+        config.termination.clone(),
     );
     let control = control.await.map_err(RouteError::Store)?;
     control.set_own_hosts(&config).await;

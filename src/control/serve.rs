@@ -18,7 +18,7 @@ use tokio::time::MissedTickBehavior;
 use super::certificates::{Certificates, CertificatesError};
 use super::declared::DeclaredFiles;
 use super::health::HealthBook;
-use super::limiter::SlidingWindow;
+use super::limiter::{NodeLimiter, spending};
 use super::publish::{Control, RouteNames};
 use super::{deletion, random_bytes, resolver};
 use crate::api::declared::DeclaredErrors;
@@ -110,9 +110,15 @@ async fn run(config: Config) -> Result<(), ServeError> {
         &config.sip.domain,
         carriers,
         customers,
+        config.termination.clone(),
     )
     .await
     .map_err(ServeError::Store)?;
+    let limiter = Arc::new(NodeLimiter::default());
+    let counted = limiter.read_spending(control.store(), Timestamp::now());
+    counted
+        .await
+        .map_err(|error| ServeError::Store(error.into()))?;
     control.set_own_hosts(&config).await;
     let declared = Arc::default();
     let declared_files = DeclaredFiles {
@@ -124,7 +130,14 @@ async fn run(config: Config) -> Result<(), ServeError> {
     declared_files.put().await.map_err(ServeError::Declared)?;
 
     let events = Arc::new(ArrayQueue::new(EVENTS_MAX));
-    let running = start_shards(&config, material, &control, Arc::clone(&events))?;
+    let shards_limiter = Arc::clone(&limiter);
+    let running = start_shards(
+        &config,
+        material,
+        &control,
+        shards_limiter,
+        Arc::clone(&events),
+    )?;
     let certificates = tokio::spawn(certificates.watch());
     let api_files = config.api.tls.clone();
     let api_certificates = api_files.map(Certificates::of_api).transpose();
@@ -148,6 +161,9 @@ async fn run(config: Config) -> Result<(), ServeError> {
         async move { control.follow().await }
     });
     let purging = tokio::spawn(deletion::run(Arc::clone(&control), Timestamp::now));
+    let (spending_ends, is_ended) = oneshot::channel();
+    let (counts, store) = (Arc::clone(&limiter), control.store().clone());
+    let spending = tokio::spawn(spending::run(counts, store, Timestamp::now, is_ended));
     let dns = resolver::Dns::new(&config.dns).map_err(ServeError::Dns)?;
     let names = tokio::spawn(resolver::run(
         RouteNames(Arc::clone(&control)),
@@ -199,6 +215,11 @@ async fn run(config: Config) -> Result<(), ServeError> {
         api_certificates.abort();
     }
     running.shutdown();
+    // No call is admitted any more.
+    drop(spending_ends);
+    if spending.await.is_err() {
+        tracing::error!("the last calls of this hour could not be written");
+    }
     // What the shards told last is still recorded.
     drop(recording_ends);
     if recording.await.is_err() {
@@ -212,10 +233,10 @@ fn start_shards(
     config: &Config,
     material: Arc<ArcSwap<Material>>,
     control: &Control,
+    limiter: Arc<dyn CallLimiter>,
     events: Arc<ArrayQueue<Event>>,
 ) -> Result<Running, ServeError> {
     let secret = random_bytes();
-    let limiter: Arc<dyn CallLimiter> = Arc::new(SlidingWindow::default());
     let make = |shard| {
         let settings = Settings::new(config, shard, secret, random_bytes());
         Shard::new(

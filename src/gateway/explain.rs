@@ -1,6 +1,8 @@
 //! What would happen to a call, and why: the decision over it without the call.
 
-use crate::connector_id::VoiceConnectorId;
+use std::collections::VecDeque;
+use std::sync::Arc;
+
 use crate::instant::Instant;
 use crate::shard::io::Flow;
 use crate::shard::random::Random;
@@ -8,9 +10,10 @@ use crate::shard::snapshot::Snapshot;
 use crate::sip::digest::Nonces;
 use crate::sip::message::Request;
 use crate::sip::uri::Uri;
+use crate::telemetry::SpendingAlert;
 
 use super::classify::{Classified, classify};
-use super::limiter::CallLimiter;
+use super::limiter::{CallLimiter, Counted, Overspent, Spending, Urgency};
 use super::trace::{Step, Trace};
 use super::{Admission, Refusal, origination, termination};
 
@@ -50,13 +53,15 @@ fn decide(
         trace.note("which call is it", || termination::refused(refusal));
     })?;
     let taken = std::mem::take(trace);
+    let limiter: Arc<dyn CallLimiter> = Arc::new(Unlimited);
     let (outcome, taken) = match classified {
         Classified::Termination(connector) => {
             let mut context = termination::Context {
                 snapshot,
                 nonces: &mut Nonces::new(random.next_bytes(), std::time::Duration::ZERO, 0),
                 random,
-                limiter: &Unlimited,
+                outputs: &mut VecDeque::new(),
+                limiter: &limiter,
                 trace: taken,
                 now,
             };
@@ -93,7 +98,25 @@ fn decide(
 struct Unlimited;
 
 impl CallLimiter for Unlimited {
-    fn admit(&self, _connector: VoiceConnectorId, _per_second: u32, _now: Instant) -> bool {
+    fn take_rate(&self, _: &Counted, _: u32, _: Urgency, now: Instant) -> Option<Instant> {
+        Some(now)
+    }
+
+    fn return_rate(&self, _: &Counted, _: Instant) {}
+
+    fn take_call(&self, _: &Counted, _: u32, _: Urgency) -> bool {
         true
+    }
+
+    fn return_call(&self, _: &Counted) {}
+
+    fn spend(&self, _: &Spending) -> Result<i64, Overspent> {
+        Ok(0)
+    }
+
+    fn return_spent(&self, _: &Spending, _: i64) {}
+
+    fn confirm_spent(&self, _: &Spending, _: i64) -> Vec<SpendingAlert> {
+        Vec::new()
     }
 }

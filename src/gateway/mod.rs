@@ -26,6 +26,7 @@ use crate::shard::snapshot::{ProxySession, VoiceConnector};
 use crate::sip::uri::Scheme;
 use crate::telemetry::{CallKind, Direction};
 use headers::Towards;
+use limiter::Booking;
 pub use refusal::{Cause, Refusal};
 use routing::Candidate;
 
@@ -49,7 +50,7 @@ impl Party {
 }
 
 /// A call that may pass, and where it may go.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Admission {
     /// Termination or origination.
     pub direction: Direction,
@@ -69,6 +70,8 @@ pub struct Admission {
     pub authenticated_as: Option<String>,
     /// The proxy session that it belongs to.
     pub proxy_session: Option<Arc<ProxySession>>,
+    /// What it has taken of limits.
+    pub booking: Booking,
 }
 
 impl Admission {

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::limiter::Booking;
 use super::routing::{Candidate, carrier_candidates, origination_candidates, pass_over_down};
 use super::termination::number_in;
 use super::trace::Trace;
@@ -89,6 +90,7 @@ fn admit_to_customer(
         policy: None,
         authenticated_as: None,
         proxy_session: None,
+        booking: Booking::default(),
     })
 }
 
@@ -224,5 +226,6 @@ fn admit_out(
         policy: None,
         authenticated_as: None,
         proxy_session,
+        booking: Booking::default(),
     })
 }

@@ -1,24 +1,25 @@
 //! Calls from a customer's hosts to the PSTN: the checks, in their order.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use super::authentication::{Asked, authenticate};
 use super::caller_id;
 use super::emergency::Emergency;
-use super::limiter::CallLimiter;
+use super::limiter::{Booking, CallLimiter, Spending, Urgency};
 use super::routing::{Candidate, carrier_candidates, emergency_candidates};
 use super::trace::Trace;
 use super::{Admission, Cause, Refusal};
 use crate::config::Transport;
 use crate::instant::Instant;
 use crate::numbering::E164;
-use crate::shard::io::Flow;
+use crate::shard::io::{Flow, Output};
 use crate::shard::random::Random;
 use crate::shard::snapshot::{Snapshot, Termination, VoiceConnector};
 use crate::sip::digest::Nonces;
 use crate::sip::message::Request;
 use crate::sip::uri::{Uri, unescape};
-use crate::telemetry::{CallKind, Direction};
+use crate::telemetry::{CallKind, Direction, Event};
 
 /// What the checks need besides the request.
 pub struct Context<'a> {
@@ -28,8 +29,10 @@ pub struct Context<'a> {
     pub nonces: &'a mut Nonces,
     /// Randomness of this shard.
     pub random: &'a mut Random,
+    /// Outputs of this shard.
+    pub outputs: &'a mut VecDeque<Output>,
     /// Counts calls.
-    pub limiter: &'a dyn CallLimiter,
+    pub limiter: &'a Arc<dyn CallLimiter>,
     /// What is found on the way.
     pub trace: Trace,
     /// Now.
@@ -52,6 +55,8 @@ struct Checked<'a, 'c> {
     destination: Option<E164>,
     caller: Option<E164>,
     candidates: Vec<Candidate>,
+    /// What it has taken of limits.
+    booking: Booking,
 }
 
 /// A check by its name in explanations.
@@ -69,9 +74,11 @@ const ENTRY: [Check; 4] = [
 ];
 
 /// Whether somebody known may make this call, and where it goes.
-const CALL: [Check; 4] = [
+const CALL: [Check; 6] = [
     ("calls per second", is_within_rate),
+    ("concurrent calls", is_within_concurrent_calls),
     ("destination", has_destination),
+    ("calls per hour", is_within_spending),
     ("caller ID", has_caller),
     ("carriers", has_candidates),
 ];
@@ -98,6 +105,11 @@ pub fn admit(
         destination: None,
         caller: None,
         candidates: Vec::new(),
+        booking: Booking::default(),
+    };
+    checked.booking.urgency = match checked.emergency {
+        Some(_) => Urgency::Emergency,
+        None => Urgency::Routine,
     };
     run(&ENTRY, &mut checked)?;
     run(&CALL, &mut checked).map_err(Refusal::remembered)?;
@@ -126,6 +138,7 @@ pub fn admit_registration(
         destination: None,
         caller: None,
         candidates: Vec::new(),
+        booking: Booking::default(),
     };
     run(&ENTRY, &mut checked)
 }
@@ -188,6 +201,7 @@ impl Checked<'_, '_> {
             policy: None,
             authenticated_as: self.authenticated_as,
             proxy_session: None,
+            booking: self.booking,
         }
     }
 }
@@ -237,15 +251,53 @@ fn is_authenticated(checked: &mut Checked<'_, '_>) -> Result<(), Refusal> {
 
 fn is_within_rate(checked: &mut Checked<'_, '_>) -> Result<(), Refusal> {
     let (id, limit) = (checked.connector.id, checked.termination.cps_limit);
+    let (limiter, now) = (checked.context.limiter, checked.context.now);
+    checked.booking.take_rate(limiter, id, limit, now)?;
+    let is_emergency = checked.emergency.is_some();
+    checked.passed("calls per second", || at_most(limit, is_emergency));
+    Ok(())
+}
+
+fn is_within_concurrent_calls(checked: &mut Checked<'_, '_>) -> Result<(), Refusal> {
+    let connector = checked.connector;
+    let limit = connector.policy.concurrent_calls;
+    let limiter = checked.context.limiter;
+    checked.booking.take_call(limiter, connector.id, limit)?;
+    let is_emergency = checked.emergency.is_some();
+    checked.passed("concurrent calls", || at_most(limit, is_emergency));
+    Ok(())
+}
+
+/// A limit as explanations tell it.
+fn at_most(limit: u32, is_emergency: bool) -> String {
+    match (is_emergency, limit) {
+        (true, _) => "an emergency call passes".to_owned(),
+        (false, 0) => "no limit".to_owned(),
+        (false, limit) => format!("at most {limit}"),
+    }
+}
+
+fn is_within_spending(checked: &mut Checked<'_, '_>) -> Result<(), Refusal> {
     if checked.emergency.is_some() {
-        checked.passed("calls per second", || "an emergency call passes".to_owned());
+        checked.passed("calls per hour", || "an emergency call passes".to_owned());
         return Ok(());
     }
-    let context = &checked.context;
-    if !context.limiter.admit(id, limit, context.now) {
-        return Err(Refusal::from(Cause::CpsLimit).for_seconds(1));
-    }
-    checked.passed("calls per second", || format!("at most {limit}"));
+    let limits = checked.connector.policy.spending;
+    let spending = Spending {
+        connector: checked.connector.id,
+        country: None,
+        limits,
+    };
+    let context = &mut *checked.context;
+    checked.booking.spend(context.limiter, spending, |alert| {
+        let event = Event::Spending(alert);
+        context.outputs.push_back(Output::Event(event));
+    })?;
+    checked.passed("calls per hour", || {
+        let all = at_most(limits.calls_per_hour, false);
+        let to_country = at_most(limits.calls_per_hour_to_country, false);
+        format!("{all}; to one country: {to_country}")
+    });
     Ok(())
 }
 

@@ -232,6 +232,11 @@ impl DiallingRules {
         Ok(Self(parts))
     }
 
+    /// What the rules were made of.
+    pub const fn parts(&self) -> &Parts {
+        &self.0
+    }
+
     /// A customer of whom nothing is said: with `+`, both ways.
     pub const fn customer() -> Self {
         Self(Parts {

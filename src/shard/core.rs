@@ -217,7 +217,8 @@ impl Core {
             snapshot: &self.snapshot,
             nonces: &mut self.nonces,
             random: &mut self.random,
-            limiter: &*self.limiter,
+            outputs: &mut self.outputs,
+            limiter: &self.limiter,
             trace: Trace::default(),
             now: self.now,
         }

@@ -620,7 +620,8 @@ impl Shard {
         self.put_back(id, call);
     }
 
-    fn put_back(&mut self, id: CallId, call: Box<Call>) {
+    fn put_back(&mut self, id: CallId, mut call: Box<Call>) {
+        call.release_leases();
         self.dialogs += call.dialogs();
         if call.is_finished() {
             self.calls.remove(id.slot as usize);

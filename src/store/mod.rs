@@ -17,6 +17,7 @@ mod groups;
 mod lifecycle;
 mod numbers;
 mod open;
+mod spending;
 #[cfg(test)]
 pub(crate) mod tests;
 
@@ -37,6 +38,7 @@ pub use groups::{GroupItem, GroupRecord};
 pub use lifecycle::{DELETION_QUEUE, NumberChange};
 pub use open::OpenError;
 pub use records::*;
+pub use spending::SpendingRow;
 
 /// The database of a node.
 #[derive(Clone)]

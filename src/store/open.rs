@@ -16,12 +16,13 @@ use sqlx::{Any, ConnectOptions, Connection, Executor, Row, Transaction};
 use super::{Database, Store};
 
 /// The schema's changes in their order; `schema_version` says how many of them a database has.
-const MIGRATIONS: [&str; 5] = [
+const MIGRATIONS: [&str; 6] = [
     include_str!("migrations/1.sql"),
     include_str!("migrations/2.sql"),
     include_str!("migrations/3.sql"),
     include_str!("migrations/4.sql"),
     include_str!("migrations/5.sql"),
+    include_str!("migrations/6.sql"),
 ];
 
 const CONNECTIONS_MAX: u32 = 8;

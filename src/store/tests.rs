@@ -397,7 +397,7 @@ async fn a_schema_of_the_future_is_refused(fixture: Fixture) {
             refused,
             Err(OpenError::NewerSchema {
                 found: 99,
-                known: 5
+                known: 6
             })
         ),
         "{refused:?}"
@@ -405,7 +405,7 @@ async fn a_schema_of_the_future_is_refused(fixture: Fixture) {
 }
 
 async fn nodes_that_start_at_once_make_one_schema(fixture: Fixture) {
-    let emptied = "DROP TABLE document; DROP TABLE phone_number; DROP TABLE phone_number_order; DROP TABLE termination_health; \
+    let emptied = "DROP TABLE document; DROP TABLE spending; DROP TABLE phone_number; DROP TABLE phone_number_order; DROP TABLE termination_health; \
          DROP TABLE voice_connector_group_item; DROP TABLE voice_connector_group; DROP TABLE termination_credential; \
          DROP TABLE voice_connector; DROP TABLE schema_version; ";
     fixture

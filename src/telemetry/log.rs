@@ -5,7 +5,7 @@ use std::io::IsTerminal;
 use tracing::level_filters::LevelFilter;
 use tracing::{Level, debug, info, warn};
 
-use super::{CallFacts, CallKind, Event, PingFailure};
+use super::{CallFacts, CallKind, Event, PingFailure, SpendingAlert};
 use crate::config::{LogFormat, LogLevel, NextHop};
 use crate::instant::Instant;
 use crate::numbering::{E164, Masked};
@@ -72,7 +72,9 @@ impl Log {
             Event::CallRefused {
                 is_known: false, ..
             } => &mut self.strangers_refused,
-            Event::SourceBanned { .. } | Event::SourceReleased { .. } => &mut self.bans,
+            Event::SourceBanned { .. }
+            | Event::SourceReleased { .. }
+            | Event::PasswordGuessed { .. } => &mut self.bans,
             _ => return line(event, true),
         };
         let is_admitted = quota.admits();
@@ -138,6 +140,18 @@ fn line(event: &Event, is_admitted: bool) {
             true => info!(%source, "source released"),
             false => debug!(%source, "source released"),
         },
+        Event::PasswordGuessed {
+            connector,
+            source,
+            length,
+        } => {
+            let seconds = length.as_secs();
+            match is_admitted {
+                true => warn!(%connector, %source, seconds, "wrong passwords: source refused"),
+                false => debug!(%connector, %source, seconds, "wrong passwords: source refused"),
+            }
+        }
+        Event::Spending(alert) => spending(alert),
         Event::Overload { shard, began: true } => {
             warn!(shard, "the shard is behind: new calls are refused");
         }
@@ -256,6 +270,26 @@ fn dialled(user: &str) -> String {
     match user.len() {
         0..=3 => user.to_owned(),
         _ => masked(user),
+    }
+}
+
+fn spending(alert: &SpendingAlert) {
+    let SpendingAlert {
+        connector,
+        country,
+        calls,
+        limit,
+        is_reached,
+    } = alert;
+    let country = country.map(|letters| String::from_utf8_lossy(&letters).into_owned());
+    let country = country.as_deref().unwrap_or("all");
+    match is_reached {
+        true => {
+            warn!(%connector, country, calls, limit, "calls of this hour reach their limit: more are refused")
+        }
+        false => {
+            warn!(%connector, country, calls, limit, "calls of this hour come near to their limit")
+        }
     }
 }
 

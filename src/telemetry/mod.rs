@@ -79,6 +79,24 @@ impl fmt::Display for PingFailure {
 
 pub use log::{Log, init};
 
+/// A country, as the two letters of ISO 3166-1 alpha-2.
+pub type CountryCode = [u8; 2];
+
+/// A connector's calls of this hour come near to a limit, or reach it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct SpendingAlert {
+    /// Whose calls they are.
+    pub connector: VoiceConnectorId,
+    /// The calls to this country; `None` for all calls.
+    pub country: Option<CountryCode>,
+    /// Calls of this hour.
+    pub calls: u32,
+    /// The limit.
+    pub limit: u32,
+    /// The limit is reached: calls are refused until the hour is over.
+    pub is_reached: bool,
+}
+
 /// Something that happened in the data plane.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Event {
@@ -112,6 +130,17 @@ pub enum Event {
         /// Who.
         source: IpAddr,
     },
+    /// A source is refused by a connector for a while, for it does not know a password.
+    PasswordGuessed {
+        /// Which connector's.
+        connector: VoiceConnectorId,
+        /// Who.
+        source: IpAddr,
+        /// For how long.
+        length: Duration,
+    },
+    /// A connector's calls of an hour are many; told once an hour for each limit.
+    Spending(SpendingAlert),
     /// A shard is behind and refuses new calls, or has caught up.
     Overload {
         /// Which.

@@ -72,8 +72,14 @@ impl Node {
         let url = format!("sqlite://{}", directory.join("trunkline.db").display());
         let (control, listener) = runtime.block_on(async {
             let customers = SipTls::default().customers();
-            let control =
-                Control::open(&url, "voiceconnector.localhost", Vec::new(), customers).await;
+            let control = Control::open(
+                &url,
+                "voiceconnector.localhost",
+                Vec::new(),
+                customers,
+                Default::default(),
+            )
+            .await;
             let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
             (control.unwrap(), listener)
         });

@@ -9,6 +9,7 @@
 mod declared;
 mod health;
 mod sip;
+mod termination;
 mod tls_files;
 
 use std::collections::BTreeSet;

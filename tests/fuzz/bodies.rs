@@ -11,7 +11,7 @@ use trunkline::config::{
     Transport,
 };
 use trunkline::connector_id::VoiceConnectorId;
-use trunkline::gateway::limiter::CallLimiter;
+use trunkline::control::limiter::NodeLimiter;
 use trunkline::instant::Instant;
 use trunkline::media::{MediaPort, MediaSocket};
 use trunkline::numbering::Prefix;
@@ -176,7 +176,12 @@ impl<'a> World<'a> {
         settings.registers = true;
         settings.limits.calls_max = 8;
         settings.limits.transactions_max = 64;
-        let mut shard = Shard::new(settings, Arc::new(snapshot()), Arc::new(Everybody), now);
+        let mut shard = Shard::new(
+            settings,
+            Arc::new(snapshot()),
+            Arc::new(NodeLimiter::default()),
+            now,
+        );
         for pair in 0..6u16 {
             let port = MediaPort {
                 socket: MediaSocket(u32::from(2 * pair)),
@@ -534,9 +539,7 @@ fn snapshot() -> Snapshot {
             username: "u".to_owned(),
             password: Secret("p".to_owned()),
         }),
-        trusted: true,
         redirect: true,
-        listener: None,
         ..CarrierPolicy::default()
     };
     let mut snapshot = Snapshot::default();
@@ -570,12 +573,4 @@ fn snapshot() -> Snapshot {
         NumberHolder::Connector(id()),
     );
     snapshot
-}
-
-struct Everybody;
-
-impl CallLimiter for Everybody {
-    fn admit(&self, _connector: VoiceConnectorId, _per_second: u32, _now: Instant) -> bool {
-        true
-    }
 }

@@ -5,13 +5,12 @@
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use trunkline::config::{SipListener, Transport};
-use trunkline::connector_id::VoiceConnectorId;
-use trunkline::gateway::limiter::CallLimiter;
+use trunkline::control::limiter::NodeLimiter;
 use trunkline::instant::Instant;
 use trunkline::media::{MediaPort, MediaSocket};
 use trunkline::shard::io::{ConnectionId, Flow, Input, Output};
@@ -44,6 +43,7 @@ pub(crate) struct World {
     pub(crate) agents: Vec<Agent>,
     pub(crate) shards: Vec<Shard>,
     pub(crate) events: Vec<Event>,
+    pub(crate) limiter: Arc<NodeLimiter>,
     pub(crate) lose: Option<Loss>,
     /// Whether agents may hear of each other: where their messages were mixed on purpose.
     pub(crate) unchecked: bool,
@@ -108,7 +108,7 @@ impl World {
         agents: Vec<Agent>,
     ) -> Self {
         let now = Instant::from_micros(1_000_000);
-        let limiter: Arc<dyn CallLimiter> = Arc::new(Limiter::default());
+        let limiter = Arc::new(NodeLimiter::default());
         let shard = |number| {
             let settings = Settings {
                 shard: number,
@@ -124,7 +124,7 @@ impl World {
                 secret: [7; 16],
                 shard_secret: [number + 1; 16],
             };
-            Shard::new(settings, snapshot.clone(), limiter.clone(), now)
+            Shard::new(settings, snapshot.clone(), Arc::clone(&limiter) as _, now)
         };
         let by_source = agents.iter().enumerate();
         let by_source = by_source
@@ -138,6 +138,7 @@ impl World {
             agents,
             shards: (0..gateway.shards).map(shard).collect(),
             events: Vec::new(),
+            limiter: Arc::clone(&limiter),
             lose: None,
             unchecked: false,
             datagrams: 0,
@@ -604,6 +605,7 @@ impl World {
     /// The end of a scenario: nothing may be left, and nothing may have panicked.
     pub(crate) fn finish(&mut self) {
         self.run_until_quiet();
+        assert_eq!(self.limiter.calls(), 0, "calls that still count");
         for (number, shard) in self.shards.iter().enumerate() {
             assert_eq!(shard.counters().panics, 0, "panics in shard {number}");
             let left = Occupancy {
@@ -643,24 +645,5 @@ impl Drop for World {
                 eprintln!("{}", self.line(traced));
             }
         }
-    }
-}
-
-/// Calls of the last second.
-#[derive(Default)]
-struct Limiter {
-    admitted: Mutex<HashMap<VoiceConnectorId, Vec<Instant>>>,
-}
-
-impl CallLimiter for Limiter {
-    fn admit(&self, connector: VoiceConnectorId, per_second: u32, now: Instant) -> bool {
-        let mut all = self.admitted.lock().unwrap();
-        let admitted = all.entry(connector).or_default();
-        admitted.retain(|at| now.since(*at) < Duration::from_secs(1));
-        let within = admitted.len() < per_second as usize;
-        if within {
-            admitted.push(now);
-        }
-        within
     }
 }

@@ -139,7 +139,14 @@ async fn what_is_as_declared_is_not_written_again() {
     let places = [Some(Place::sqlite()), Place::postgres().await];
     for place in places.into_iter().flatten() {
         let customers = SipTls::default().customers();
-        let control = Control::open(&place.url("one"), DOMAIN, Vec::new(), customers).await;
+        let control = Control::open(
+            &place.url("one"),
+            DOMAIN,
+            Vec::new(),
+            customers,
+            Default::default(),
+        )
+        .await;
         let control = control.unwrap();
         let text = documented();
         assert_eq!(put(&control, &[&text]).await.unwrap().1.len(), 6);
@@ -154,7 +161,14 @@ async fn what_is_as_declared_is_not_written_again() {
         // And makes the same of an empty store.
         let empty = Place::sqlite();
         let customers = SipTls::default().customers();
-        let other = Control::open(&empty.url("one"), DOMAIN, Vec::new(), customers).await;
+        let other = Control::open(
+            &empty.url("one"),
+            DOMAIN,
+            Vec::new(),
+            customers,
+            Default::default(),
+        )
+        .await;
         let other = other.unwrap();
         put(&other, &[&exported]).await.unwrap();
         assert_eq!(export(other.store(), ACCOUNT).await.unwrap(), exported);

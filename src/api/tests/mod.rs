@@ -61,6 +61,7 @@ impl Api {
             "vc.example",
             Vec::new(),
             SipTls::default().customers(),
+            Default::default(),
         )
         .await;
         let pool = |numbers, city: &str, toll_free| NumberPool {

@@ -68,12 +68,22 @@ impl Settler<'_> {
             let listener = self.optional(&section, "listener", carrier.listener, None, |text| {
                 value::peer_address(text).map(Some)
             });
+            let mut limit =
+                |key, written| self.number(&section, key, written, 0..=1_000_000, 0_u32);
+            let cps = limit("cps", carrier.cps);
+            let concurrent_calls = limit("concurrent_calls", carrier.concurrent_calls);
             let (Some(name), Some(tls), Some(credentials), Some(redirect), Some(listener)) =
                 (name, tls, credentials, redirect, listener)
             else {
                 continue;
             };
+            let (Some(cps), Some(concurrent_calls)) = (cps, concurrent_calls) else {
+                continue;
+            };
             let policy = CarrierPolicy {
+                carrier: name.value.as_str().into(),
+                cps,
+                concurrent_calls,
                 credentials,
                 trusted: carrier.trusted.unwrap_or(true),
                 redirect: redirect.value,

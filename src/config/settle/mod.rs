@@ -9,6 +9,7 @@ mod health;
 mod media;
 mod node;
 mod sip;
+mod termination;
 
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
@@ -128,6 +129,7 @@ impl Settler<'_> {
         let listeners_are_right = self.errors.len() == errors_before;
         let media = self.media(file.media);
         let carriers = self.carriers(file.carrier);
+        let termination = self.termination(file.termination);
         let pools = self.number_pools(file.number_pool);
         let api = self.api(file.api);
         let data_dir = node.as_ref().map(|node| node.data_dir.as_path());
@@ -158,6 +160,7 @@ impl Settler<'_> {
             sip: sip?,
             media: media?.settings(),
             carriers: carriers.into_iter().map(PlacedCarrier::settings).collect(),
+            termination: termination?,
             number_pools: pools.into_iter().map(|pool| pool.value).collect(),
             api: api?.settings(),
             declared,

@@ -92,7 +92,11 @@ impl Control {
                 snapshot.remove_connector(gone);
             }
             for connector in connectors {
-                put_connector(snapshot, for_calls(connector), &self.customers);
+                put_connector(
+                    snapshot,
+                    for_calls(connector, &self.policies),
+                    &self.customers,
+                );
             }
             snapshot.numbers = numbers.into_iter().map(held_by_connector).collect();
         });

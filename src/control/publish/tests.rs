@@ -24,6 +24,7 @@ impl Node {
             "vc.example",
             Vec::new(),
             SipTls::default().customers(),
+            Default::default(),
         );
         let control = control.await.unwrap();
         let published = Arc::new(Notify::new());

@@ -15,6 +15,7 @@
 //! - `transfer`: REFER; `target`: the third leg, in the place of the one that asked for it
 //! - `reliable`: provisional responses with 100rel, early dialogs of forks
 //! - `session_timer`: RFC 4028 on each leg
+//! - `limits`: what it holds of limits, and for how long
 //! - `offer_answer`: whose turn it is to describe the session on a leg
 //! - `next_hop`: where a request within a dialog goes
 //! - `teardown`: BYE, CANCEL, the end
@@ -29,6 +30,7 @@ mod exchange;
 mod glare;
 mod info;
 mod invitation;
+mod limits;
 mod next_hop;
 mod offer_answer;
 mod redirect;
@@ -49,6 +51,7 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use super::headers::{self, Passage, Privacy, Towards};
+use super::limiter::{CallLease, Holding};
 use super::routing::Candidate;
 use super::{Party, Refusal};
 use crate::config::{CarrierPolicy, TlsPeerId, Transport};
@@ -107,6 +110,8 @@ pub struct Call {
     provisionals: reliable::Provisionals,
     media: anchor::Anchor,
     answered: Option<Instant>,
+    /// What it holds of its connector's limits.
+    holding: Holding,
     /// Timer C of the current attempt.
     ring_timer: Option<TimerId>,
     /// Runs while the current attempt has said nothing at all.
@@ -177,6 +182,8 @@ struct Leg {
     bye_after_ack: bool,
     /// The peer has asked for a transfer before.
     has_referred: bool,
+    /// Where we have called a carrier: its call among those at once.
+    lease: Option<CallLease>,
 }
 
 impl Leg {
@@ -223,6 +230,7 @@ impl Leg {
             last_ack: None,
             bye_after_ack: false,
             has_referred: false,
+            lease: None,
         }
     }
 

@@ -5,6 +5,7 @@ use bytes::Bytes;
 use super::anchor::{Anchor, description_in};
 use super::exchange::Unanswerable;
 use super::invitation::{flow_to, over_a_stream};
+use super::limits::{book_carrier, confirm};
 use super::next_hop;
 use super::offer_answer::{Event as OfferEvent, State as Negotiation};
 use super::reliable::{Arrival, Provisionals};
@@ -13,6 +14,7 @@ use super::{
     session_timer,
 };
 use crate::gateway::headers::Privacy;
+use crate::gateway::limiter::CarrierBooking;
 use crate::gateway::routing::Candidate;
 use crate::gateway::{Admission, Refusal};
 use crate::shard::core::{Core, finished, message_buffer, response_flow};
@@ -101,6 +103,7 @@ impl Call {
         let now = core.now;
         core.resting
             .put_last(&mut candidates, |candidate| candidate.address, now);
+        let holding = confirm(core, admission.booking);
         let provisionals = Provisionals::new(&request, core.random.next_u64() as u32);
         Ok(Self {
             id,
@@ -137,6 +140,7 @@ impl Call {
             provisionals,
             media,
             answered: None,
+            holding,
             ring_timer: None,
             route_timer: None,
         })
@@ -178,6 +182,7 @@ impl Call {
     }
 
     fn try_place(&mut self, core: &mut Core, candidate: &Candidate) -> Result<(), Refusal> {
+        let booking = book_carrier(core, candidate, self.holding.urgency)?;
         let flow = flow_to(core, candidate)?;
         self.media
             .allocate(core, Side::B, candidate.address.is_ipv6())?;
@@ -191,6 +196,7 @@ impl Call {
         let mut leg = self.new_leg(core, number, candidate, flow, &invitation);
         let invite = self.write_invite(core, &mut leg, &flow, &ticket.branch, &invitation);
         if let Some(stream) = over_a_stream(core, candidate, invite.len()) {
+            drop(booking);
             // Should the stream not come up, UDP is tried all the same.
             let again = Candidate {
                 udp_at_any_size: true,
@@ -207,6 +213,7 @@ impl Call {
             self.facts.connector = connector;
         }
         let user = User::Leg(self.id, leg.number);
+        leg.lease = booking.map(CarrierBooking::confirm);
         self.attempts.push(Attempt::new(leg, Some(ticket.id)));
         self.tried.push(candidate.address);
         core.send_request(&ticket, Method::Invite, flow, invite, user);

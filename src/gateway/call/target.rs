@@ -9,6 +9,7 @@ use std::collections::VecDeque;
 use super::anchor::description_in;
 use super::exchange::write_ack;
 use super::invitation::{Invitation, Session, flow_to, over_a_stream};
+use super::limits::book_carrier;
 use super::offer_answer::Event as OfferEvent;
 use super::reinvite::Purpose;
 use super::setup::{for_caller, is_retried_elsewhere, passed_reason};
@@ -16,6 +17,7 @@ use super::unattended::Unattended;
 use super::{Attempt, Call, CallTimer, Leg, Outcome, Progress, Side};
 use crate::gateway::Refusal;
 use crate::gateway::headers::Privacy;
+use crate::gateway::limiter::CarrierBooking;
 use crate::gateway::routing::Candidate;
 use crate::instant::Instant;
 use crate::sdp::SessionDescription;
@@ -156,6 +158,7 @@ impl Call {
     }
 
     fn try_target(&mut self, core: &mut Core, candidate: Candidate) -> Result<(), Refusal> {
+        let booking = book_carrier(core, &candidate, self.holding.urgency)?;
         let flow = flow_to(core, &candidate)?;
         self.media
             .allocate_target(core, candidate.address.is_ipv6())?;
@@ -169,6 +172,7 @@ impl Call {
         let mut leg = self.new_leg(core, number, &candidate, flow, &invitation);
         let invite = self.write_invite(core, &mut leg, &flow, &ticket.branch, &invitation);
         if let Some(stream) = over_a_stream(core, &candidate, invite.len()) {
+            drop(booking);
             // Should the stream not come up, UDP is tried all the same.
             let again = Candidate {
                 udp_at_any_size: true,
@@ -180,6 +184,7 @@ impl Call {
             return self.try_target(core, stream);
         }
         let user = User::Leg(self.id, number);
+        leg.lease = booking.map(CarrierBooking::confirm);
         let before_b = self.attempts.len().saturating_sub(1);
         self.attempts
             .insert(before_b, Attempt::new(leg, Some(ticket.id)));

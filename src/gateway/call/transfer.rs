@@ -6,11 +6,13 @@
 //! are joined the call stays what it was, so a failure costs nothing; a transferor that hangs up meanwhile
 //! does not end the call but leaves it.
 
+use super::limits::confirm;
 use super::offer_answer::Event as OfferEvent;
 use super::target::Target;
 use super::unattended::Unattended;
 use super::{Call, Side, State};
 use crate::gateway::headers::Privacy;
+use crate::gateway::limiter::Holding;
 use crate::gateway::{Admission, Party, Refusal};
 use crate::sdp::SessionDescription;
 use crate::shard::core::Core;
@@ -35,6 +37,8 @@ pub(super) struct Transfer {
     has_left: bool,
     subscription: Option<Subscription>,
     pub(super) target: Target,
+    /// What the call to the target holds of its connector's limits.
+    holding: Holding,
 }
 
 /// The transferor's implicit subscription (RFC 3515 §2.4.4).
@@ -133,7 +137,9 @@ impl Call {
             caller: admission.caller,
             called: admission.called,
         };
+        let holding = confirm(core, admission.booking);
         Ok(Transfer {
+            holding,
             from: side,
             has_left: false,
             subscription,
@@ -197,6 +203,8 @@ impl Call {
         };
         let (from, has_left) = (transfer.from, transfer.has_left);
         self.notify(core, &transfer, Notice::Ended, (200, "OK"));
+        // Two calls become one.
+        self.holding.lease = self.holding.lease.take().or(transfer.holding.lease);
         if !has_left {
             self.send_bye(core, from);
         }

@@ -7,7 +7,7 @@ use ipnetwork::IpNetwork;
 use super::media::media_config;
 use super::*;
 use crate::config::{Carrier, CarrierTls, Host, Target};
-use crate::gateway::limiter::CallLimiter;
+use crate::control::limiter::NodeLimiter;
 use crate::shard::snapshot::{
     NumberHolder, Origination, OriginationRoute, Termination, VoiceConnector,
 };
@@ -32,7 +32,7 @@ pub(super) fn with_customer() -> Snapshot {
             disabled: false,
             cidr_allowed_list: vec![IpNetwork::from(IpAddr::V4(Ipv4Addr::LOCALHOST))],
             calling_regions: Vec::new(),
-            cps_limit: 1,
+            cps_limit: 1_000,
             default_phone_number: None,
         }),
         ..VoiceConnector::new(VoiceConnectorId::from_random([0; 22]), "a.example")
@@ -177,14 +177,6 @@ fn what_was_meant_for_a_closed_connection_goes_on_the_one_that_took_its_place() 
     }
 }
 
-struct NoLimit;
-
-impl CallLimiter for NoLimit {
-    fn admit(&self, _connector: VoiceConnectorId, _per_second: u32, _now: Instant) -> bool {
-        true
-    }
-}
-
 /// Routing data with a carrier and a customer on loopback, whose calls go to this address over TCP.
 fn with_route_to(address: SocketAddr) -> Snapshot {
     let mut snapshot = with_customer();
@@ -245,7 +237,7 @@ fn calls_reach_a_customer_over_the_connection_that_it_keeps() {
             Shard::new(
                 settings,
                 snapshot.load_full(),
-                Arc::new(NoLimit),
+                Arc::new(NodeLimiter::default()),
                 Instant::ORIGIN,
             )
         };

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use ipnetwork::IpNetwork;
 
 use super::address_of;
-use crate::config::Target;
+use crate::config::{Target, TerminationPolicy};
 use crate::connector_id::VoiceConnectorId;
 use crate::numbering::E164;
 use crate::sip::digest::{self, Algorithm};
@@ -29,6 +29,8 @@ pub struct VoiceConnector {
     pub credentials: Vec<Credential>,
     /// Number masking; `None` where it was never put.
     pub proxy: Option<ProxyPolicy>,
+    /// What the config says of its customer's calls.
+    pub policy: Arc<TerminationPolicy>,
     /// `DNIS` of its emergency calling configuration; empty where it was never put.
     pub emergency: Vec<EmergencyNumber>,
 }
@@ -44,6 +46,7 @@ impl VoiceConnector {
             origination: None,
             credentials: Vec::new(),
             proxy: None,
+            policy: Arc::default(),
             emergency: Vec::new(),
         }
     }
