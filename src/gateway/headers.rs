@@ -5,7 +5,8 @@ use crate::gateway::termination::number_in;
 use crate::numbering::E164;
 use crate::sip::header::NameAddr;
 use crate::sip::message::{Fields, HeaderName};
-use crate::sip::uri::Uri;
+use crate::sip::telephone::{Number, Telephone};
+use crate::sip::uri::{Scheme, Uri};
 use crate::sip::writer::Writer;
 
 /// Fields carried across at most.
@@ -232,14 +233,13 @@ fn with_our_host(list: &str, host: &str) -> Option<String> {
     (!rewritten.is_empty()).then(|| rewritten.join(", "))
 }
 
-/// The number of a `sip:` or `tel:` URI.
+/// The number of a `sip:` or `tel:` URI; a `tel:` URI has one with `+` only.
 pub(super) fn number_of(uri: &str) -> Option<E164> {
-    match uri.get(..4) {
-        Some(scheme) if scheme.eq_ignore_ascii_case("tel:") => {
-            let digits = uri.get(4..)?.split(';').next()?;
-            digits.starts_with('+').then(|| digits.parse().ok())?
-        }
-        Some(_) | None => number_in(&Uri::parse(uri).ok()?),
+    let uri = Uri::parse(uri).ok()?;
+    match (uri.scheme, Telephone::of(&uri).ok()?.number) {
+        (_, Number::Global(number)) => Some(number),
+        (Scheme::Sip | Scheme::Sips, Number::Local { .. }) => number_in(&uri),
+        (Scheme::Tel | Scheme::Other, Number::Local { .. }) => None,
     }
 }
 

@@ -18,7 +18,8 @@ use crate::shard::random::Random;
 use crate::shard::snapshot::{Snapshot, Termination, VoiceConnector};
 use crate::sip::digest::Nonces;
 use crate::sip::message::Request;
-use crate::sip::uri::{Uri, unescape};
+use crate::sip::telephone::{Number, Telephone, TelephoneError};
+use crate::sip::uri::Uri;
 use crate::telemetry::{CallKind, Direction, Event};
 
 /// What the checks need besides the request.
@@ -304,18 +305,18 @@ fn is_within_spending(checked: &mut Checked<'_, '_>) -> Result<(), Refusal> {
 /// The number dialled: with its `+`, for without one nobody knows whether `2025550123` is in Washington
 /// or in Cairo.
 fn has_destination(checked: &mut Checked<'_, '_>) -> Result<(), Refusal> {
-    checked.destination = match checked.emergency {
+    let number = match checked.emergency {
         Some(Emergency::Dialled(short)) => {
             checked.passed("destination", || format!("{short}, an emergency call"));
             return Ok(());
         }
         Some(Emergency::Configured(number)) => {
             checked.passed("destination", || format!("{number}, an emergency call"));
-            Some(number)
+            number
         }
-        None => dialled_number(checked.uri),
+        None => dialled_number(checked.uri)?,
     };
-    let number = checked.destination.ok_or(Cause::DestinationNotE164)?;
+    checked.destination = Some(number);
     checked.passed("destination", || number.to_string());
     Ok(())
 }
@@ -357,19 +358,20 @@ fn has_candidates(checked: &mut Checked<'_, '_>) -> Result<(), Refusal> {
     Ok(())
 }
 
-fn dialled_number(uri: &Uri<'_>) -> Option<E164> {
-    let has_plus = unescape(uri.user?)?.starts_with('+');
-    number_in(uri).filter(|_| has_plus)
+fn dialled_number(uri: &Uri<'_>) -> Result<E164, Cause> {
+    match Telephone::of(uri).map(|telephone| telephone.number) {
+        Ok(Number::Global(number)) => Ok(number),
+        Ok(Number::Local { .. }) | Err(TelephoneError::NotANumber) => {
+            Err(Cause::DestinationNotE164)
+        }
+        Err(TelephoneError::Malformed) => Err(Cause::DestinationMalformed),
+    }
 }
 
-/// The E.164 number that a URI's user part is; visual separators (RFC 3966 §5.1.1) do not count.
+/// The E.164 number that a URI is or has as its user, with `+` or without.
 pub fn number_in(uri: &Uri<'_>) -> Option<E164> {
-    let user = unescape(uri.user?)?;
-    // Parameters of a telephone-subscriber (RFC 3261 §19.1.6) follow the first semicolon.
-    let number = user.split(';').next().unwrap_or_default();
-    let digits: String = number
-        .chars()
-        .filter(|letter| !matches!(letter, '-' | '.' | '(' | ')'))
-        .collect();
-    digits.parse().ok()
+    match Telephone::of(uri).ok()?.number {
+        Number::Global(number) => Some(number),
+        Number::Local { digits, .. } => digits.parse().ok(),
+    }
 }

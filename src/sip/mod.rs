@@ -18,6 +18,7 @@ pub mod method;
 pub mod multipart;
 pub mod response;
 pub mod reuse;
+pub mod telephone;
 pub mod transaction;
 pub mod uri;
 pub mod writer;

@@ -354,8 +354,25 @@ fn a_destination_that_is_no_e164_number_is_incomplete() {
 }
 
 #[test]
+fn a_number_that_is_against_the_grammar_is_malformed() {
+    for (user, parameter) in [
+        ("bob", ";user=phone"),
+        ("+4930x", ";user=phone"),
+        ("+%zz", ""),
+    ] {
+        let to = format!("{}{parameter}", through(PLAIN, user));
+        refused(PBX, &to, &Plan::idle(), 400, "Malformed Telephone Number");
+    }
+}
+
+#[test]
 fn a_number_may_be_written_with_separators_and_parameters() {
-    for number in ["+49-30-90.18(20)", "%2B4930901820", "+4930901820;npdi"] {
+    for number in [
+        "+49-30-90.18(20)",
+        "%2B4930901820",
+        "+4930901820;npdi",
+        "30-90-1820;phone-context=+49",
+    ] {
         play(|world| {
             let a = world.call(PBX, &through(PLAIN, number), Plan::idle());
             world.run(3_000);
