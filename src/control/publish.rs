@@ -544,7 +544,12 @@ fn for_calls(whole: WholeConnector, policies: &TerminationPolicies) -> VoiceConn
         termination: termination.map(|termination| Termination {
             disabled: termination.disabled,
             cidr_allowed_list: termination.cidr_allowed_list,
-            calling_regions: termination.calling_regions,
+            // What names no country has no numbers.
+            calling_regions: termination
+                .calling_regions
+                .iter()
+                .filter_map(|code| code.parse().ok())
+                .collect(),
             cps_limit: termination.cps_limit,
             // What the API let in is a number.
             default_phone_number: termination

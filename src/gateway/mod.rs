@@ -8,6 +8,7 @@ mod authentication;
 pub mod call;
 mod caller_id;
 pub mod classify;
+mod destination;
 mod emergency;
 pub mod explain;
 pub mod headers;

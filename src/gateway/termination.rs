@@ -9,10 +9,11 @@ use super::emergency::Emergency;
 use super::limiter::{Booking, CallLimiter, Spending, Urgency};
 use super::routing::{Candidate, carrier_candidates, emergency_candidates};
 use super::trace::Trace;
-use super::{Admission, Cause, Refusal};
+use super::{Admission, Cause, Refusal, destination};
 use crate::config::Transport;
 use crate::instant::Instant;
-use crate::numbering::E164;
+use crate::numbering::dialling::DiallingRules;
+use crate::numbering::{Country, E164};
 use crate::shard::io::{Flow, Output};
 use crate::shard::random::Random;
 use crate::shard::snapshot::{Snapshot, Termination, VoiceConnector};
@@ -54,6 +55,8 @@ struct Checked<'a, 'c> {
     authenticated_as: Option<String>,
     /// `None` for an emergency number that is no telephone number.
     destination: Option<E164>,
+    /// The destination's.
+    country: Option<Country>,
     caller: Option<E164>,
     candidates: Vec<Candidate>,
     /// What it has taken of limits.
@@ -75,10 +78,11 @@ const ENTRY: [Check; 4] = [
 ];
 
 /// Whether somebody known may make this call, and where it goes.
-const CALL: [Check; 6] = [
+const CALL: [Check; 7] = [
     ("calls per second", is_within_rate),
     ("concurrent calls", is_within_concurrent_calls),
     ("destination", has_destination),
+    ("destination policy", has_allowed_destination),
     ("calls per hour", is_within_spending),
     ("caller ID", has_caller),
     ("carriers", has_candidates),
@@ -104,6 +108,7 @@ pub fn admit(
         context,
         authenticated_as: None,
         destination: None,
+        country: None,
         caller: None,
         candidates: Vec::new(),
         booking: Booking::default(),
@@ -137,6 +142,7 @@ pub fn admit_registration(
         context,
         authenticated_as: None,
         destination: None,
+        country: None,
         caller: None,
         candidates: Vec::new(),
         booking: Booking::default(),
@@ -286,7 +292,7 @@ fn is_within_spending(checked: &mut Checked<'_, '_>) -> Result<(), Refusal> {
     let limits = checked.connector.policy.spending;
     let spending = Spending {
         connector: checked.connector.id,
-        country: None,
+        country: checked.country,
         limits,
     };
     let context = &mut *checked.context;
@@ -302,8 +308,7 @@ fn is_within_spending(checked: &mut Checked<'_, '_>) -> Result<(), Refusal> {
     Ok(())
 }
 
-/// The number dialled: with its `+`, for without one nobody knows whether `2025550123` is in Washington
-/// or in Cairo.
+/// The number dialled, by the connector's rules.
 fn has_destination(checked: &mut Checked<'_, '_>) -> Result<(), Refusal> {
     let number = match checked.emergency {
         Some(Emergency::Dialled(short)) => {
@@ -314,10 +319,26 @@ fn has_destination(checked: &mut Checked<'_, '_>) -> Result<(), Refusal> {
             checked.passed("destination", || format!("{number}, an emergency call"));
             number
         }
-        None => dialled_number(checked.uri)?,
+        None => dialled_number(checked.uri, &checked.connector.policy.dialling)?,
     };
     checked.destination = Some(number);
     checked.passed("destination", || number.to_string());
+    Ok(())
+}
+
+/// What costs most, or is in another country than the customer's, is called only where that is allowed. Help is.
+fn has_allowed_destination(checked: &mut Checked<'_, '_>) -> Result<(), Refusal> {
+    let (Some(number), None) = (checked.destination, checked.emergency) else {
+        return Ok(());
+    };
+    let regions = &checked.termination.calling_regions;
+    let found = destination::check(number, regions, &checked.connector.policy)?;
+    checked.country = found.country;
+    checked.passed("destination policy", || {
+        let country = found.country.map(|country| country.to_string());
+        let country = country.as_deref().unwrap_or("no country");
+        format!("{country}, {}: allowed", found.class.as_str())
+    });
     Ok(())
 }
 
@@ -358,12 +379,14 @@ fn has_candidates(checked: &mut Checked<'_, '_>) -> Result<(), Refusal> {
     Ok(())
 }
 
-fn dialled_number(uri: &Uri<'_>) -> Result<E164, Cause> {
+/// The number that a URI means to somebody who dials by these rules. What it says of its context has been heeded.
+pub(super) fn dialled_number(uri: &Uri<'_>, rules: &DiallingRules) -> Result<E164, Cause> {
     match Telephone::of(uri).map(|telephone| telephone.number) {
         Ok(Number::Global(number)) => Ok(number),
-        Ok(Number::Local { .. }) | Err(TelephoneError::NotANumber) => {
-            Err(Cause::DestinationNotE164)
+        Ok(Number::Local { digits, .. }) => {
+            rules.read(&digits).map_err(|_| Cause::DestinationNotE164)
         }
+        Err(TelephoneError::NotANumber) => Err(Cause::DestinationNotE164),
         Err(TelephoneError::Malformed) => Err(Cause::DestinationMalformed),
     }
 }

@@ -281,7 +281,7 @@ fn spending(alert: &SpendingAlert) {
         limit,
         is_reached,
     } = alert;
-    let country = country.map(|letters| String::from_utf8_lossy(&letters).into_owned());
+    let country = country.map(|country| country.to_string());
     let country = country.as_deref().unwrap_or("all");
     match is_reached {
         true => {

@@ -1,11 +1,19 @@
 //! `[termination]`: the node's policy, and a connector's with what it says besides; carriers' limits.
 
-use trunkline::config::{PlainDigits, TerminationPolicy};
+use trunkline::config::{SpendingLimits, TerminationPolicy};
+use trunkline::numbering::PrefixSet;
 
 use super::{SMALLEST, assert_refused, load};
 
 const ONE: &str = "abcdefghij0123456789ab";
 const OTHER: &str = "bbcdefghij0123456789ab";
+
+fn prefixes(texts: &[&str]) -> PrefixSet {
+    texts
+        .iter()
+        .map(|text| text.parse::<trunkline::numbering::Prefix>().unwrap())
+        .collect()
+}
 
 fn with(text: &str) -> String {
     format!("{SMALLEST}{text}")
@@ -43,22 +51,32 @@ digits = "national"
     assert_eq!(node.spending.calls_per_hour_to_country, 0);
     assert_eq!(node.spending.alert_percent, 50);
     assert!(node.premium_rate && !node.satellite);
-    assert_eq!(node.deny_prefixes, ["1900", "881"]);
-    assert_eq!(node.dialling.country_code.as_deref(), Some("44"));
-    assert_eq!(node.dialling.international_prefixes, ["00"]);
-    assert_eq!(node.dialling.national_prefix, "0");
-    assert_eq!(node.dialling.digits, PlainDigits::Refuse);
+    assert_eq!(node.deny_prefixes, prefixes(&["1900", "881"]));
+    let dialled = |policy: &TerminationPolicy, text: &str| policy.dialling.read(text).ok();
+    let london = "+442071838750".parse().ok();
+    assert_eq!(dialled(node, "02071838750"), london);
+    assert_eq!(dialled(node, "00442071838750"), london);
+    assert_eq!(dialled(node, "2071838750"), None);
 
-    let mut expected = TerminationPolicy::clone(node);
-    expected.concurrent_calls = 0;
-    expected.spending.calls_per_hour_to_country = 7;
-    expected.satellite = true;
-    expected.premium_rate = false;
-    expected.allow_prefixes = vec!["44".to_owned()];
-    expected.deny_prefixes = Vec::new();
-    expected.dialling.country_code = Some("1".to_owned());
-    expected.dialling.digits = PlainDigits::National;
-    assert_eq!(**policies.policy_of(ONE.parse().unwrap()), expected);
+    let connector = policies.policy_of(ONE.parse().unwrap());
+    let expected = TerminationPolicy {
+        concurrent_calls: 0,
+        spending: SpendingLimits {
+            calls_per_hour_to_country: 7,
+            ..node.spending
+        },
+        satellite: true,
+        premium_rate: false,
+        allow_prefixes: prefixes(&["44"]),
+        deny_prefixes: prefixes(&[]),
+        dialling: connector.dialling.clone(),
+    };
+    assert_eq!(**connector, expected);
+    let seattle = "+12065550100".parse().ok();
+    // The national prefix and the international one are the node's.
+    assert_eq!(dialled(connector, "2065550100"), seattle);
+    assert_eq!(dialled(connector, "02065550100"), seattle);
+    assert_eq!(dialled(connector, "00442071838750"), london);
 }
 
 #[test]

@@ -554,7 +554,7 @@ fn snapshot() -> Snapshot {
         termination: Some(Termination {
             disabled: false,
             cidr_allowed_list: vec!["203.0.113.0/24".parse().expect("a network")],
-            calling_regions: Vec::new(),
+            calling_regions: vec!["US".parse().expect("a country")],
             cps_limit: 1_000,
             default_phone_number: None,
         }),

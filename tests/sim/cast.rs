@@ -156,7 +156,9 @@ fn termination(sources: &[&str]) -> Termination {
             .iter()
             .map(|source| source.parse().unwrap())
             .collect(),
-        calling_regions: vec!["US".to_owned()],
+        calling_regions: ["US", "DE", "FR", "GB"]
+            .map(|code| code.parse().unwrap())
+            .to_vec(),
         cps_limit: 1_000,
         default_phone_number: None,
     }

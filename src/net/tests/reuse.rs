@@ -31,7 +31,7 @@ pub(super) fn with_customer() -> Snapshot {
         termination: Some(Termination {
             disabled: false,
             cidr_allowed_list: vec![IpNetwork::from(IpAddr::V4(Ipv4Addr::LOCALHOST))],
-            calling_regions: Vec::new(),
+            calling_regions: vec!["US".parse().unwrap()],
             cps_limit: 1_000,
             default_phone_number: None,
         }),

@@ -9,7 +9,7 @@ use ipnetwork::IpNetwork;
 use super::address_of;
 use crate::config::{Target, TerminationPolicy};
 use crate::connector_id::VoiceConnectorId;
-use crate::numbering::E164;
+use crate::numbering::{Country, E164};
 use crate::sip::digest::{self, Algorithm};
 
 /// A voice connector as calls see it.
@@ -87,8 +87,8 @@ pub struct Termination {
     pub disabled: bool,
     /// The customer's hosts.
     pub cidr_allowed_list: Vec<IpNetwork>,
-    /// ISO 3166-1 alpha-2 codes that may be called; kept, not checked: no number has a country here yet.
-    pub calling_regions: Vec<String>,
+    /// Countries that may be called.
+    pub calling_regions: Vec<Country>,
     /// New calls a second, at least 1.
     pub cps_limit: u32,
     /// Caller ID that replaces an invalid one.

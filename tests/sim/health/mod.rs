@@ -234,7 +234,7 @@ fn a_ping_is_an_options_outside_a_dialog() {
             let expected = format!(
                 "OPTIONS {uri} SIP/2.0\r\nVia: {via}\r\nMax-Forwards: 70\r\nFrom: <sip:{from}>;tag={tag}\r\n\
                  To: <{uri}>\r\nCall-ID: {}\r\nCSeq: 1 OPTIONS\r\nContact: {contact}\r\n\
-                 Allow: INVITE, ACK, CANCEL, BYE, OPTIONS, UPDATE, PRACK, INFO\r\nAccept: application/sdp\r\n\
+                 Allow: INVITE, ACK, CANCEL, BYE, OPTIONS, UPDATE, PRACK, INFO\r\nAccept: application/sdp, application/pidf+xml, multipart/mixed\r\n\
                  Supported: 100rel, timer\r\nContent-Length: 0\r\n\r\n",
                 ping.call_id()
             );
