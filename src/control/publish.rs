@@ -5,6 +5,8 @@
 //! database are heard of and read ([`Control::follow`]).
 
 mod follow;
+mod groups;
+mod numbers;
 #[cfg(test)]
 mod tests;
 
@@ -17,17 +19,18 @@ use tokio::sync::{Mutex, MutexGuard, Notify};
 
 use crate::config::{Carrier, Config, Host, NextHop, Secret, Target, TlsPolicy, Transport};
 use crate::connector_id::VoiceConnectorId;
-use crate::numbering::E164;
 use crate::shard::snapshot::{
-    Credential, NumberHolder, Origination, OriginationRoute, Snapshot, Termination, VoiceConnector,
+    Credential, Origination, OriginationRoute, Snapshot, Termination, VoiceConnector,
 };
 use crate::sip::locate::Destination;
 use crate::store::{
-    ChangeFeed, Declaration, DeclareError, Holder, NewVoiceConnector, NumberError, OpenError,
-    OrderRecord, OriginationRecord, Put, Resource, RouteProtocol, RouteRecord, Store, StoreError,
-    TerminationRecord, VoiceConnectorRecord, WholeConnector,
+    ChangeFeed, Declaration, DeclareError, NewVoiceConnector, OpenError, OriginationRecord, Put,
+    Resource, RouteProtocol, RouteRecord, Store, StoreError, TerminationRecord,
+    VoiceConnectorRecord, WholeConnector,
 };
 
+use self::groups::{put_group, set_groups};
+use self::numbers::{put_numbers, set_numbers};
 use super::random_bytes;
 use super::resolver::{Changes, Routes};
 
@@ -68,11 +71,8 @@ impl Control {
         for connector in store.whole_connectors().await? {
             put_connector(&mut snapshot, for_calls(connector), &customers);
         }
-        for (number, connector) in store.associations().await? {
-            snapshot
-                .numbers
-                .insert(number, NumberHolder::Connector(connector));
-        }
+        set_numbers(&mut snapshot, store.numbers_in_service().await?);
+        set_groups(&mut snapshot, store.all_group_items().await?);
         Ok(Arc::new(Self {
             store,
             snapshot: Arc::new(ArcSwap::from_pointee(snapshot)),
@@ -152,14 +152,10 @@ impl Control {
             for connector in done.connectors {
                 put_connector(snapshot, for_calls(connector), &self.customers);
             }
-            for (number, connector) in done.numbers {
-                match connector {
-                    Some(connector) => snapshot
-                        .numbers
-                        .insert(number, NumberHolder::Connector(connector)),
-                    None => snapshot.numbers.remove(&number),
-                };
+            for (group, items) in &done.groups {
+                put_group(snapshot, *group, items);
             }
+            put_numbers(snapshot, &done.numbers, done.in_service);
         });
         self.names_changed.notify_one();
         Ok(done.put)
@@ -327,71 +323,6 @@ impl Control {
         Ok(())
     }
 
-    /// `CreatePhoneNumberOrder`: a number that somebody has is not acquired.
-    pub async fn order_numbers(
-        &self,
-        account: &str,
-        product_type: &str,
-        name: Option<&str>,
-        numbers: &[E164],
-    ) -> Result<OrderRecord, StoreError> {
-        let id = uuid::Uuid::new_v4().to_string();
-        let _writing = self.writing.lock().await;
-        self.store
-            .order_numbers(id, account, product_type, name, numbers, Timestamp::now())
-            .await
-    }
-
-    /// `AssociatePhoneNumbersWithVoiceConnector` and `AssociatePhoneNumbersWithVoiceConnectorGroup`
-    pub async fn associate_numbers(
-        &self,
-        account: &str,
-        to: impl Into<Holder>,
-        numbers: &[E164],
-        force: bool,
-    ) -> Result<Vec<NumberError>, StoreError> {
-        let to: Holder = to.into();
-        let writing = self.writing.lock().await;
-        let errors = self
-            .store
-            .associate_numbers(account, to.clone(), numbers, force, Timestamp::now())
-            .await?;
-        self.publish(&writing, |snapshot| {
-            for number in done(numbers, &errors) {
-                match to {
-                    Holder::VoiceConnector(id) => {
-                        snapshot.numbers.insert(number, NumberHolder::Connector(id))
-                    }
-                    // Calls do not know of groups and users.
-                    Holder::VoiceConnectorGroup(_) | Holder::User(_) => {
-                        snapshot.numbers.remove(&number)
-                    }
-                };
-            }
-        });
-        Ok(errors)
-    }
-
-    /// `DisassociatePhoneNumbersFromVoiceConnector` and `DisassociatePhoneNumbersFromVoiceConnectorGroup`
-    pub async fn disassociate_numbers(
-        &self,
-        account: &str,
-        from: impl Into<Holder>,
-        numbers: &[E164],
-    ) -> Result<Vec<NumberError>, StoreError> {
-        let writing = self.writing.lock().await;
-        let errors = self
-            .store
-            .disassociate_numbers(account, from, numbers, Timestamp::now())
-            .await?;
-        self.publish(&writing, |snapshot| {
-            for number in done(numbers, &errors) {
-                snapshot.numbers.remove(&number);
-            }
-        });
-        Ok(errors)
-    }
-
     /// Publishes what another node has written.
     async fn publish_connector(
         &self,
@@ -498,19 +429,6 @@ fn destination(target: &Target) -> Option<Destination> {
         }),
         Host::Address(_) => None,
     }
-}
-
-/// The numbers of a request with which nothing was wrong.
-fn done(numbers: &[E164], errors: &[NumberError]) -> impl Iterator<Item = E164> {
-    let failed = |number: &E164| errors.iter().any(|error| error.number == *number);
-    numbers
-        .iter()
-        .copied()
-        .filter(move |number| !failed(number))
-}
-
-fn held_by_connector((number, id): (E164, VoiceConnectorId)) -> (E164, NumberHolder) {
-    (number, NumberHolder::Connector(id))
 }
 
 /// Puts a connector in, its routes with whom to expect at them.

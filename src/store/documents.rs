@@ -89,6 +89,19 @@ impl Store {
         body: &Value,
         now: Timestamp,
     ) -> Result<bool, StoreError> {
+        let mut transaction = self.begin().await?;
+        let done = Self::replace_document_within(&mut transaction, key, before, body, now).await?;
+        self.commit(transaction, []).await?;
+        Ok(done)
+    }
+
+    pub(super) async fn replace_document_within(
+        transaction: &mut Transaction<'static, Any>,
+        key: Key<'_>,
+        before: &Document,
+        body: &Value,
+        now: Timestamp,
+    ) -> Result<bool, StoreError> {
         let done = sqlx::query(
             "UPDATE document SET body = $1, updated = $2 \
              WHERE kind = $3 AND account = $4 AND id = $5 AND body = $6",
@@ -99,7 +112,7 @@ impl Store {
         .bind(key.account)
         .bind(key.id)
         .bind(before.body.to_string())
-        .execute(&self.pool)
+        .execute(&mut **transaction)
         .await?;
         Ok(done.rows_affected() == 1)
     }

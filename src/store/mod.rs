@@ -14,6 +14,7 @@ mod connectors;
 mod declare;
 mod documents;
 mod groups;
+mod in_service;
 mod lifecycle;
 mod numbers;
 mod open;
@@ -34,6 +35,7 @@ pub use declare::{
 };
 pub use documents::{Document, Key};
 pub use groups::{GroupItem, GroupRecord};
+pub use in_service::{NumberInService, NumberWrite};
 pub use lifecycle::{DELETION_QUEUE, NumberChange};
 pub use open::OpenError;
 pub use records::*;

@@ -4,7 +4,10 @@ use std::time::Duration;
 
 use super::*;
 use crate::config::SipTls;
+use crate::numbering::E164;
+use crate::shard::snapshot::NumberHolder;
 use crate::store::tests::place::Place;
+use crate::store::{GroupItem, GroupRecord, NumberChange};
 
 const ACCOUNT: &str = "111122223333";
 const DEADLINE: Duration = Duration::from_secs(1);
@@ -64,6 +67,22 @@ impl Node {
             .await
             .unwrap()
             .id
+    }
+}
+
+fn group(items: &[(VoiceConnectorId, u8)]) -> GroupRecord {
+    let items = items.iter().map(|(voice_connector, priority)| GroupItem {
+        voice_connector: *voice_connector,
+        priority: *priority,
+    });
+    GroupRecord {
+        id: uuid::Uuid::new_v4(),
+        account: ACCOUNT.to_owned(),
+        name: "branches".to_owned(),
+        call_distribution_type: None,
+        items: items.collect(),
+        created: Timestamp::now(),
+        updated: Timestamp::now(),
     }
 }
 
@@ -132,6 +151,53 @@ async fn another_node_sees_each_write_within_a_second() {
     let has_none = |snapshot: &Snapshot| snapshot.numbers.is_empty();
     reader.sees(DEADLINE, "that they are gone", has_none).await;
 
+    control
+        .associate_numbers(ACCOUNT, id, &numbers[..1], false)
+        .await
+        .unwrap();
+    let named = |name: &'static str| {
+        move |snapshot: &Snapshot| {
+            let found = snapshot.calling_names.get(&number(0));
+            found.is_some_and(|found| &**found == name)
+        }
+    };
+    let settings = serde_json::json!({"CallingName": "Acme"});
+    control
+        .put_number_settings(ACCOUNT, None, &settings, Timestamp::now())
+        .await
+        .unwrap();
+    let what = "the account's calling name";
+    reader.sees(DEADLINE, what, named("Acme")).await;
+    let own = [(number(0), NumberChange::CallingName("Trunk"))];
+    control
+        .change_numbers(ACCOUNT, &own, Timestamp::now())
+        .await
+        .unwrap();
+    reader.sees(DEADLINE, "its own", named("Trunk")).await;
+    control
+        .disassociate_numbers(ACCOUNT, id, &numbers[..1])
+        .await
+        .unwrap();
+    let has_none = |snapshot: &Snapshot| snapshot.calling_names.is_empty();
+    reader.sees(DEADLINE, "that it has none", has_none).await;
+
+    let group = group(&[(id, 7)]);
+    control.create_group(&group, 10).await.unwrap();
+    let has = |members: Option<usize>| {
+        move |snapshot: &Snapshot| {
+            let found = snapshot.groups.get(&group.id);
+            found.map(|found| found.len()) == members
+        }
+    };
+    reader.sees(DEADLINE, "a new group", has(Some(1))).await;
+    control
+        .update_group(ACCOUNT, group.id, "empty", None, &[], Timestamp::now())
+        .await
+        .unwrap();
+    reader.sees(DEADLINE, "a change of it", has(Some(0))).await;
+    control.delete_group(ACCOUNT, group.id).await.unwrap();
+    reader.sees(DEADLINE, "that it is gone", has(None)).await;
+
     // The other way round.
     reader
         .control
@@ -195,6 +261,8 @@ async fn everything_is_read_again_when_nothing_was_heard() {
         .await
         .unwrap();
     let created = writer.create("created").await;
+    let group = group(&[(kept, 1), (created, 1)]);
+    control.create_group(&group, 10).await.unwrap();
 
     reader.control.listen_again().await.unwrap();
     let snapshot = reader.control.snapshot();
@@ -204,6 +272,61 @@ async fn everything_is_read_again_when_nothing_was_heard() {
     let associated: Vec<_> = snapshot.numbers.iter().collect();
     assert_eq!(associated, [(&numbers[1], &NumberHolder::Connector(kept))]);
     assert_eq!(snapshot.hosts.len(), 2);
+    assert_eq!(snapshot.groups[&group.id].len(), 2);
+}
+
+#[tokio::test]
+async fn a_groups_numbers_and_members_are_what_calls_see() {
+    let place = Place::sqlite();
+    let node = Node::open(&place, "one").await;
+    let control = &node.control;
+    let mut ids = Vec::new();
+    for name in ["one", "two", "three"] {
+        ids.push(node.create(name).await);
+    }
+    let numbers = [number(0), number(1)];
+    control
+        .order_numbers(ACCOUNT, "VoiceConnector", None, &numbers)
+        .await
+        .unwrap();
+    let group = group(&[(ids[0], 9), (ids[1], 1), (ids[2], 9)]);
+    control.create_group(&group, 10).await.unwrap();
+    control
+        .associate_numbers(ACCOUNT, group.id, &numbers[..1], false)
+        .await
+        .unwrap();
+    let seen = |snapshot: &Snapshot| {
+        let members = snapshot.groups[&group.id].iter();
+        let members: Vec<_> = members.map(|member| member.connector).collect();
+        assert_eq!(members, [ids[1], ids[0], ids[2]], "by priority");
+        let holder = NumberHolder::Group(group.id);
+        assert_eq!(snapshot.numbers.get(&numbers[0]), Some(&holder));
+        assert!(snapshot.is_number_of(numbers[0], ids[2]));
+        assert!(!snapshot.numbers.contains_key(&numbers[1]));
+    };
+    seen(&control.snapshot());
+    // As a node that starts reads it.
+    seen(&Node::open(&place, "one").await.control.snapshot());
+
+    let now = Timestamp::now();
+    let items = [GroupItem {
+        voice_connector: ids[0],
+        priority: 1,
+    }];
+    let updated = control.update_group(ACCOUNT, group.id, "fewer", None, &items, now);
+    assert_eq!(updated.await.unwrap().items, items);
+    let snapshot = control.snapshot();
+    assert!(!snapshot.is_number_of(numbers[0], ids[2]));
+    assert!(snapshot.is_number_of(numbers[0], ids[0]));
+    control
+        .disassociate_numbers(ACCOUNT, group.id, &numbers[..1])
+        .await
+        .unwrap();
+    let emptied = control.update_group(ACCOUNT, group.id, "empty", None, &[], now);
+    emptied.await.unwrap();
+    control.delete_group(ACCOUNT, group.id).await.unwrap();
+    let snapshot = control.snapshot();
+    assert!(snapshot.groups.is_empty() && snapshot.numbers.is_empty());
 }
 
 /// An origination with one route.
