@@ -20,13 +20,14 @@ use tokio::sync::{Mutex, MutexGuard, Notify};
 use crate::config::{Carrier, Config, Host, NextHop, Secret, Target, TlsPolicy, Transport};
 use crate::connector_id::VoiceConnectorId;
 use crate::shard::snapshot::{
-    Credential, Origination, OriginationRoute, Snapshot, Termination, VoiceConnector,
+    Credential, EmergencyNumber, Origination, OriginationRoute, ProxyPolicy, Snapshot, Termination,
+    VoiceConnector,
 };
 use crate::sip::locate::Destination;
 use crate::store::{
-    ChangeFeed, Declaration, DeclareError, NewVoiceConnector, OpenError, OriginationRecord, Put,
-    Resource, RouteProtocol, RouteRecord, Store, StoreError, TerminationRecord,
-    VoiceConnectorRecord, WholeConnector,
+    ChangeFeed, Declaration, DeclareError, DnisRecord, Document, EmergencyRecord, Key,
+    NewVoiceConnector, OpenError, OriginationRecord, ProxyRecord, Put, Resource, RouteProtocol,
+    RouteRecord, Store, StoreError, TerminationRecord, VoiceConnectorRecord, WholeConnector,
 };
 
 use self::groups::{put_group, set_groups};
@@ -323,6 +324,32 @@ impl Control {
         Ok(())
     }
 
+    /// Puts a configuration of a connector that is a document.
+    pub async fn put_configuration(
+        &self,
+        key: Key<'_>,
+        id: VoiceConnectorId,
+        body: &serde_json::Value,
+        now: Timestamp,
+    ) -> Result<Document, StoreError> {
+        let writing = self.writing.lock().await;
+        let (document, connector) = self.store.put_of_connector(key, id, body, now).await?;
+        self.publish_whole(&writing, connector);
+        Ok(document)
+    }
+
+    /// Takes a configuration of a connector away that is a document; what was never put is no error.
+    pub async fn delete_configuration(
+        &self,
+        key: Key<'_>,
+        id: VoiceConnectorId,
+    ) -> Result<(), StoreError> {
+        let writing = self.writing.lock().await;
+        let connector = self.store.delete_of_connector(key, id).await?;
+        self.publish_whole(&writing, connector);
+        Ok(())
+    }
+
     /// Publishes what another node has written.
     async fn publish_connector(
         &self,
@@ -447,6 +474,8 @@ fn for_calls(whole: WholeConnector) -> VoiceConnector {
         termination,
         origination,
         credentials,
+        proxy,
+        emergency,
     } = whole;
     let encrypted = record.require_encryption;
     VoiceConnector {
@@ -470,8 +499,31 @@ fn for_calls(whole: WholeConnector) -> VoiceConnector {
                 .collect(),
         }),
         credentials,
+        proxy: proxy.map(proxy_for_calls),
+        emergency: emergency.map(emergency_for_calls).unwrap_or_default(),
         ..VoiceConnector::new(record.id, &record.outbound_host_name)
     }
+}
+
+// What the API let in as a number is one, here and below.
+fn proxy_for_calls(proxy: ProxyRecord) -> ProxyPolicy {
+    let fallback = proxy.fall_back_phone_number;
+    ProxyPolicy {
+        disabled: proxy.disabled.unwrap_or_default(),
+        fallback: fallback.and_then(|number| number.parse().ok()),
+    }
+}
+
+fn emergency_for_calls(emergency: EmergencyRecord) -> Vec<EmergencyNumber> {
+    let numbers = emergency.dnis.into_iter().flatten();
+    let number = |dnis: DnisRecord| {
+        let test = dnis.test_phone_number;
+        Some(EmergencyNumber {
+            number: dnis.emergency_phone_number.parse().ok()?,
+            test: test.and_then(|number| number.parse().ok()),
+        })
+    };
+    numbers.filter_map(number).collect()
 }
 
 fn route_for_calls(route: &RouteRecord, encrypted: bool) -> OriginationRoute {

@@ -1,4 +1,4 @@
-//! What calls do not read: resources and configurations as the API has them, each a JSON object of a kind.
+//! Resources and configurations as the API has them, each a JSON object of a kind. Calls read few of them.
 
 use jiff::Timestamp;
 use serde_json::Value;
@@ -6,7 +6,7 @@ use sqlx::any::AnyRow;
 use sqlx::{Any, Executor, Row, Transaction};
 
 use super::records::{Page, StoreError};
-use super::{Store, after_created, timestamp};
+use super::{Store, WholeConnector, after_created, timestamp};
 use crate::connector_id::VoiceConnectorId;
 
 /// A resource or a configuration.
@@ -219,20 +219,37 @@ impl Store {
         Ok(done.rows_affected() == 1)
     }
 
-    /// Puts what goes with a connector, which has to be there.
+    /// The kind of the document that is a connector's `Proxy`; its id is the connector's.
+    pub const PROXY: &str = "proxy";
+    /// The kind of the document that is a connector's `EmergencyCallingConfiguration`; its id is the connector's.
+    pub const EMERGENCY: &str = "emergency-calling";
+
+    /// Puts what goes with a connector, which has to be there, and returns it with the connector as it is then.
     pub async fn put_of_connector(
         &self,
         key: Key<'_>,
         connector: VoiceConnectorId,
         body: &Value,
         now: Timestamp,
-    ) -> Result<Document, StoreError> {
+    ) -> Result<(Document, WholeConnector), StoreError> {
         let mut transaction = self.begin().await?;
         Self::lock_connector(&mut transaction, key.account, connector).await?;
         let parent = connector.as_str();
         let put = Self::put_document_within(&mut transaction, key, parent, body, now).await?;
-        self.commit(transaction, []).await?;
-        Ok(put)
+        let connector = self.commit_connector(transaction, connector).await?;
+        Ok((put, connector))
+    }
+
+    /// Takes out what goes with a connector, which has to be there, and returns the connector as it is then.
+    pub async fn delete_of_connector(
+        &self,
+        key: Key<'_>,
+        connector: VoiceConnectorId,
+    ) -> Result<WholeConnector, StoreError> {
+        let mut transaction = self.begin().await?;
+        Self::lock_connector(&mut transaction, key.account, connector).await?;
+        Self::delete_document_within(&mut *transaction, key).await?;
+        self.commit_connector(transaction, connector).await
     }
 
     /// The SIP rule of an account that has this trigger: its type and value.

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use serde_json::json;
+
 use super::*;
 use crate::config::SipTls;
 use crate::numbering::E164;
@@ -68,6 +70,20 @@ impl Node {
             .unwrap()
             .id
     }
+}
+
+fn key<'i>(kind: &'static str, id: &'i VoiceConnectorId) -> Key<'i> {
+    Key {
+        kind,
+        account: ACCOUNT,
+        id: id.as_str(),
+    }
+}
+
+async fn put_proxy(control: &Control, id: VoiceConnectorId, body: serde_json::Value) {
+    let key = key(Store::PROXY, &id);
+    let put = control.put_configuration(key, id, &body, Timestamp::now());
+    put.await.unwrap();
 }
 
 fn group(items: &[(VoiceConnectorId, u8)]) -> GroupRecord {
@@ -161,7 +177,7 @@ async fn another_node_sees_each_write_within_a_second() {
             found.is_some_and(|found| &**found == name)
         }
     };
-    let settings = serde_json::json!({"CallingName": "Acme"});
+    let settings = json!({"CallingName": "Acme"});
     control
         .put_number_settings(ACCOUNT, None, &settings, Timestamp::now())
         .await
@@ -197,6 +213,11 @@ async fn another_node_sees_each_write_within_a_second() {
     reader.sees(DEADLINE, "a change of it", has(Some(0))).await;
     control.delete_group(ACCOUNT, group.id).await.unwrap();
     reader.sees(DEADLINE, "that it is gone", has(None)).await;
+
+    put_proxy(control, id, json!({"FallBackPhoneNumber": "+12065550199"})).await;
+    let has_proxy =
+        |snapshot: &Snapshot| connector(snapshot).is_some_and(|one| one.proxy.is_some());
+    reader.sees(DEADLINE, "the proxy", has_proxy).await;
 
     // The other way round.
     reader
@@ -372,6 +393,64 @@ async fn a_next_hop_is_down_until_it_is_up_again_or_no_route_leads_there() {
     put("192.0.2.2").await;
     put("192.0.2.1").await;
     assert_eq!(down(), [false, false], "nobody has pinged since");
+}
+
+#[tokio::test]
+async fn what_a_connector_says_of_proxy_and_emergency_calls_is_what_calls_see() {
+    let place = Place::sqlite();
+    let node = Node::open(&place, "one").await;
+    let control = &node.control;
+    let (id, other) = (node.create("one").await, node.create("other").await);
+    let fallback = json!({"Disabled": true, "FallBackPhoneNumber": "+12065550199"});
+    put_proxy(control, id, fallback).await;
+    let emergency = json!({"DNIS": [
+        {"EmergencyPhoneNumber": "+12065550911", "TestPhoneNumber": "12065550933", "CallingCountry": "US"},
+        {"EmergencyPhoneNumber": "+14165550911", "CallingCountry": "CA"},
+    ]});
+    let key_of_emergency = key(Store::EMERGENCY, &id);
+    let put = control.put_configuration(key_of_emergency, id, &emergency, Timestamp::now());
+    put.await.unwrap();
+    let seen = |snapshot: &Snapshot| {
+        let connector = &snapshot.connectors[&id];
+        let proxy = ProxyPolicy {
+            disabled: true,
+            fallback: Some(number(99)),
+        };
+        assert_eq!(connector.proxy, Some(proxy));
+        let [us, ca] = connector.emergency[..] else {
+            panic!("{:?}", connector.emergency);
+        };
+        assert_eq!(us.number, "+12065550911".parse().unwrap());
+        assert_eq!(us.test, Some("+12065550933".parse().unwrap()));
+        assert_eq!(ca.test, None);
+        let other = &snapshot.connectors[&other];
+        assert_eq!((other.proxy, other.emergency.len()), (None, 0));
+    };
+    seen(&control.snapshot());
+    // As a node that starts reads it, and one that was told of another write.
+    let again = Node::open(&place, "one").await;
+    seen(&again.control.snapshot());
+    let writing = again.control.hold_writes().await;
+    again.control.publish_connector(&writing, id).await.unwrap();
+    seen(&again.control.snapshot());
+    // Another write of the connector keeps them.
+    let updated = control.update_voice_connector(ACCOUNT, id, "renamed", false);
+    updated.await.unwrap();
+    seen(&control.snapshot());
+
+    for kind in [Store::PROXY, Store::EMERGENCY, Store::EMERGENCY] {
+        let deleted = control.delete_configuration(key(kind, &id), id);
+        deleted.await.unwrap();
+    }
+    let snapshot = control.snapshot();
+    let connector = &snapshot.connectors[&id];
+    assert_eq!((connector.proxy, connector.emergency.len()), (None, 0));
+    let nobody = VoiceConnectorId::from_random([9; VoiceConnectorId::LENGTH]);
+    let deleted = control.delete_configuration(key(Store::PROXY, &nobody), nobody);
+    assert!(matches!(
+        deleted.await,
+        Err(StoreError::UnknownVoiceConnector(_))
+    ));
 }
 
 #[tokio::test]
