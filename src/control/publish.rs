@@ -7,8 +7,10 @@
 mod follow;
 mod groups;
 mod numbers;
+mod sessions;
 #[cfg(test)]
 mod tests;
+mod time;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -19,6 +21,7 @@ use tokio::sync::{Mutex, MutexGuard, Notify};
 
 use crate::config::{Carrier, Config, Host, NextHop, Secret, Target, TlsPolicy, Transport};
 use crate::connector_id::VoiceConnectorId;
+use crate::net::sys::Clock;
 use crate::shard::snapshot::{
     Credential, EmergencyNumber, Origination, OriginationRoute, ProxyPolicy, Snapshot, Termination,
     VoiceConnector,
@@ -32,6 +35,8 @@ use crate::store::{
 
 use self::groups::{put_group, set_groups};
 use self::numbers::{put_numbers, set_numbers};
+use self::sessions::sessions_for_calls;
+pub use self::time::ShardTime;
 use super::random_bytes;
 use super::resolver::{Changes, Routes};
 
@@ -46,6 +51,7 @@ pub struct Control {
     sip_domain: String,
     /// How connections to customers' hosts are secured.
     customers: TlsPolicy,
+    time: ShardTime,
     names_changed: Arc<Notify>,
     /// Tells the shards to look at the snapshot.
     wake: std::sync::OnceLock<Box<dyn Fn() + Send + Sync>>,
@@ -74,6 +80,9 @@ impl Control {
         }
         set_numbers(&mut snapshot, store.numbers_in_service().await?);
         set_groups(&mut snapshot, store.all_group_items().await?);
+        let time = ShardTime::of(Clock::start());
+        let sessions = store.proxy_sessions().await?;
+        snapshot.proxy_sessions = sessions_for_calls(sessions, &time, Timestamp::now());
         Ok(Arc::new(Self {
             store,
             snapshot: Arc::new(ArcSwap::from_pointee(snapshot)),
@@ -81,6 +90,7 @@ impl Control {
             changes: Mutex::new(changes),
             sip_domain: sip_domain.to_owned(),
             customers,
+            time,
             names_changed: Arc::new(Notify::new()),
             wake: std::sync::OnceLock::new(),
         }))
@@ -105,6 +115,11 @@ impl Control {
     /// Where the shards find the snapshot.
     pub fn published(&self) -> Arc<ArcSwap<Snapshot>> {
         Arc::clone(&self.snapshot)
+    }
+
+    /// The time of the shards, which goes by [`ShardTime::clock`].
+    pub fn time(&self) -> &ShardTime {
+        &self.time
     }
 
     /// Notified when a route or carrier may have a new host name.
@@ -209,7 +224,7 @@ impl Control {
         self.store
             .delete_voice_connector(account, id, kinds, holding)
             .await?;
-        self.publish(&writing, |snapshot| snapshot.remove_connector(id));
+        self.publish(&writing, |snapshot| remove_connector(snapshot, id));
         Ok(())
     }
 
@@ -363,7 +378,7 @@ impl Control {
             }
             // Deleted.
             Err(StoreError::UnknownVoiceConnector(_)) => {
-                self.publish(writing, |snapshot| snapshot.remove_connector(id));
+                self.publish(writing, |snapshot| remove_connector(snapshot, id));
                 Ok(())
             }
             Err(error) => Err(error),
@@ -465,6 +480,12 @@ fn put_connector(snapshot: &mut Snapshot, mut connector: VoiceConnector, custome
         snapshot.secure(&mut route.target, customers);
     }
     snapshot.put_connector(connector);
+}
+
+/// Takes a connector out, and its proxy sessions, which go with it.
+fn remove_connector(snapshot: &mut Snapshot, id: VoiceConnectorId) {
+    snapshot.remove_connector(id);
+    snapshot.proxy_sessions.forget_connector(id);
 }
 
 /// A connector as calls see it.

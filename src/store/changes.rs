@@ -34,6 +34,13 @@ pub enum Change {
     VoiceConnectorGroup(Uuid),
     /// What these numbers are associated with, or their names.
     PhoneNumbers(Vec<E164>),
+    /// This proxy session.
+    ProxySession {
+        /// Whose it is.
+        account: String,
+        /// `ProxySessionId`
+        id: String,
+    },
     /// What holds for all numbers of this account.
     NumberSettings(String),
 }
@@ -43,6 +50,7 @@ impl fmt::Display for Change {
         match self {
             Self::VoiceConnector(id) => write!(f, "voice_connector {id}"),
             Self::VoiceConnectorGroup(id) => write!(f, "voice_connector_group {id}"),
+            Self::ProxySession { account, id } => write!(f, "proxy_session {account} {id}"),
             Self::NumberSettings(account) => write!(f, "number_settings {account}"),
             Self::PhoneNumbers(numbers) => {
                 f.write_str("phone_numbers")?;
@@ -60,6 +68,11 @@ impl FromStr for Change {
             Some(("voice_connector", id)) => id.parse().map(Self::VoiceConnector).map_err(|_| ()),
             Some(("voice_connector_group", id)) => {
                 id.parse().map(Self::VoiceConnectorGroup).map_err(|_| ())
+            }
+            Some(("proxy_session", session)) => {
+                let (account, id) = session.split_once(' ').ok_or(())?;
+                let (account, id) = (account.to_owned(), id.to_owned());
+                Ok(Self::ProxySession { account, id })
             }
             Some(("number_settings", account)) => Ok(Self::NumberSettings(account.to_owned())),
             Some(("phone_numbers", numbers)) => {
@@ -155,6 +168,10 @@ mod tests {
             Change::VoiceConnector(id),
             Change::VoiceConnectorGroup(Uuid::from_u128(7)),
             Change::NumberSettings("111122223333".to_owned()),
+            Change::ProxySession {
+                account: "111122223333".to_owned(),
+                id: Uuid::from_u128(7).to_string(),
+            },
             numbers,
         ] {
             assert_eq!(change.to_string().parse(), Ok(change));
@@ -164,6 +181,7 @@ mod tests {
             "voice_connector",
             "voice_connector x",
             "voice_connector_group x",
+            "proxy_session 111122223333",
             "phone_numbers ",
             "calls +12065550100",
         ] {

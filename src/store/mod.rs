@@ -18,6 +18,7 @@ mod in_service;
 mod lifecycle;
 mod numbers;
 mod open;
+mod proxy_sessions;
 #[cfg(test)]
 pub(crate) mod tests;
 
@@ -38,6 +39,7 @@ pub use groups::{GroupItem, GroupRecord};
 pub use in_service::{NumberInService, NumberWrite};
 pub use lifecycle::{DELETION_QUEUE, NumberChange};
 pub use open::OpenError;
+pub use proxy_sessions::{SessionRecord, SessionStatus};
 pub use records::*;
 
 /// The database of a node.

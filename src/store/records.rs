@@ -390,6 +390,10 @@ pub enum StoreError {
     DefaultPhoneNumber,
     /// No such voice connector group in this account. 404.
     UnknownGroup(Uuid),
+    /// No such proxy session in this account. 404.
+    UnknownSession,
+    /// Others changed the resource again and again in this moment. 503.
+    Contended,
     /// The group still has this many numbers. 409.
     GroupHasNumbers(u64),
     /// The group still has this many connectors. 409.

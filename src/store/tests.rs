@@ -52,6 +52,7 @@ on_both! {
     a_number_of_a_group_is_not_its_connectors
     a_number_in_service_has_its_own_name_or_its_accounts
     a_users_number_is_its_alone
+    proxy_sessions_are_found_by_whom_they_join
     what_goes_with_a_connector_goes_with_it_or_holds_it
 }
 

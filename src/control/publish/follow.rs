@@ -3,10 +3,12 @@
 use std::collections::HashSet;
 use std::time::Duration;
 
+use jiff::Timestamp;
 use tokio::time::MissedTickBehavior;
 
 use super::groups::{put_group, remove_group, set_groups};
 use super::numbers::{put_numbers, set_numbers};
+use super::sessions::sessions_for_calls;
 use super::{Control, for_calls, put_connector};
 use crate::store::{Change, ChangeFeed, News, StoreError};
 
@@ -58,6 +60,9 @@ impl Control {
                 let in_service = self.store.numbers_in_service_of(&account).await?;
                 self.publish(&writing, |snapshot| put_numbers(snapshot, &[], in_service));
             }
+            Change::ProxySession { account, id } => {
+                self.read_session(&writing, &account, &id).await?;
+            }
             Change::VoiceConnectorGroup(id) => {
                 let items = self.store.group_items(id).await?;
                 self.publish(&writing, |snapshot| match items {
@@ -94,6 +99,7 @@ impl Control {
         let connectors = self.store.whole_connectors().await?;
         let numbers = self.store.numbers_in_service().await?;
         let groups = self.store.all_group_items().await?;
+        let sessions = self.store.proxy_sessions().await?;
         self.publish(&writing, |snapshot| {
             let kept: HashSet<_> = connectors.iter().map(|whole| whole.record.id).collect();
             let known: Vec<_> = snapshot.connectors.keys().copied().collect();
@@ -105,6 +111,7 @@ impl Control {
             }
             set_numbers(snapshot, numbers);
             set_groups(snapshot, groups);
+            snapshot.proxy_sessions = sessions_for_calls(sessions, &self.time, Timestamp::now());
         });
         self.names_changed.notify_one();
         Ok(changes)

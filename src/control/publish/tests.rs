@@ -7,7 +7,7 @@ use serde_json::json;
 use super::*;
 use crate::config::SipTls;
 use crate::numbering::E164;
-use crate::shard::snapshot::NumberHolder;
+use crate::shard::snapshot::{NumberHolder, ProxySession};
 use crate::store::tests::place::Place;
 use crate::store::{GroupItem, GroupRecord, NumberChange};
 
@@ -69,6 +69,26 @@ impl Node {
             .await
             .unwrap()
             .id
+    }
+}
+
+/// Of an hour.
+fn session_document(connector: VoiceConnectorId, created: Timestamp) -> Document {
+    let participant =
+        |own: &str, proxy: &str| json!({"PhoneNumber": own, "ProxyPhoneNumber": proxy});
+    Document {
+        id: uuid::Uuid::new_v4().to_string(),
+        parent: connector.to_string(),
+        body: json!({
+            "Participants": [
+                participant("+14255550123", "+12065550101"),
+                participant("+13605550145", "+12065550101"),
+            ],
+            "Capabilities": ["Voice"],
+            "ExpiryMinutes": 60,
+        }),
+        created,
+        updated: created,
     }
 }
 
@@ -218,6 +238,40 @@ async fn another_node_sees_each_write_within_a_second() {
     let has_proxy =
         |snapshot: &Snapshot| connector(snapshot).is_some_and(|one| one.proxy.is_some());
     reader.sees(DEADLINE, "the proxy", has_proxy).await;
+
+    let writing = control.hold_writes().await;
+    let session = session_document(id, Timestamp::now());
+    let name = session.id.clone();
+    control
+        .create_session(&writing, session, ACCOUNT)
+        .await
+        .unwrap();
+    drop(writing);
+    let has = |is: fn(&ProxySession) -> bool| {
+        let name = name.clone();
+        move |snapshot: &Snapshot| {
+            snapshot
+                .proxy_sessions
+                .get(&name)
+                .is_some_and(|one| is(one))
+        }
+    };
+    let is_new = has(|session| !session.in_progress);
+    reader.sees(DEADLINE, "a proxy session", is_new).await;
+    control
+        .use_session(id, &name, Timestamp::now())
+        .await
+        .unwrap();
+    let is_used = has(|session| session.in_progress);
+    reader.sees(DEADLINE, "that it is used", is_used).await;
+    let writing = control.hold_writes().await;
+    control
+        .forget_session(&writing, ACCOUNT, &name)
+        .await
+        .unwrap();
+    drop(writing);
+    let is_gone = |snapshot: &Snapshot| !snapshot.proxy_sessions.has_number(number(1));
+    reader.sees(DEADLINE, "that it is gone", is_gone).await;
 
     // The other way round.
     reader
@@ -451,6 +505,46 @@ async fn what_a_connector_says_of_proxy_and_emergency_calls_is_what_calls_see() 
         deleted.await,
         Err(StoreError::UnknownVoiceConnector(_))
     ));
+}
+
+#[tokio::test]
+async fn an_expired_session_leaves_what_calls_look_through() {
+    let place = Place::sqlite();
+    let node = Node::open(&place, "one").await;
+    let control = &node.control;
+    let id = node.create("one").await;
+    let now = Timestamp::now();
+    let hours_ago = |hours| now - jiff::SignedDuration::from_hours(hours);
+    let writing = control.hold_writes().await;
+    let mut names = Vec::new();
+    for created in [hours_ago(0), hours_ago(2)] {
+        let session = session_document(id, created);
+        names.push(session.id.clone());
+        let created = control.create_session(&writing, session, ACCOUNT);
+        created.await.unwrap();
+    }
+    drop(writing);
+    // The later one has the pair, and is over.
+    let is_participant = || {
+        let sessions = &control.snapshot().proxy_sessions;
+        sessions.has_participant("+14255550123".parse().unwrap())
+    };
+    let expired = |control: &Control| {
+        let now = control.time().clock().now();
+        control.snapshot().proxy_sessions.expired(now)
+    };
+    assert_eq!(expired(control), [names[1].as_str().into()]);
+    control.end_sessions().await;
+    assert_eq!(expired(control), []);
+    assert!(is_participant());
+    assert!(control.snapshot().proxy_sessions.has_number(number(1)));
+    // All of them read anew are the same.
+    control.publish_sessions().await.unwrap();
+    assert_eq!(expired(control), []);
+    let sessions = &control.snapshot().proxy_sessions;
+    let at = control.time().instant(now);
+    let found = sessions.find("+14255550123".parse().unwrap(), number(1), at);
+    assert_eq!(found.map(|session| &*session.id), Some(names[0].as_str()));
 }
 
 #[tokio::test]

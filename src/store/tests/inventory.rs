@@ -362,6 +362,68 @@ pub(super) async fn a_users_number_is_its_alone(fixture: Fixture) {
     done.unwrap();
 }
 
+pub(super) async fn proxy_sessions_are_found_by_whom_they_join(fixture: Fixture) {
+    let id = fixture.connector(1).await.id;
+    let store = &fixture.store;
+    let pair = [number("+14255550123"), number("+13605550145")];
+    let put = async |name: &str, others: [&str; 2], more: serde_json::Value| {
+        let participant =
+            |own: &str| serde_json::json!({"PhoneNumber": own, "ProxyPhoneNumber": "+12065550100"});
+        let mut body = serde_json::json!({"Participants": others.map(participant)});
+        let members = body.as_object_mut().unwrap();
+        members.extend(more.as_object().unwrap().clone());
+        let key = Key {
+            kind: Store::PROXY_SESSION,
+            account: ACCOUNT,
+            id: name,
+        };
+        let put = store.put_proxy_session(key, id, &body, now());
+        SessionRecord::of(&put.await.unwrap()).unwrap()
+    };
+    let minute = serde_json::json!({"ExpiryMinutes": 1, "Capabilities": ["SMS"]});
+    let first = put("a", ["+14255550123", "+13605550145"], minute).await;
+    let used = serde_json::json!({"Used": true, "Capabilities": ["Voice"]});
+    let second = put("b", ["+13605550145", "+14255550123"], used).await;
+    // The pair's numbers are the proxies here.
+    let other = put("c", ["+12065550177", "+14255550123"], serde_json::json!({})).await;
+    let end = now() + SignedDuration::from_mins(1);
+    assert_eq!(
+        (first.ends, first.voice, first.sms),
+        (Some(end), false, true)
+    );
+    assert_eq!(
+        first.status(end - SignedDuration::from_millis(1)),
+        SessionStatus::Open
+    );
+    assert_eq!(first.status(end), SessionStatus::Closed);
+    assert_eq!((second.ends, second.voice, second.sms), (None, true, false));
+    assert_eq!(second.status(end), SessionStatus::InProgress);
+
+    let fixture = fixture.reopened().await;
+    let store = &fixture.store;
+    let all = store.proxy_sessions().await.unwrap();
+    assert_eq!(all, [first.clone(), second.clone(), other]);
+    let between = store.proxy_sessions_between(ACCOUNT, id.as_str(), pair);
+    assert_eq!(between.await.unwrap(), [first.clone(), second]);
+    let of_another = store.proxy_sessions_between("999999999999", id.as_str(), pair);
+    assert_eq!(of_another.await.unwrap(), []);
+    let found = store.proxy_session(ACCOUNT, "a").await.unwrap();
+    assert_eq!(found, Some(first));
+    assert_eq!(store.proxy_session(ACCOUNT, "d").await.unwrap(), None);
+    let nobody = VoiceConnectorId::from_random([9; VoiceConnectorId::LENGTH]);
+    let key = Key {
+        kind: Store::PROXY_SESSION,
+        account: ACCOUNT,
+        id: "e",
+    };
+    let body = serde_json::json!({});
+    let late = store.put_proxy_session(key, nobody, &body, now());
+    assert!(matches!(
+        late.await,
+        Err(StoreError::UnknownVoiceConnector(_))
+    ));
+}
+
 pub(super) async fn what_goes_with_a_connector_goes_with_it_or_holds_it(fixture: Fixture) {
     let id = fixture.connector(1).await.id;
     let store = &fixture.store;
