@@ -1,4 +1,4 @@
-//! Configurations of a connector that calls do not read: one shape for all of them. Each is kept as it was put.
+//! Configurations of a connector that are documents: one shape for all of them. Each is kept as it was put.
 
 use serde_json::{Map, Value, json};
 
@@ -7,7 +7,7 @@ use super::errors::{ApiError, NotFound};
 use super::members::connector_id;
 use super::model::Input;
 use super::request::{ApiRequest, ApiResponse};
-use crate::store::Key;
+use crate::store::{Key, Store};
 
 /// One of a connector's configurations.
 #[derive(Clone, Copy)]
@@ -38,7 +38,7 @@ pub(super) const LOGGING: Configuration = Configuration {
 };
 
 pub(super) const EMERGENCY: Configuration = Configuration {
-    kind: "emergency-calling",
+    kind: Store::EMERGENCY,
     member: "EmergencyCallingConfiguration",
     parts: &[],
     switches: &[],
@@ -58,7 +58,7 @@ pub(super) const EXTERNAL_SYSTEMS: Configuration = Configuration {
 };
 
 pub(super) const PROXY: Configuration = Configuration {
-    kind: "proxy",
+    kind: Store::PROXY,
     member: "Proxy",
     parts: &[
         ("DefaultSessionExpiryMinutes", "DefaultSessionExpiryMinutes"),
@@ -110,9 +110,9 @@ impl Configuration {
             }
         };
         let key = self.key(request, input);
-        let store = state.control.store();
-        let put = store
-            .put_of_connector(key, connector, &body, (state.now)())
+        let put = state
+            .control
+            .put_configuration(key, connector, &body, (state.now)())
             .await?;
         self.respond(&put.body)
     }
@@ -143,12 +143,9 @@ impl Configuration {
         request: &ApiRequest<'_>,
         input: &Input,
     ) -> Result<ApiResponse, ApiError> {
-        existing(state, request, input).await?;
-        state
-            .control
-            .store()
-            .delete_document(self.key(request, input))
-            .await?;
+        let connector = connector_id(input.text("VoiceConnectorId"))?;
+        let key = self.key(request, input);
+        state.control.delete_configuration(key, connector).await?;
         Ok(ApiResponse::no_content())
     }
 

@@ -196,6 +196,8 @@ pub enum NotFound {
         /// As asked for.
         id: String,
     },
+    /// The proxy session was there a moment ago.
+    ProxySession,
     /// The config does not have this user, `ACCOUNT/USER`.
     User(String),
     /// The SIP media application has no logging configuration.
@@ -407,6 +409,8 @@ impl From<StoreError> for ApiError {
                 Conflict::ConnectorInGroup { id, name }.into()
             }
             StoreError::UnknownGroup(id) => NotFound::VoiceConnectorGroup(id.to_string()).into(),
+            StoreError::UnknownSession => NotFound::ProxySession.into(),
+            StoreError::Contended => Self::ServiceUnavailable,
             StoreError::GroupHasNumbers(count) => Conflict::GroupHasNumbers(count).into(),
             StoreError::GroupHasConnectors(count) => Conflict::GroupHasConnectors(count).into(),
             StoreError::TooMany { what, most } => Self::ResourceLimitExceeded { what, most },

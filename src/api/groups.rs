@@ -37,7 +37,7 @@ pub(super) async fn create(
         updated: now,
     };
     let most = state.quotas.voice_connector_groups;
-    state.control.store().insert_group(&group, most).await?;
+    state.control.create_group(&group, most).await?;
     respond(&group)
 }
 
@@ -81,7 +81,6 @@ pub(super) async fn update(
     let distribution = input.text_if_any("CallDistributionType");
     let group = state
         .control
-        .store()
         .update_group(
             request.account,
             id,
@@ -101,8 +100,7 @@ pub(super) async fn delete(
     id: &str,
 ) -> Result<ApiResponse, ApiError> {
     let id = group_id(id)?;
-    let store = state.control.store();
-    store.delete_group(request.account, id).await?;
+    state.control.delete_group(request.account, id).await?;
     Ok(ApiResponse::no_content())
 }
 

@@ -32,13 +32,14 @@ pub(super) async fn update(
     let number = number_of_id(id)?;
     let properties = Value::Object(input.some_of(&PROPERTIES));
     let change = change(&properties, "", number, &state.number_pools)?;
-    let store = state.control.store();
-    let outcomes = store
+    let outcomes = state
+        .control
         .change_numbers(request.account, &[(number, change)], (state.now)())
         .await?;
     settled(id, &outcomes, |problem| {
         Conflict::PhoneNumber { number, problem }.into()
     })?;
+    let store = state.control.store();
     let record = store.phone_number(request.account, number).await?;
     respond(&record, &state.number_pools)
 }
@@ -73,7 +74,6 @@ pub(super) async fn batch_update(
         .collect();
     let outcomes = state
         .control
-        .store()
         .change_numbers(request.account, &wanted, (state.now)())
         .await?;
     let numbers = changes

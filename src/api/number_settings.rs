@@ -12,7 +12,7 @@ use super::inventory::{number_type, pool_allows};
 use super::members::iso8601;
 use super::model::Input;
 use super::request::{ApiRequest, ApiResponse};
-use crate::store::Key;
+use crate::store::{Key, Store};
 
 /// How long the default calling name stays as it was updated.
 const CALLING_NAME_STAYS: SignedDuration = SignedDuration::from_hours(7 * 24);
@@ -40,24 +40,23 @@ pub(super) async fn update(
     request: &ApiRequest<'_>,
     input: &Input,
 ) -> Result<ApiResponse, ApiError> {
-    let key = key(request);
     let now = (state.now)();
     let body = json!({ CALLING_NAME: input.text(CALLING_NAME) });
-    let store = state.control.store();
-    let Some(before) = store.document(key).await? else {
-        store.put_document(key, "", &body, now).await?;
-        return Ok(ApiResponse::no_content());
-    };
-    // To ask for the name that is there changes nothing.
-    if before.body == body {
-        return Ok(ApiResponse::no_content());
+    let before = state.control.store().document(key(request)).await?;
+    if let Some(before) = &before {
+        // To ask for the name that is there changes nothing.
+        if before.body == body {
+            return Ok(ApiResponse::no_content());
+        }
+        let again = before.updated + CALLING_NAME_STAYS;
+        if now < again {
+            let again = iso8601(again);
+            return Err(BadRequest::CallingNameUpdated { again }.into());
+        }
     }
-    let again = before.updated + CALLING_NAME_STAYS;
-    if now < again {
-        let again = iso8601(again);
-        return Err(BadRequest::CallingNameUpdated { again }.into());
-    }
-    match store.replace_document(key, &before, &body, now).await? {
+    let control = &state.control;
+    let put = control.put_number_settings(request.account, before.as_ref(), &body, now);
+    match put.await? {
         true => Ok(ApiResponse::no_content()),
         // Somebody updated it in this moment.
         false => {
@@ -86,7 +85,7 @@ pub(super) fn countries(state: &ApiState, input: &Input) -> Result<ApiResponse, 
 
 fn key<'a>(request: &ApiRequest<'a>) -> Key<'a> {
     Key {
-        kind: "phone-number-settings",
+        kind: Store::NUMBER_SETTINGS,
         account: request.account,
         id: "account",
     }

@@ -1,12 +1,12 @@
 //! Proxy sessions: two participants, and the numbers of a connector that stand for each before the other.
 //!
 //! A session ends when it is deleted or when its minutes have passed since its creation; that is worked out when
-//! it is read, so that there is nothing to be done at that time.
+//! it is read, so that there is nothing to be done at that time. It is in progress once a call or message was put through,
+//! which the shards tell.
 
-use std::collections::HashSet;
-
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use serde_json::{Value, json};
+use tokio::sync::MutexGuard;
 
 use super::ApiState;
 use super::configurations::{PROXY, existing};
@@ -16,22 +16,21 @@ use super::members::{invalid, iso8601};
 use super::model::Input;
 use super::request::{ApiRequest, ApiResponse};
 use super::resources::{Kind, members};
+use crate::instant::Instant;
 use crate::numbering::E164;
-use crate::store::{Document, Holder, Key, NumberFilter};
+use crate::shard::snapshot::ProxySessions;
+use crate::store::{Document, Holder, Key, NumberFilter, SessionRecord, Store, StoreError};
 
 /// The kind of the documents.
 pub(super) const KIND: &str = SESSION.kind;
 
 const SESSION: Kind = Kind {
-    kind: "proxy-session",
+    kind: Store::PROXY_SESSION,
     name: "ProxySession",
 };
 
 /// Numbers of a connector that one choice looks at.
 const CANDIDATES_MAX: usize = 10_000;
-
-/// The kept member that says when a session was deleted, in milliseconds.
-const ENDED: &str = "Ended";
 
 /// `CreateProxySession`
 pub(super) async fn create(
@@ -40,13 +39,18 @@ pub(super) async fn create(
     input: &Input,
 ) -> Result<ApiResponse, ApiError> {
     let pair = participants(input)?;
-    let _writing = state.control.hold_writes().await;
+    let writing = state.control.hold_writes().await;
     let connector = existing(state, request, input).await?;
     let proxy = proxy(state, request, &connector).await?;
     let now = (state.now)();
-    let sessions = with_room(state, request, &connector, now).await?;
-    let candidates = candidates(state, request, &connector, &proxy, pair).await?;
-    let choice = Choice::new(input, pair, &sessions, now);
+    make_room(state, &writing, (request.account, &connector), now).await?;
+    let snapshot = state.control.snapshot();
+    let sessions = &snapshot.proxy_sessions;
+    refuse_proxies(pair, sessions)?;
+    let candidates = candidates(state, request, &connector, &proxy, sessions).await?;
+    let before = before(state, request, input, (&connector, pair)).await?;
+    let at = state.control.time().instant(now);
+    let choice = Choice::new(input, pair, before, (sessions, at));
     let [first, second] = choice.choose(&candidates)?;
 
     let kept = [
@@ -71,13 +75,16 @@ pub(super) async fn create(
     };
     let participants = json!([participant(pair[0], first), participant(pair[1], second)]);
     body.insert("Participants".into(), participants);
-    let id = uuid::Uuid::new_v4().to_string();
-    let key = SESSION.key(request.account, &id);
-    let store = state.control.store();
-    let document = store
-        .put_document(key, &connector, &Value::Object(body), now)
-        .await?;
-    respond(&document, now)
+    let new = Document {
+        id: uuid::Uuid::new_v4().to_string(),
+        parent: connector,
+        body: Value::Object(body),
+        created: now,
+        updated: now,
+    };
+    let control = &state.control;
+    let made = control.create_session(&writing, new, request.account);
+    respond(&made.await?, now)
 }
 
 /// `GetProxySession`
@@ -98,11 +105,15 @@ pub(super) async fn list(
     let connector = existing(state, request, input).await?;
     let now = (state.now)();
     let status = input.text_if_any("Status");
-    let wanted = |session: &Document| status.is_none_or(|status| status == status_of(session, now));
+    let is_of = |session: &Document, status: &str| {
+        SessionRecord::of(session).is_ok_and(|session| session.status(now).as_str() == status)
+    };
+    let wanted = |session: &Document| status.is_none_or(|status| is_of(session, status));
     let page = SESSION
         .page(state, (request, input), &connector, wanted)
         .await?;
-    let sessions: Vec<Value> = page.rows.iter().map(|row| session(row, now)).collect();
+    let sessions = page.rows.iter().map(|row| session(row, now));
+    let sessions: Vec<Value> = sessions.collect::<Result<_, _>>()?;
     ApiResponse::json(&json!({"ProxySessions": sessions, "NextToken": page.next}))
 }
 
@@ -113,17 +124,28 @@ pub(super) async fn update(
     input: &Input,
 ) -> Result<ApiResponse, ApiError> {
     let id = of_connector(state, request, input).await?.id;
+    let writing = state.control.hold_writes().await;
     let now = (state.now)();
     let change = |before: &Document| {
-        if ended(before, now).is_some() {
-            return Err(BadRequest::ProxySessionClosed.into());
+        if SessionRecord::of(before)?.ended(now).is_some() {
+            return Err(ApiError::from(BadRequest::ProxySessionClosed));
         }
         let mut body = members(before);
         body.extend(input.some_of(&["Capabilities", "ExpiryMinutes"]));
-        Ok(Value::Object(body))
+        let after = Document {
+            body: Value::Object(body.clone()),
+            ..before.clone()
+        };
+        // It was open until now, whatever is said of it afterwards.
+        if SessionRecord::of(&after)?.ended(now).is_some() {
+            body.insert(SessionRecord::ENDED.into(), now.as_millisecond().into());
+        }
+        Ok(Some(body))
     };
-    let document = SESSION.change(state, request.account, &id, change).await?;
-    respond(&document, now)
+    let session = (request.account, id.as_str());
+    let control = &state.control;
+    let document = control.change_session(&writing, session, now, change);
+    respond(&document.await?, now)
 }
 
 /// `DeleteProxySession` ends it; one that has ended stays as it is.
@@ -132,21 +154,21 @@ pub(super) async fn delete(
     request: &ApiRequest<'_>,
     input: &Input,
 ) -> Result<ApiResponse, ApiError> {
-    let session = of_connector(state, request, input).await?;
+    let id = of_connector(state, request, input).await?.id;
+    let writing = state.control.hold_writes().await;
     let now = (state.now)();
-    if ended(&session, now).is_some() {
-        return Ok(ApiResponse::no_content());
-    }
     let change = |before: &Document| {
-        let mut body = members(before);
-        // Somebody else may have ended it in this moment.
-        if ended(before, now).is_none() {
-            body.insert(ENDED.into(), now.as_millisecond().into());
-        }
-        Ok(Value::Object(body))
+        let has_ended = SessionRecord::of(before)?.ended(now).is_some();
+        Ok::<_, ApiError>((!has_ended).then(|| {
+            let mut body = members(before);
+            body.insert(SessionRecord::ENDED.into(), now.as_millisecond().into());
+            body
+        }))
     };
-    let account = request.account;
-    SESSION.change(state, account, &session.id, change).await?;
+    let session = (request.account, id.as_str());
+    let control = &state.control;
+    let changed = control.change_session(&writing, session, now, change);
+    changed.await?;
     Ok(ApiResponse::no_content())
 }
 
@@ -202,28 +224,79 @@ async fn proxy(
     }
 }
 
-/// The connector's sessions, with room made for one more: those that ended first make it.
-async fn with_room(
+/// Nobody reaches a participant at a number that stands for others: calls to it are theirs.
+fn refuse_proxies(pair: [E164; 2], sessions: &ProxySessions) -> Result<(), BadRequest> {
+    match pair.iter().position(|number| sessions.has_number(*number)) {
+        Some(index) => Err(invalid(
+            format!("ParticipantPhoneNumbers[{index}]"),
+            "a number that stands for no participant of another proxy session",
+        )),
+        None => Ok(()),
+    }
+}
+
+/// Makes room for one more session of a connector: those that ended first make it.
+async fn make_room(
+    state: &ApiState,
+    writing: &MutexGuard<'_, ()>,
+    (account, connector): (&str, &str),
+    now: Timestamp,
+) -> Result<(), ApiError> {
+    const READ: u32 = 1_000;
+    let store = state.control.store();
+    let most = state.quotas.proxy_sessions;
+    let count = store.count_documents(KIND, account, connector).await?;
+    let mut gone = 0;
+    let mut after: Option<String> = None;
+    while count >= most + gone {
+        let of = (KIND, account, connector);
+        let page = store.documents(of, after.as_deref(), READ).await?;
+        for session in &page.rows {
+            if count < most + gone {
+                break;
+            }
+            if SessionRecord::of(session)?.ended(now).is_some() {
+                let control = &state.control;
+                control
+                    .forget_session(writing, account, &session.id)
+                    .await?;
+                gone += 1;
+            }
+        }
+        match page.next {
+            Some(next) => after = Some(next),
+            None if count < most + gone => {}
+            None => {
+                return Err(ApiError::ResourceLimitExceeded {
+                    what: "Open proxy sessions of a VoiceConnector",
+                    most,
+                });
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The numbers of earlier sessions of the same two, the last session's last, where the choice goes by them.
+async fn before(
     state: &ApiState,
     request: &ApiRequest<'_>,
-    connector: &str,
-    now: Timestamp,
-) -> Result<Vec<Document>, ApiError> {
-    let mut sessions = SESSION.all(state, request.account, connector).await?;
-    let most = state.quotas.proxy_sessions;
-    while sessions.len() >= most {
-        let oldest = sessions.iter().position(|row| ended(row, now).is_some());
-        let Some(oldest) = oldest else {
-            return Err(ApiError::ResourceLimitExceeded {
-                what: "Open proxy sessions of a VoiceConnector",
-                most,
-            });
-        };
-        let gone = sessions.remove(oldest);
-        let key = SESSION.key(request.account, &gone.id);
-        state.control.store().delete_document(key).await?;
+    input: &Input,
+    (connector, pair): (&str, [E164; 2]),
+) -> Result<Vec<[E164; 2]>, ApiError> {
+    if input.text_if_any("NumberSelectionBehavior").is_none() {
+        return Ok(Vec::new());
     }
-    Ok(sessions)
+    let store = state.control.store();
+    let sessions = store.proxy_sessions_between(request.account, connector, pair);
+    let numbers = |session: SessionRecord| {
+        let [one, other] = session.participants;
+        match one.number == pair[0] {
+            true => [one.proxy, other.proxy],
+            false => [other.proxy, one.proxy],
+        }
+    };
+    Ok(sessions.await?.into_iter().map(numbers).collect())
 }
 
 /// A number that may stand for participants.
@@ -232,14 +305,18 @@ struct Candidate<'a> {
     country: &'a str,
 }
 
-/// The connector's numbers in the proxy's countries; a participant's own number stands for nobody.
+/// The connector's numbers in the proxy's countries. A participant's own number stands for nobody, nor does the one that
+/// calls to no session go to: they would come back.
 async fn candidates<'a>(
     state: &'a ApiState,
     request: &ApiRequest<'_>,
     connector: &str,
     proxy: &Value,
-    pair: [E164; 2],
+    sessions: &ProxySessions,
 ) -> Result<Vec<Candidate<'a>>, ApiError> {
+    let fallback = proxy.get("FallBackPhoneNumber").and_then(Value::as_str);
+    let fallback: Option<E164> = fallback.and_then(|number| number.parse().ok());
+    let is_free = |number| Some(number) != fallback && !sessions.has_participant(number);
     let filter = NumberFilter {
         holder: connector.parse().ok().map(Holder::VoiceConnector),
         ..NumberFilter::default()
@@ -259,7 +336,7 @@ async fn candidates<'a>(
             let Some(pool) = pool_of(&state.number_pools, number) else {
                 continue;
             };
-            if is_allowed(&pool.country) && !pair.contains(&number) {
+            if is_allowed(&pool.country) && is_free(number) {
                 let country = pool.country.as_str();
                 candidates.push(Candidate { number, country });
             }
@@ -274,9 +351,8 @@ async fn candidates<'a>(
 /// What a choice of numbers goes by.
 struct Choice<'a> {
     pair: [E164; 2],
-    /// Participant and number of every open session of the connector: a call between the two says which
-    /// session it belongs to.
-    taken: HashSet<(E164, E164)>,
+    /// The sessions that there are at this moment: participant and number tell which one a call belongs to.
+    open: (&'a ProxySessions, Instant),
     /// The numbers of earlier sessions of the same two, the last session's last.
     before: Vec<[E164; 2]>,
     behaviour: Option<&'a str>,
@@ -286,29 +362,19 @@ struct Choice<'a> {
 }
 
 impl<'a> Choice<'a> {
-    fn new(input: &'a Input, pair: [E164; 2], sessions: &[Document], now: Timestamp) -> Self {
-        let mut taken = HashSet::new();
-        let mut before = Vec::new();
-        for session in sessions {
-            let legs = legs(session);
-            if ended(session, now).is_none() {
-                taken.extend(legs.iter().copied());
-            }
-            let proxy_of = |participant: E164| {
-                let leg = legs.iter().find(|(number, _)| *number == participant);
-                leg.map(|(_, proxy)| *proxy)
-            };
-            if let (Some(first), Some(second)) = (proxy_of(pair[0]), proxy_of(pair[1])) {
-                before.push([first, second]);
-            }
-        }
+    fn new(
+        input: &'a Input,
+        pair: [E164; 2],
+        before: Vec<[E164; 2]>,
+        open: (&'a ProxySessions, Instant),
+    ) -> Self {
         let params = |name: &str| {
             let value = input.value("GeoMatchParams")?.get(name)?.as_str()?;
             Some(value).filter(|value| !value.is_empty())
         };
         Self {
             pair,
-            taken,
+            open,
             before,
             behaviour: input.text_if_any("NumberSelectionBehavior"),
             level: input.text_if_any("GeoMatchLevel"),
@@ -317,6 +383,12 @@ impl<'a> Choice<'a> {
                 .and_then(|code| code.parse().ok())
                 .or_else(|| area_code(pair[0])),
         }
+    }
+
+    /// Whether a number may stand for a participant: none of the two is another one's, and no open session has them.
+    fn is_free_for(&self, participant: E164, number: E164) -> bool {
+        let (sessions, at) = self.open;
+        !self.pair.contains(&number) && sessions.find(participant, number, at).is_none()
     }
 
     /// A number for each participant: one number for both where one is free for both.
@@ -332,8 +404,7 @@ impl<'a> Choice<'a> {
             best.map(|candidate| candidate.number)
         };
         let [first, second] = self.pair;
-        let is_free_for = |participant, number| !self.taken.contains(&(participant, number));
-        let is_free = |number| is_free_for(first, number) && is_free_for(second, number);
+        let is_free = |number| self.is_free_for(first, number) && self.is_free_for(second, number);
         if let Some(both) = best(&is_free) {
             return Ok([both, both]);
         }
@@ -341,8 +412,8 @@ impl<'a> Choice<'a> {
             member: format!("ParticipantPhoneNumbers[{index}]"),
         };
         Ok([
-            best(&|number| is_free_for(first, number)).ok_or_else(|| none(0))?,
-            best(&|number| is_free_for(second, number)).ok_or_else(|| none(1))?,
+            best(&|number| self.is_free_for(first, number)).ok_or_else(|| none(0))?,
+            best(&|number| self.is_free_for(second, number)).ok_or_else(|| none(1))?,
         ])
     }
 
@@ -355,7 +426,7 @@ impl<'a> Choice<'a> {
         };
         let can_be = |numbers: &&[E164; 2]| {
             let mut legs = self.pair.into_iter().zip(**numbers);
-            legs.all(|leg| is_there(leg.1) && !self.taken.contains(&leg))
+            legs.all(|leg| is_there(leg.1) && self.is_free_for(leg.0, leg.1))
         };
         match self.behaviour {
             Some("PreferSticky") => self.before.iter().rev().find(can_be).copied(),
@@ -381,23 +452,6 @@ impl<'a> Choice<'a> {
             && self.before.iter().any(|numbers| numbers.contains(&number));
         (is_abroad, is_far, is_again, number)
     }
-}
-
-/// Participants and the numbers that stand for them.
-fn legs(session: &Document) -> Vec<(E164, E164)> {
-    let participants = session.body.get("Participants").and_then(Value::as_array);
-    let number = |participant: &Value, member: &str| -> Option<E164> {
-        participant.get(member)?.as_str()?.parse().ok()
-    };
-    let participants = participants.into_iter().flatten();
-    participants
-        .filter_map(|leg| {
-            Some((
-                number(leg, "PhoneNumber")?,
-                number(leg, "ProxyPhoneNumber")?,
-            ))
-        })
-        .collect()
 }
 
 /// The area code of a number of the North American Numbering Plan.
@@ -437,51 +491,28 @@ fn country_code(number: E164) -> u64 {
     }
 }
 
-/// When a session ended, where it has.
-fn ended(session: &Document, now: Timestamp) -> Option<Timestamp> {
-    let deleted = session.body.get(ENDED).and_then(Value::as_i64);
-    let deleted = deleted.and_then(|at| Timestamp::from_millisecond(at).ok());
-    let minutes = session.body.get("ExpiryMinutes").and_then(Value::as_i64);
-    // An end beyond all times is no end.
-    let expires = minutes
-        .and_then(|minutes| minutes.checked_mul(60))
-        .and_then(|seconds| {
-            session
-                .created
-                .checked_add(SignedDuration::from_secs(seconds))
-                .ok()
-        });
-    deleted.or(expires).filter(|end| *end <= now)
-}
-
-fn status_of(session: &Document, now: Timestamp) -> &'static str {
-    match ended(session, now) {
-        Some(_) => "Closed",
-        None => "Open",
-    }
-}
-
 fn respond(document: &Document, now: Timestamp) -> Result<ApiResponse, ApiError> {
-    ApiResponse::json(&json!({SESSION.name: session(document, now)}))
+    ApiResponse::json(&json!({SESSION.name: session(document, now)?}))
 }
 
-fn session(document: &Document, now: Timestamp) -> Value {
+fn session(document: &Document, now: Timestamp) -> Result<Value, StoreError> {
+    let record = SessionRecord::of(document)?;
     let member = |name: &str| document.body.get(name);
-    json!({
+    Ok(json!({
         "VoiceConnectorId": document.parent,
         "ProxySessionId": document.id,
         "Name": member("Name"),
-        "Status": status_of(document, now),
+        "Status": record.status(now).as_str(),
         "ExpiryMinutes": member("ExpiryMinutes"),
         "Capabilities": member("Capabilities"),
         "CreatedTimestamp": iso8601(document.created),
         "UpdatedTimestamp": iso8601(document.updated),
-        "EndedTimestamp": ended(document, now).map(iso8601),
+        "EndedTimestamp": record.ended(now).map(iso8601),
         "Participants": member("Participants"),
         "NumberSelectionBehavior": member("NumberSelectionBehavior"),
         "GeoMatchLevel": member("GeoMatchLevel"),
         "GeoMatchParams": member("GeoMatchParams"),
-    })
+    }))
 }
 
 #[cfg(test)]

@@ -5,8 +5,12 @@
 //! database are heard of and read ([`Control::follow`]).
 
 mod follow;
+mod groups;
+mod numbers;
+mod sessions;
 #[cfg(test)]
 mod tests;
+mod time;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -19,17 +23,22 @@ use crate::config::{
     Carrier, Config, Host, NextHop, Secret, Target, TerminationPolicies, TlsPolicy, Transport,
 };
 use crate::connector_id::VoiceConnectorId;
-use crate::numbering::E164;
+use crate::net::sys::Clock;
 use crate::shard::snapshot::{
-    Credential, NumberHolder, Origination, OriginationRoute, Snapshot, Termination, VoiceConnector,
+    Credential, EmergencyNumber, Origination, OriginationRoute, ProxyPolicy, Snapshot, Termination,
+    VoiceConnector,
 };
 use crate::sip::locate::Destination;
 use crate::store::{
-    ChangeFeed, Declaration, DeclareError, Holder, NewVoiceConnector, NumberError, OpenError,
-    OrderRecord, OriginationRecord, Put, Resource, RouteProtocol, RouteRecord, Store, StoreError,
-    TerminationRecord, VoiceConnectorRecord, WholeConnector,
+    ChangeFeed, Declaration, DeclareError, DnisRecord, Document, EmergencyRecord, Key,
+    NewVoiceConnector, OpenError, OriginationRecord, ProxyRecord, Put, Resource, RouteProtocol,
+    RouteRecord, Store, StoreError, TerminationRecord, VoiceConnectorRecord, WholeConnector,
 };
 
+use self::groups::{put_group, set_groups};
+use self::numbers::{put_numbers, set_numbers};
+use self::sessions::sessions_for_calls;
+pub use self::time::ShardTime;
 use super::random_bytes;
 use super::resolver::{Changes, Routes};
 
@@ -46,6 +55,7 @@ pub struct Control {
     customers: TlsPolicy,
     /// What the config says of customers' calls.
     policies: TerminationPolicies,
+    time: ShardTime,
     names_changed: Arc<Notify>,
     /// Tells the shards to look at the snapshot.
     wake: std::sync::OnceLock<Box<dyn Fn() + Send + Sync>>,
@@ -74,11 +84,11 @@ impl Control {
             let connector = for_calls(connector, &policies);
             put_connector(&mut snapshot, connector, &customers);
         }
-        for (number, connector) in store.associations().await? {
-            snapshot
-                .numbers
-                .insert(number, NumberHolder::Connector(connector));
-        }
+        set_numbers(&mut snapshot, store.numbers_in_service().await?);
+        set_groups(&mut snapshot, store.all_group_items().await?);
+        let time = ShardTime::of(Clock::start());
+        let sessions = store.proxy_sessions().await?;
+        snapshot.proxy_sessions = sessions_for_calls(sessions, &time, Timestamp::now());
         Ok(Arc::new(Self {
             store,
             snapshot: Arc::new(ArcSwap::from_pointee(snapshot)),
@@ -87,6 +97,7 @@ impl Control {
             sip_domain: sip_domain.to_owned(),
             customers,
             policies,
+            time,
             names_changed: Arc::new(Notify::new()),
             wake: std::sync::OnceLock::new(),
         }))
@@ -111,6 +122,11 @@ impl Control {
     /// Where the shards find the snapshot.
     pub fn published(&self) -> Arc<ArcSwap<Snapshot>> {
         Arc::clone(&self.snapshot)
+    }
+
+    /// The time of the shards, which goes by [`ShardTime::clock`].
+    pub fn time(&self) -> &ShardTime {
+        &self.time
     }
 
     /// Notified when a route or carrier may have a new host name.
@@ -160,14 +176,10 @@ impl Control {
                 let connector = for_calls(connector, &self.policies);
                 put_connector(snapshot, connector, &self.customers);
             }
-            for (number, connector) in done.numbers {
-                match connector {
-                    Some(connector) => snapshot
-                        .numbers
-                        .insert(number, NumberHolder::Connector(connector)),
-                    None => snapshot.numbers.remove(&number),
-                };
+            for (group, items) in &done.groups {
+                put_group(snapshot, *group, items);
             }
+            put_numbers(snapshot, &done.numbers, done.in_service);
         });
         self.names_changed.notify_one();
         Ok(done.put)
@@ -220,7 +232,7 @@ impl Control {
         self.store
             .delete_voice_connector(account, id, kinds, holding)
             .await?;
-        self.publish(&writing, |snapshot| snapshot.remove_connector(id));
+        self.publish(&writing, |snapshot| remove_connector(snapshot, id));
         Ok(())
     }
 
@@ -335,69 +347,30 @@ impl Control {
         Ok(())
     }
 
-    /// `CreatePhoneNumberOrder`: a number that somebody has is not acquired.
-    pub async fn order_numbers(
+    /// Puts a configuration of a connector that is a document.
+    pub async fn put_configuration(
         &self,
-        account: &str,
-        product_type: &str,
-        name: Option<&str>,
-        numbers: &[E164],
-    ) -> Result<OrderRecord, StoreError> {
-        let id = uuid::Uuid::new_v4().to_string();
-        let _writing = self.writing.lock().await;
-        self.store
-            .order_numbers(id, account, product_type, name, numbers, Timestamp::now())
-            .await
+        key: Key<'_>,
+        id: VoiceConnectorId,
+        body: &serde_json::Value,
+        now: Timestamp,
+    ) -> Result<Document, StoreError> {
+        let writing = self.writing.lock().await;
+        let (document, connector) = self.store.put_of_connector(key, id, body, now).await?;
+        self.publish_whole(&writing, connector);
+        Ok(document)
     }
 
-    /// `AssociatePhoneNumbersWithVoiceConnector` and `AssociatePhoneNumbersWithVoiceConnectorGroup`
-    pub async fn associate_numbers(
+    /// Takes a configuration of a connector away that is a document; what was never put is no error.
+    pub async fn delete_configuration(
         &self,
-        account: &str,
-        to: impl Into<Holder>,
-        numbers: &[E164],
-        force: bool,
-    ) -> Result<Vec<NumberError>, StoreError> {
-        let to: Holder = to.into();
+        key: Key<'_>,
+        id: VoiceConnectorId,
+    ) -> Result<(), StoreError> {
         let writing = self.writing.lock().await;
-        let errors = self
-            .store
-            .associate_numbers(account, to.clone(), numbers, force, Timestamp::now())
-            .await?;
-        self.publish(&writing, |snapshot| {
-            for number in done(numbers, &errors) {
-                match to {
-                    Holder::VoiceConnector(id) => {
-                        snapshot.numbers.insert(number, NumberHolder::Connector(id))
-                    }
-                    // Calls do not know of groups and users.
-                    Holder::VoiceConnectorGroup(_) | Holder::User(_) => {
-                        snapshot.numbers.remove(&number)
-                    }
-                };
-            }
-        });
-        Ok(errors)
-    }
-
-    /// `DisassociatePhoneNumbersFromVoiceConnector` and `DisassociatePhoneNumbersFromVoiceConnectorGroup`
-    pub async fn disassociate_numbers(
-        &self,
-        account: &str,
-        from: impl Into<Holder>,
-        numbers: &[E164],
-    ) -> Result<Vec<NumberError>, StoreError> {
-        let writing = self.writing.lock().await;
-        let errors = self
-            .store
-            .disassociate_numbers(account, from, numbers, Timestamp::now())
-            .await?;
-        self.publish(&writing, |snapshot| {
-            for number in done(numbers, &errors) {
-                snapshot.numbers.remove(&number);
-            }
-        });
-        Ok(errors)
+        let connector = self.store.delete_of_connector(key, id).await?;
+        self.publish_whole(&writing, connector);
+        Ok(())
     }
 
     /// Publishes what another node has written.
@@ -413,7 +386,7 @@ impl Control {
             }
             // Deleted.
             Err(StoreError::UnknownVoiceConnector(_)) => {
-                self.publish(writing, |snapshot| snapshot.remove_connector(id));
+                self.publish(writing, |snapshot| remove_connector(snapshot, id));
                 Ok(())
             }
             Err(error) => Err(error),
@@ -508,19 +481,6 @@ fn destination(target: &Target) -> Option<Destination> {
     }
 }
 
-/// The numbers of a request with which nothing was wrong.
-fn done(numbers: &[E164], errors: &[NumberError]) -> impl Iterator<Item = E164> {
-    let failed = |number: &E164| errors.iter().any(|error| error.number == *number);
-    numbers
-        .iter()
-        .copied()
-        .filter(move |number| !failed(number))
-}
-
-fn held_by_connector((number, id): (E164, VoiceConnectorId)) -> (E164, NumberHolder) {
-    (number, NumberHolder::Connector(id))
-}
-
 /// Puts a connector in, its routes with whom to expect at them.
 fn put_connector(snapshot: &mut Snapshot, mut connector: VoiceConnector, customers: &TlsPolicy) {
     let origination = connector.origination.iter_mut();
@@ -530,6 +490,12 @@ fn put_connector(snapshot: &mut Snapshot, mut connector: VoiceConnector, custome
     snapshot.put_connector(connector);
 }
 
+/// Takes a connector out, and its proxy sessions, which go with it.
+fn remove_connector(snapshot: &mut Snapshot, id: VoiceConnectorId) {
+    snapshot.remove_connector(id);
+    snapshot.proxy_sessions.forget_connector(id);
+}
+
 /// A connector as calls see it.
 fn for_calls(whole: WholeConnector, policies: &TerminationPolicies) -> VoiceConnector {
     let WholeConnector {
@@ -537,6 +503,8 @@ fn for_calls(whole: WholeConnector, policies: &TerminationPolicies) -> VoiceConn
         termination,
         origination,
         credentials,
+        proxy,
+        emergency,
     } = whole;
     let encrypted = record.require_encryption;
     VoiceConnector {
@@ -566,8 +534,31 @@ fn for_calls(whole: WholeConnector, policies: &TerminationPolicies) -> VoiceConn
         }),
         credentials,
         policy: Arc::clone(policies.policy_of(record.id)),
+        proxy: proxy.map(proxy_for_calls),
+        emergency: emergency.map(emergency_for_calls).unwrap_or_default(),
         ..VoiceConnector::new(record.id, &record.outbound_host_name)
     }
+}
+
+// What the API let in as a number is one, here and below.
+fn proxy_for_calls(proxy: ProxyRecord) -> ProxyPolicy {
+    let fallback = proxy.fall_back_phone_number;
+    ProxyPolicy {
+        disabled: proxy.disabled.unwrap_or_default(),
+        fallback: fallback.and_then(|number| number.parse().ok()),
+    }
+}
+
+fn emergency_for_calls(emergency: EmergencyRecord) -> Vec<EmergencyNumber> {
+    let numbers = emergency.dnis.into_iter().flatten();
+    let number = |dnis: DnisRecord| {
+        let test = dnis.test_phone_number;
+        Some(EmergencyNumber {
+            number: dnis.emergency_phone_number.parse().ok()?,
+            test: test.and_then(|number| number.parse().ok()),
+        })
+    };
+    numbers.filter_map(number).collect()
 }
 
 fn route_for_calls(route: &RouteRecord, encrypted: bool) -> OriginationRoute {

@@ -1,6 +1,6 @@
 //! The running node: store, shards, API and the tasks between them.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 use std::fmt;
 use std::io;
 use std::sync::Arc;
@@ -19,6 +19,7 @@ use super::certificates::{Certificates, CertificatesError};
 use super::declared::DeclaredFiles;
 use super::health::HealthBook;
 use super::limiter::{NodeLimiter, spending};
+use super::proxy_sessions::{self, Used};
 use super::publish::{Control, RouteNames};
 use super::{deletion, random_bytes, resolver};
 use crate::api::declared::DeclaredErrors;
@@ -38,6 +39,8 @@ use crate::telemetry::{Event, Log};
 const EVENTS_MAX: usize = 65_536;
 /// Host names that may wait to be located for calls.
 const LOCATIONS_MAX: usize = 256;
+/// Proxy sessions that may wait to be kept as used.
+const SESSIONS_MAX: usize = 1_024;
 /// How often it is looked whether every shard lives.
 const SHARDS_LOOK: Duration = Duration::from_secs(1);
 /// How often the log looks for events.
@@ -147,12 +150,15 @@ async fn run(config: Config) -> Result<(), ServeError> {
     let wake = running.handle();
     control.on_publish(move || wake.wake());
     let (wanted, locations_wanted) = mpsc::channel(LOCATIONS_MAX);
+    let (used, sessions_used) = mpsc::channel(SESSIONS_MAX);
     let facts = Facts {
         events,
         control: Arc::clone(&control),
         wanted,
         health: HealthBook::default(),
+        used,
     };
+    let sessions = tokio::spawn(proxy_sessions::run(Arc::clone(&control), sessions_used));
     let (recording_ends, is_ended) = oneshot::channel();
     let recording = tokio::spawn(record(facts, health_wanted, is_ended));
     let declaring = tokio::spawn(declared_files.watch());
@@ -222,7 +228,8 @@ async fn run(config: Config) -> Result<(), ServeError> {
     }
     // What the shards told last is still recorded.
     drop(recording_ends);
-    if recording.await.is_err() {
+    // It ends when nobody tells it of more.
+    if recording.await.is_err() || sessions.await.is_err() {
         tracing::error!("the last events could not be recorded");
     }
     control.store().close().await;
@@ -237,16 +244,18 @@ fn start_shards(
     events: Arc<ArrayQueue<Event>>,
 ) -> Result<Running, ServeError> {
     let secret = random_bytes();
+    let clock = control.time().clock();
     let make = |shard| {
         let settings = Settings::new(config, shard, secret, random_bytes());
         Shard::new(
             settings,
             control.snapshot(),
             Arc::clone(&limiter),
-            Instant::ORIGIN,
+            clock.now(),
         )
     };
-    net::start(config, material, control.published(), make, events).map_err(ServeError::DataPlane)
+    net::start(config, material, control.published(), make, events, clock)
+        .map_err(ServeError::DataPlane)
 }
 
 /// What the shards tell, and where it goes.
@@ -256,6 +265,8 @@ struct Facts {
     /// Host names that calls came upon.
     wanted: mpsc::Sender<Destination>,
     health: HealthBook,
+    /// Proxy sessions that calls and messages went through.
+    used: mpsc::Sender<Used>,
 }
 
 /// Writes the log, keeps what the API tells of, and tells of health when it is asked, until the other end of `is_ended` is
@@ -293,6 +304,7 @@ impl Facts {
         let at = Timestamp::now();
         let mut pinging = BTreeSet::new();
         let mut health = Vec::new();
+        let mut used = HashSet::new();
         while let Some(event) = self.events.pop() {
             log.write(&event, now);
             #[expect(clippy::wildcard_enum_match_arm, reason = "the others are for the log")]
@@ -323,8 +335,15 @@ impl Facts {
                         transport,
                     });
                 }
+                Event::ProxySessionUsed { connector, session } => {
+                    used.insert(Used { connector, session });
+                }
                 _ => {}
             }
+        }
+        for used in used {
+            // With so many waiting, the session's next call tells of it.
+            let _full = self.used.try_send(used);
         }
         self.health.tidy(&self.control.snapshot());
         if !health.is_empty() {

@@ -239,7 +239,7 @@ impl Listener {
 /// Binds everything, then starts one thread a shard.
 ///
 /// `material` is what TLS is spoken with; connections that begin use what is in it then. `make_core` is
-/// called with each shard's number, on the calling thread. Events that do not fit into
+/// called with each shard's number, on the calling thread; what it has of time is of `clock`. Events that do not fit into
 /// `events` are dropped and counted. Nobody is woken for an event: whoever drains them looks from time
 /// to time, so that a call costs the shard no wake-up of another thread.
 pub fn start<C: Core + Send + 'static>(
@@ -248,6 +248,7 @@ pub fn start<C: Core + Send + 'static>(
     snapshot: Arc<ArcSwap<Snapshot>>,
     mut make_core: impl FnMut(u8) -> C,
     events: Arc<ArrayQueue<Event>>,
+    clock: Clock,
 ) -> Result<Running, StartError> {
     if let Err(error) = sys::raise_open_files_limit() {
         tracing::warn!(%error, "the limit on open files stays as it is");
@@ -275,7 +276,7 @@ pub fn start<C: Core + Send + 'static>(
         .collect::<Result<_, _>>()
         .map_err(StartError::System)?;
     let shared = Arc::new(Shared {
-        clock: Clock::start(),
+        clock,
         snapshot,
         material,
         is_stopping: AtomicBool::new(false),

@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use sqlx::postgres::{PgListener, PgPoolOptions};
 use sqlx::{Any, Transaction};
+use uuid::Uuid;
 
 use super::{Database, Store};
 use crate::connector_id::VoiceConnectorId;
@@ -29,14 +30,28 @@ const ANSWER_MAX: Duration = Duration::from_secs(5);
 pub enum Change {
     /// This connector: itself, its configurations or its credentials.
     VoiceConnector(VoiceConnectorId),
-    /// These numbers' associations.
+    /// This group.
+    VoiceConnectorGroup(Uuid),
+    /// What these numbers are associated with, or their names.
     PhoneNumbers(Vec<E164>),
+    /// This proxy session.
+    ProxySession {
+        /// Whose it is.
+        account: String,
+        /// `ProxySessionId`
+        id: String,
+    },
+    /// What holds for all numbers of this account.
+    NumberSettings(String),
 }
 
 impl fmt::Display for Change {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::VoiceConnector(id) => write!(f, "voice_connector {id}"),
+            Self::VoiceConnectorGroup(id) => write!(f, "voice_connector_group {id}"),
+            Self::ProxySession { account, id } => write!(f, "proxy_session {account} {id}"),
+            Self::NumberSettings(account) => write!(f, "number_settings {account}"),
             Self::PhoneNumbers(numbers) => {
                 f.write_str("phone_numbers")?;
                 numbers.iter().try_for_each(|number| write!(f, " {number}"))
@@ -51,6 +66,15 @@ impl FromStr for Change {
     fn from_str(text: &str) -> Result<Self, ()> {
         match text.split_once(' ') {
             Some(("voice_connector", id)) => id.parse().map(Self::VoiceConnector).map_err(|_| ()),
+            Some(("voice_connector_group", id)) => {
+                id.parse().map(Self::VoiceConnectorGroup).map_err(|_| ())
+            }
+            Some(("proxy_session", session)) => {
+                let (account, id) = session.split_once(' ').ok_or(())?;
+                let (account, id) = (account.to_owned(), id.to_owned());
+                Ok(Self::ProxySession { account, id })
+            }
+            Some(("number_settings", account)) => Ok(Self::NumberSettings(account.to_owned())),
             Some(("phone_numbers", numbers)) => {
                 let numbers = numbers
                     .split(' ')
@@ -140,13 +164,24 @@ mod tests {
             .filter_map(|last| E164::from_digits(120_655_501_000_000 + last));
         let numbers = Change::PhoneNumbers(numbers.collect());
         assert!(numbers.to_string().len() < 8_000);
-        for change in [Change::VoiceConnector(id), numbers] {
+        for change in [
+            Change::VoiceConnector(id),
+            Change::VoiceConnectorGroup(Uuid::from_u128(7)),
+            Change::NumberSettings("111122223333".to_owned()),
+            Change::ProxySession {
+                account: "111122223333".to_owned(),
+                id: Uuid::from_u128(7).to_string(),
+            },
+            numbers,
+        ] {
             assert_eq!(change.to_string().parse(), Ok(change));
         }
         for nonsense in [
             "",
             "voice_connector",
             "voice_connector x",
+            "voice_connector_group x",
+            "proxy_session 111122223333",
             "phone_numbers ",
             "calls +12065550100",
         ] {

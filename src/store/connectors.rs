@@ -9,8 +9,8 @@ use sqlx::any::AnyRow;
 use sqlx::{Any, Executor, Row, Transaction};
 
 use super::records::{
-    HealthRecord, NewVoiceConnector, OriginationRecord, Page, StoreError, TerminationRecord,
-    VoiceConnectorRecord,
+    EmergencyRecord, HealthRecord, NewVoiceConnector, OriginationRecord, Page, ProxyRecord,
+    StoreError, TerminationRecord, VoiceConnectorRecord,
 };
 use super::{Change, Key, Store, timestamp};
 use crate::connector_id::VoiceConnectorId;
@@ -28,6 +28,10 @@ pub struct WholeConnector {
     pub origination: Option<OriginationRecord>,
     /// Credentials, by user name.
     pub credentials: Vec<Credential>,
+    /// Number masking, where it was put.
+    pub proxy: Option<ProxyRecord>,
+    /// Emergency calling, where it was put.
+    pub emergency: Option<EmergencyRecord>,
 }
 
 impl Store {
@@ -463,7 +467,9 @@ impl Store {
             .fetch_optional(&self.pool)
             .await?;
         let row = row.ok_or(StoreError::UnknownVoiceConnector(id))?;
-        whole(&row, credentials(&self.pool, id).await?)
+        let mut connector = whole(&row, credentials(&self.pool, id).await?)?;
+        connector.configure(&configurations(&self.pool, &connector.record).await?)?;
+        Ok(connector)
     }
 
     /// One connector as the transaction leaves it.
@@ -476,12 +482,14 @@ impl Store {
             .fetch_optional(&mut **transaction)
             .await?;
         let row = row.ok_or(StoreError::UnknownVoiceConnector(id))?;
-        whole(&row, credentials(&mut **transaction, id).await?)
+        let mut connector = whole(&row, credentials(&mut **transaction, id).await?)?;
+        connector.configure(&configurations(&mut **transaction, &connector.record).await?)?;
+        Ok(connector)
     }
 
     /// Commits a write of a connector. What calls need is read before: once it is durable, nothing may keep it from
     /// them.
-    async fn commit_connector(
+    pub(super) async fn commit_connector(
         &self,
         mut transaction: Transaction<'static, Any>,
         id: VoiceConnectorId,
@@ -504,15 +512,53 @@ impl Store {
                 .or_default()
                 .push(credential(row)?);
         }
+        let documents = sqlx::query(CONFIGURATIONS).fetch_all(&self.pool).await?;
+        let mut configured = std::collections::HashMap::<String, Vec<AnyRow>>::new();
+        for row in documents {
+            configured.entry(row.try_get("id")?).or_default().push(row);
+        }
         let rows = sqlx::query("SELECT * FROM voice_connector")
             .fetch_all(&self.pool)
             .await?;
-        let with_credentials = |row: &AnyRow| {
+        let with_the_rest = |row: &AnyRow| {
             let id: String = row.try_get("id")?;
             let credentials = by_connector.remove(&id).unwrap_or_default();
-            whole(row, by_username(credentials))
+            let mut connector = whole(row, by_username(credentials))?;
+            connector.configure(configured.get(&id).map_or(&[], Vec::as_slice))?;
+            Ok(connector)
         };
-        rows.iter().map(with_credentials).collect()
+        rows.iter().map(with_the_rest).collect()
+    }
+}
+
+/// Configurations that are documents, of whichever account; the id is the connector's.
+const CONFIGURATIONS: &str =
+    "SELECT kind, id, body FROM document WHERE kind IN ('proxy', 'emergency-calling')";
+
+async fn configurations(
+    executor: impl Executor<'_, Database = Any>,
+    connector: &VoiceConnectorRecord,
+) -> Result<Vec<AnyRow>, StoreError> {
+    let statement = format!("{CONFIGURATIONS} AND account = $1 AND id = $2");
+    let rows = sqlx::query(sqlx::AssertSqlSafe(statement))
+        .bind(connector.account.clone())
+        .bind(connector.id.to_string())
+        .fetch_all(executor)
+        .await?;
+    Ok(rows)
+}
+
+impl WholeConnector {
+    /// Takes what documents say of it.
+    fn configure(&mut self, documents: &[AnyRow]) -> Result<(), StoreError> {
+        for row in documents {
+            let kind: String = row.try_get("kind")?;
+            match kind.as_str() {
+                Store::PROXY => self.proxy = configuration(row, "body")?,
+                _ => self.emergency = configuration(row, "body")?,
+            }
+        }
+        Ok(())
     }
 }
 
@@ -536,6 +582,7 @@ pub(super) fn by_username(mut credentials: Vec<Credential>) -> Vec<Credential> {
     credentials
 }
 
+/// Without what is a document.
 pub(super) fn whole(
     row: &AnyRow,
     credentials: Vec<Credential>,
@@ -545,6 +592,8 @@ pub(super) fn whole(
         termination: configuration(row, "termination")?,
         origination: configuration(row, "origination")?,
         credentials,
+        proxy: None,
+        emergency: None,
     })
 }
 

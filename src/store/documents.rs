@@ -1,4 +1,4 @@
-//! What calls do not read: resources and configurations as the API has them, each a JSON object of a kind.
+//! Resources and configurations as the API has them, each a JSON object of a kind. Calls read few of them.
 
 use jiff::Timestamp;
 use serde_json::Value;
@@ -6,7 +6,7 @@ use sqlx::any::AnyRow;
 use sqlx::{Any, Executor, Row, Transaction};
 
 use super::records::{Page, StoreError};
-use super::{Store, after_created, timestamp};
+use super::{Change, Store, WholeConnector, after_created, timestamp};
 use crate::connector_id::VoiceConnectorId;
 
 /// A resource or a configuration.
@@ -35,6 +35,17 @@ pub struct Key<'a> {
     pub id: &'a str,
 }
 
+impl Key<'_> {
+    /// What other nodes are told of a write of it on its own: most documents they read when they are asked for.
+    fn change(&self) -> Option<Change> {
+        let is_session = self.kind == Store::PROXY_SESSION;
+        is_session.then(|| Change::ProxySession {
+            account: self.account.to_owned(),
+            id: self.id.to_owned(),
+        })
+    }
+}
+
 impl Document {
     /// Where a list goes on behind it.
     pub fn token(&self) -> String {
@@ -54,7 +65,7 @@ impl Store {
         // A row may be answered before a statement on its own is committed.
         let mut transaction = self.begin().await?;
         let put = Self::put_document_within(&mut transaction, key, parent, body, now).await?;
-        self.commit(transaction, []).await?;
+        self.commit(transaction, key.change()).await?;
         Ok(put)
     }
 
@@ -89,6 +100,19 @@ impl Store {
         body: &Value,
         now: Timestamp,
     ) -> Result<bool, StoreError> {
+        let mut transaction = self.begin().await?;
+        let done = Self::replace_document_within(&mut transaction, key, before, body, now).await?;
+        self.commit(transaction, key.change()).await?;
+        Ok(done)
+    }
+
+    pub(super) async fn replace_document_within(
+        transaction: &mut Transaction<'static, Any>,
+        key: Key<'_>,
+        before: &Document,
+        body: &Value,
+        now: Timestamp,
+    ) -> Result<bool, StoreError> {
         let done = sqlx::query(
             "UPDATE document SET body = $1, updated = $2 \
              WHERE kind = $3 AND account = $4 AND id = $5 AND body = $6",
@@ -99,7 +123,7 @@ impl Store {
         .bind(key.account)
         .bind(key.id)
         .bind(before.body.to_string())
-        .execute(&self.pool)
+        .execute(&mut **transaction)
         .await?;
         Ok(done.rows_affected() == 1)
     }
@@ -190,7 +214,10 @@ impl Store {
 
     /// Takes a document out; false where there was none.
     pub async fn delete_document(&self, key: Key<'_>) -> Result<bool, StoreError> {
-        Self::delete_document_within(&self.pool, key).await
+        let mut transaction = self.begin().await?;
+        let is_gone = Self::delete_document_within(&mut *transaction, key).await?;
+        self.commit(transaction, key.change()).await?;
+        Ok(is_gone)
     }
 
     pub(super) async fn delete_document_within(
@@ -206,8 +233,29 @@ impl Store {
         Ok(done.rows_affected() == 1)
     }
 
-    /// Puts what goes with a connector, which has to be there.
+    /// The kind of the document that is a connector's `Proxy`; its id is the connector's.
+    pub const PROXY: &str = "proxy";
+    /// The kind of the document that is a connector's `EmergencyCallingConfiguration`; its id is the connector's.
+    pub const EMERGENCY: &str = "emergency-calling";
+
+    /// Puts what goes with a connector, which has to be there, and returns it with the connector as it is then.
     pub async fn put_of_connector(
+        &self,
+        key: Key<'_>,
+        connector: VoiceConnectorId,
+        body: &Value,
+        now: Timestamp,
+    ) -> Result<(Document, WholeConnector), StoreError> {
+        let mut transaction = self.begin().await?;
+        Self::lock_connector(&mut transaction, key.account, connector).await?;
+        let parent = connector.as_str();
+        let put = Self::put_document_within(&mut transaction, key, parent, body, now).await?;
+        let connector = self.commit_connector(transaction, connector).await?;
+        Ok((put, connector))
+    }
+
+    /// Puts a proxy session of a connector in, which has to be there.
+    pub async fn put_proxy_session(
         &self,
         key: Key<'_>,
         connector: VoiceConnectorId,
@@ -218,8 +266,20 @@ impl Store {
         Self::lock_connector(&mut transaction, key.account, connector).await?;
         let parent = connector.as_str();
         let put = Self::put_document_within(&mut transaction, key, parent, body, now).await?;
-        self.commit(transaction, []).await?;
+        self.commit(transaction, key.change()).await?;
         Ok(put)
+    }
+
+    /// Takes out what goes with a connector, which has to be there, and returns the connector as it is then.
+    pub async fn delete_of_connector(
+        &self,
+        key: Key<'_>,
+        connector: VoiceConnectorId,
+    ) -> Result<WholeConnector, StoreError> {
+        let mut transaction = self.begin().await?;
+        Self::lock_connector(&mut transaction, key.account, connector).await?;
+        Self::delete_document_within(&mut *transaction, key).await?;
+        self.commit_connector(transaction, connector).await
     }
 
     /// The SIP rule of an account that has this trigger: its type and value.
@@ -272,7 +332,7 @@ impl Store {
     }
 }
 
-fn document(row: &AnyRow) -> Result<Document, StoreError> {
+pub(super) fn document(row: &AnyRow) -> Result<Document, StoreError> {
     let body: String = row.try_get("body")?;
     Ok(Document {
         id: row.try_get("id")?,

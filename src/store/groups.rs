@@ -1,12 +1,14 @@
 //! Voice connector groups.
 
+use std::collections::HashMap;
+
 use jiff::Timestamp;
 use sqlx::any::AnyRow;
 use sqlx::{Any, Executor, Row, Transaction};
 use uuid::Uuid;
 
 use super::records::{Page, StoreError};
-use super::{Store, after_created, timestamp};
+use super::{Change, Store, after_created, timestamp};
 use crate::connector_id::VoiceConnectorId;
 
 /// A voice connector group.
@@ -57,7 +59,8 @@ impl Store {
         .execute(&mut *transaction)
         .await?;
         Self::insert_items(&mut transaction, &group.account, group.id, &group.items).await?;
-        self.commit(transaction, []).await?;
+        let change = Change::VoiceConnectorGroup(group.id);
+        self.commit(transaction, [change]).await?;
         Ok(())
     }
 
@@ -124,8 +127,11 @@ impl Store {
             return Err(StoreError::UnknownGroup(id));
         }
         Self::replace_items(&mut transaction, account, id, items).await?;
-        self.commit(transaction, []).await?;
-        self.group(account, id).await
+        let group = Self::group_within(&mut transaction, id).await?;
+        let group = group.ok_or(StoreError::UnknownGroup(id))?;
+        let change = Change::VoiceConnectorGroup(id);
+        self.commit(transaction, [change]).await?;
+        Ok(group)
     }
 
     /// Takes a group out that has neither numbers nor connectors.
@@ -147,8 +153,41 @@ impl Store {
             .bind(id.to_string())
             .execute(&mut *transaction)
             .await?;
-        self.commit(transaction, []).await?;
+        let change = Change::VoiceConnectorGroup(id);
+        self.commit(transaction, [change]).await?;
         Ok(())
+    }
+
+    /// The connectors of a group of any account; `None` where there is no such group.
+    pub async fn group_items(&self, id: Uuid) -> Result<Option<Vec<GroupItem>>, StoreError> {
+        let row = sqlx::query("SELECT * FROM voice_connector_group WHERE id = $1")
+            .bind(id.to_string())
+            .fetch_optional(&self.pool)
+            .await?;
+        match row {
+            Some(row) => Ok(Some(group_of(&self.pool, &row).await?.items)),
+            None => Ok(None),
+        }
+    }
+
+    /// The connectors of every group of every account.
+    pub async fn all_group_items(&self) -> Result<HashMap<Uuid, Vec<GroupItem>>, StoreError> {
+        let rows = sqlx::query(
+            "SELECT id, voice_connector, priority FROM voice_connector_group \
+             LEFT JOIN voice_connector_group_item ON voice_connector_group = id ORDER BY id, place",
+        )
+        .fetch_all(&self.pool)
+        .await?;
+        let mut groups: HashMap<Uuid, Vec<GroupItem>> = HashMap::new();
+        for row in &rows {
+            let items = groups.entry(id_in(row)?).or_default();
+            let connector: Option<String> = row.try_get("voice_connector")?;
+            // A group without connectors has a row as well.
+            if connector.is_some() {
+                items.push(item(row)?);
+            }
+        }
+        Ok(groups)
     }
 
     /// Locks a group until the transaction ends, as [`Self::lock_connector`] does a connector.
@@ -232,18 +271,16 @@ async fn group_of(
     executor: impl Executor<'_, Database = Any>,
     row: &AnyRow,
 ) -> Result<GroupRecord, StoreError> {
-    let id: String = row.try_get("id")?;
+    let id = id_in(row)?;
     let items = sqlx::query(
         "SELECT voice_connector, priority FROM voice_connector_group_item \
          WHERE voice_connector_group = $1 ORDER BY place",
     )
-    .bind(id.clone())
+    .bind(id.to_string())
     .fetch_all(executor)
     .await?;
     Ok(GroupRecord {
-        id: id
-            .parse()
-            .map_err(|_| StoreError::Corrupt("voice_connector_group.id"))?,
+        id,
         account: row.try_get("account")?,
         name: row.try_get("name")?,
         call_distribution_type: row.try_get("call_distribution_type")?,
@@ -251,6 +288,12 @@ async fn group_of(
         created: timestamp(row.try_get("created")?)?,
         updated: timestamp(row.try_get("updated")?)?,
     })
+}
+
+fn id_in(row: &AnyRow) -> Result<Uuid, StoreError> {
+    let id: String = row.try_get("id")?;
+    id.parse()
+        .map_err(|_| StoreError::Corrupt("voice_connector_group.id"))
 }
 
 async fn count(

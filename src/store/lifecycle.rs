@@ -4,9 +4,9 @@ use jiff::{SignedDuration, Timestamp};
 
 use sqlx::{Any, Row, Transaction};
 
-use super::Store;
 use super::numbers::record;
 use super::records::{NumberProblem, PhoneNumberRecord, StoreError};
+use super::{NumberWrite, Store};
 use crate::numbering::E164;
 
 /// How long a deleted number can be had back.
@@ -41,7 +41,7 @@ impl Store {
         account: &str,
         changes: &[(E164, NumberChange<'_>)],
         now: Timestamp,
-    ) -> Result<Outcomes, StoreError> {
+    ) -> Result<NumberWrite<Outcomes>, StoreError> {
         let steps = changes
             .iter()
             .map(|(number, change)| (*number, Step::Change(*change)));
@@ -56,7 +56,10 @@ impl Store {
         now: Timestamp,
     ) -> Result<Outcomes, StoreError> {
         let steps = numbers.iter().map(|number| (*number, Step::Delete));
-        self.step(account, steps, now).await
+        // One that is deleted is associated with nothing: calls do not know it.
+        self.step(account, steps, now)
+            .await
+            .map(|write| write.outcome)
     }
 
     /// Why a number of an account, which the transaction has locked, may not be deleted.
@@ -93,7 +96,10 @@ impl Store {
         number: E164,
         now: Timestamp,
     ) -> Result<Outcomes, StoreError> {
-        self.step(account, [(number, Step::Restore)], now).await
+        let steps = [(number, Step::Restore)];
+        self.step(account, steps, now)
+            .await
+            .map(|write| write.outcome)
     }
 
     /// Takes the numbers whose time in the deletion queue is over out of their accounts, and says how many: anybody may
@@ -114,12 +120,13 @@ impl Store {
         account: &str,
         steps: impl IntoIterator<Item = (E164, Step<'a>)>,
         now: Timestamp,
-    ) -> Result<Outcomes, StoreError> {
+    ) -> Result<NumberWrite<Outcomes>, StoreError> {
         let mut steps: Vec<_> = steps.into_iter().enumerate().collect();
         // All writers take numbers in this order: none waits for one that waits for it.
         steps.sort_by_key(|(_, (number, _))| *number);
         let mut transaction = self.begin().await?;
         let mut outcomes = Vec::with_capacity(steps.len());
+        let mut changed = Vec::new();
         for (place, (number, step)) in steps {
             // The write that changes nothing keeps other writers from the number until the commit.
             let row = sqlx::query(
@@ -152,12 +159,13 @@ impl Store {
                 .bind(number.digits() as i64)
                 .execute(&mut *transaction)
                 .await?;
+                changed.push(number);
             }
             outcomes.push((place, after.map(drop)));
         }
-        self.commit(transaction, []).await?;
         outcomes.sort_by_key(|(place, _)| *place);
-        Ok(outcomes.into_iter().map(|(_, outcome)| outcome).collect())
+        let outcomes = outcomes.into_iter().map(|(_, outcome)| outcome).collect();
+        self.commit_numbers(transaction, changed, outcomes).await
     }
 }
 

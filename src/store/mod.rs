@@ -14,9 +14,11 @@ mod connectors;
 mod declare;
 mod documents;
 mod groups;
+mod in_service;
 mod lifecycle;
 mod numbers;
 mod open;
+mod proxy_sessions;
 mod spending;
 #[cfg(test)]
 pub(crate) mod tests;
@@ -35,8 +37,10 @@ pub use declare::{
 };
 pub use documents::{Document, Key};
 pub use groups::{GroupItem, GroupRecord};
+pub use in_service::{NumberInService, NumberWrite};
 pub use lifecycle::{DELETION_QUEUE, NumberChange};
 pub use open::OpenError;
+pub use proxy_sessions::{SessionRecord, SessionStatus};
 pub use records::*;
 pub use spending::SpendingRow;
 

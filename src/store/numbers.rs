@@ -4,12 +4,11 @@ use jiff::Timestamp;
 use sqlx::any::AnyRow;
 use sqlx::{Any, Row, Transaction};
 
-use super::changes::NUMBERS_MAX;
 use super::records::{
     Holder, NumberError, NumberFilter, NumberProblem, NumberStatus, OrderRecord, OrderedNumber,
     Page, PhoneNumberRecord, StoreError,
 };
-use super::{Change, Store, after_created, timestamp};
+use super::{NumberWrite, Store, after_created, timestamp};
 use crate::connector_id::VoiceConnectorId;
 use crate::numbering::E164;
 
@@ -182,44 +181,6 @@ impl Store {
         rows.iter().map(number_in).collect()
     }
 
-    /// Those of the numbers that are associated, whoever's they are, with their connectors.
-    pub async fn associations_among(
-        &self,
-        numbers: &[E164],
-    ) -> Result<Vec<(E164, VoiceConnectorId)>, StoreError> {
-        let mut found = Vec::with_capacity(numbers.len());
-        for numbers in numbers.chunks(NUMBERS_MAX) {
-            // Digits: they need no parameters, of which there would be another number each time.
-            let list: Vec<String> = numbers
-                .iter()
-                .map(|number| number.digits().to_string())
-                .collect();
-            let statement = format!(
-                "SELECT number, voice_connector FROM phone_number \
-                 WHERE voice_connector IS NOT NULL AND number IN ({})",
-                list.join(", ")
-            );
-            let rows = sqlx::query(sqlx::AssertSqlSafe(statement))
-                .persistent(false)
-                .fetch_all(&self.pool)
-                .await?;
-            for row in &rows {
-                found.push(association_in(row)?);
-            }
-        }
-        Ok(found)
-    }
-
-    /// Every association of every account.
-    pub async fn associations(&self) -> Result<Vec<(E164, VoiceConnectorId)>, StoreError> {
-        let rows = sqlx::query(
-            "SELECT number, voice_connector FROM phone_number WHERE voice_connector IS NOT NULL",
-        )
-        .fetch_all(&self.pool)
-        .await?;
-        rows.iter().map(association_in).collect()
-    }
-
     /// Associates numbers with a connector or a group; what could not be is returned, the rest is done.
     pub async fn associate_numbers(
         &self,
@@ -228,7 +189,7 @@ impl Store {
         numbers: &[E164],
         force: bool,
         now: Timestamp,
-    ) -> Result<Vec<NumberError>, StoreError> {
+    ) -> Result<NumberWrite<Vec<NumberError>>, StoreError> {
         let to = to.into();
         let may = |number: &PhoneNumberRecord| match number.holder() {
             _ if number.deleted.is_some() => Err(NumberProblem::InDeletionQueue),
@@ -247,7 +208,7 @@ impl Store {
         from: impl Into<Holder>,
         numbers: &[E164],
         now: Timestamp,
-    ) -> Result<Vec<NumberError>, StoreError> {
+    ) -> Result<NumberWrite<Vec<NumberError>>, StoreError> {
         let from: Holder = from.into();
         let may = |number: &PhoneNumberRecord| {
             if number.holder().as_ref() == Some(&from) {
@@ -273,10 +234,10 @@ impl Store {
             Some(holder) if holder != user => Err(NumberProblem::AssociatedElsewhere),
             Some(_) | None => Ok(()),
         };
-        let errors = self
+        let write = self
             .reassign(account, &user, &[number], Some(&user), now, may)
             .await?;
-        Ok(errors.into_iter().next().map(|error| error.problem))
+        Ok(write.outcome.into_iter().next().map(|error| error.problem))
     }
 
     /// Takes a user's number away; a user without one is no error.
@@ -311,7 +272,7 @@ impl Store {
         to: Option<&Holder>,
         now: Timestamp,
         may: impl Fn(&PhoneNumberRecord) -> Result<(), NumberProblem>,
-    ) -> Result<Vec<NumberError>, StoreError> {
+    ) -> Result<NumberWrite<Vec<NumberError>>, StoreError> {
         let [connector, group, user] = columns(to);
         let mut transaction = self.begin().await?;
         match asked {
@@ -363,12 +324,8 @@ impl Store {
             .await?;
             changed.push(number);
         }
-        let changes: Vec<Change> = changed
-            .chunks(NUMBERS_MAX)
-            .map(|numbers| Change::PhoneNumbers(numbers.to_vec()))
-            .collect();
-        self.commit(transaction, changes).await?;
-        Ok(as_asked(errors))
+        let errors = as_asked(errors);
+        self.commit_numbers(transaction, changed, errors).await
     }
 }
 
@@ -477,18 +434,12 @@ pub(super) fn record(row: &AnyRow) -> Result<PhoneNumberRecord, StoreError> {
     })
 }
 
-fn number_in(row: &AnyRow) -> Result<E164, StoreError> {
+pub(super) fn number_in(row: &AnyRow) -> Result<E164, StoreError> {
     let digits: i64 = row.try_get("number")?;
     E164::from_digits(digits.unsigned_abs()).ok_or(StoreError::Corrupt("phone_number.number"))
 }
 
-fn association_in(row: &AnyRow) -> Result<(E164, VoiceConnectorId), StoreError> {
-    let connector =
-        connector_in(row)?.ok_or(StoreError::Corrupt("phone_number.voice_connector"))?;
-    Ok((number_in(row)?, connector))
-}
-
-fn connector_in(row: &AnyRow) -> Result<Option<VoiceConnectorId>, StoreError> {
+pub(super) fn connector_in(row: &AnyRow) -> Result<Option<VoiceConnectorId>, StoreError> {
     let id: Option<String> = row.try_get("voice_connector")?;
     id.map(|id| id.parse())
         .transpose()

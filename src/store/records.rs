@@ -101,6 +101,40 @@ pub enum RouteProtocol {
     Udp,
 }
 
+/// `Proxy`, as its document has it.
+#[derive(Clone, PartialEq, Eq, Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct ProxyRecord {
+    /// `Disabled`
+    pub disabled: Option<bool>,
+    /// `FallBackPhoneNumber`, with or without `+`.
+    pub fall_back_phone_number: Option<String>,
+    /// `DefaultSessionExpiryMinutes`; 0 for sessions without an end.
+    pub default_session_expiry_minutes: Option<i64>,
+    /// `PhoneNumberCountries`, ISO 3166-1 alpha-2.
+    pub phone_number_countries: Option<Vec<String>>,
+}
+
+/// `EmergencyCallingConfiguration`, as its document has it.
+#[derive(Clone, PartialEq, Eq, Debug, Deserialize)]
+pub struct EmergencyRecord {
+    /// `DNIS`
+    #[serde(rename = "DNIS")]
+    pub dnis: Option<Vec<DnisRecord>>,
+}
+
+/// `DNISEmergencyCallingConfiguration`
+#[derive(Clone, PartialEq, Eq, Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct DnisRecord {
+    /// `EmergencyPhoneNumber`, with or without `+`.
+    pub emergency_phone_number: String,
+    /// `TestPhoneNumber`, with or without `+`.
+    pub test_phone_number: Option<String>,
+    /// `CallingCountry`
+    pub calling_country: String,
+}
+
 /// The last OPTIONS that came from a customer's host.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct HealthRecord {
@@ -356,6 +390,10 @@ pub enum StoreError {
     DefaultPhoneNumber,
     /// No such voice connector group in this account. 404.
     UnknownGroup(Uuid),
+    /// No such proxy session in this account. 404.
+    UnknownSession,
+    /// Others changed the resource again and again in this moment. 503.
+    Contended,
     /// The group still has this many numbers. 409.
     GroupHasNumbers(u64),
     /// The group still has this many connectors. 409.

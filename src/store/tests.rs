@@ -8,6 +8,7 @@ use self::place::Place;
 use super::*;
 use crate::connector_id::VoiceConnectorId;
 use crate::numbering::E164;
+use crate::shard::snapshot::NumberHolder;
 
 const ACCOUNT: &str = "111122223333";
 
@@ -49,7 +50,9 @@ on_both! {
     a_connector_is_deleted_or_put_in_a_group_by_two_writers
     a_number_passes_through_the_deletion_queue
     a_number_of_a_group_is_not_its_connectors
+    a_number_in_service_has_its_own_name_or_its_accounts
     a_users_number_is_its_alone
+    proxy_sessions_are_found_by_whom_they_join
     what_goes_with_a_connector_goes_with_it_or_holds_it
 }
 
@@ -103,6 +106,14 @@ impl Fixture {
 
 fn now() -> Timestamp {
     Timestamp::from_millisecond(1_700_000_000_123).unwrap()
+}
+
+fn in_service(number: E164, connector: VoiceConnectorId) -> NumberInService {
+    NumberInService {
+        number,
+        holder: NumberHolder::Connector(connector),
+        calling_name: None,
+    }
 }
 
 fn number(text: &str) -> E164 {
@@ -247,13 +258,15 @@ async fn a_number_is_acquired_once_and_associated_as_asked(fixture: Fixture) {
         store
             .associate_numbers(ACCOUNT, one, &numbers, false, now())
             .await
-            .unwrap(),
+            .unwrap()
+            .outcome,
         []
     );
     let refused = store
         .associate_numbers(ACCOUNT, two, &numbers, false, now())
         .await
-        .unwrap();
+        .unwrap()
+        .outcome;
     assert!(
         refused
             .iter()
@@ -265,7 +278,11 @@ async fn a_number_is_acquired_once_and_associated_as_asked(fixture: Fixture) {
             .associate_numbers(ACCOUNT, two, &numbers[..1], true, now())
             .await
             .unwrap(),
-        []
+        NumberWrite {
+            outcome: vec![],
+            changed: vec![numbers[0]],
+            in_service: vec![in_service(numbers[0], two)],
+        }
     );
     assert_eq!(
         store
@@ -279,7 +296,8 @@ async fn a_number_is_acquired_once_and_associated_as_asked(fixture: Fixture) {
         .associate_numbers(ACCOUNT, two, &[number("+12065550199")], true, now())
         .await
         .unwrap();
-    assert_eq!(unknown[0].problem, NumberProblem::NotInInventory);
+    assert_eq!((unknown.changed, unknown.in_service), (vec![], vec![]));
+    assert_eq!(unknown.outcome[0].problem, NumberProblem::NotInInventory);
 
     assert!(matches!(
         store
@@ -291,8 +309,9 @@ async fn a_number_is_acquired_once_and_associated_as_asked(fixture: Fixture) {
         .disassociate_numbers(ACCOUNT, one, &numbers, now())
         .await
         .unwrap();
+    assert_eq!(refused.in_service, []);
     assert_eq!(
-        refused,
+        refused.outcome,
         [NumberError {
             number: numbers[0],
             problem: NumberProblem::NotAssociated
@@ -302,9 +321,13 @@ async fn a_number_is_acquired_once_and_associated_as_asked(fixture: Fixture) {
         .delete_voice_connector(ACCOUNT, one, &[], "none")
         .await
         .unwrap();
-    assert_eq!(store.associations().await.unwrap(), [(numbers[0], two)]);
-    let among = store.associations_among(&numbers).await.unwrap();
-    assert_eq!(among, [(numbers[0], two)]);
+    let expected = [in_service(numbers[0], two)];
+    assert_eq!(store.numbers_in_service().await.unwrap(), expected);
+    let among = store.numbers_in_service_among(&numbers).await.unwrap();
+    assert_eq!(among, expected);
+    let of_account = store.numbers_in_service_of(ACCOUNT).await.unwrap();
+    assert_eq!(of_account, expected);
+    assert_eq!(store.numbers_in_service_of("1").await.unwrap(), []);
     let filter = NumberFilter {
         status: Some(NumberStatus::Unassigned),
         ..NumberFilter::default()

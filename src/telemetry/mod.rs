@@ -160,7 +160,7 @@ pub enum Event {
         /// Whose session it is.
         connector: VoiceConnectorId,
         /// `ProxySessionId`
-        session: Box<str>,
+        session: Arc<str>,
     },
     /// A ping of a next hop was answered, or was not.
     Pinged {

@@ -33,6 +33,7 @@ fn session() -> ProxySession {
         participants: [participant(ANNA, FOR_BORIS), participant(BORIS, FOR_ANNA)],
         voice: true,
         sms: false,
+        in_progress: false,
         ends: Some(Instant::ORIGIN + Duration::from_secs(60)),
     }
 }
@@ -51,7 +52,6 @@ fn with(session: ProxySession, fallback: Option<&str>) -> impl Fn(&mut Snapshot)
             snapshot.numbers.insert(number.parse().unwrap(), holder);
         }
         let sessions = &mut snapshot.proxy_sessions;
-        sessions.add_numbers(&session.participants);
         sessions.put(session.clone());
     }
 }

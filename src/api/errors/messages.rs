@@ -98,6 +98,7 @@ impl fmt::Display for NotFound {
             Self::PhoneNumber(id) => write!(f, "Could not find PhoneNumber with Id '{id}'"),
             Self::PhoneNumberOrder => f.write_str("Could not find PhoneNumberOrder with this Id"),
             Self::Resource { kind, id } => write!(f, "Could not find {kind} with Id '{id}'"),
+            Self::ProxySession => f.write_str("Could not find ProxySession with this Id"),
             Self::User(user) => write!(
                 f,
                 "Could not find User '{user}': the users of a node are its config's api.users"

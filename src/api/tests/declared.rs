@@ -117,6 +117,8 @@ async fn the_documented_file_is_what_the_api_answers() {
             .get(&"+12065550100".parse::<crate::numbering::E164>().unwrap()),
         Some(&crate::shard::snapshot::NumberHolder::Connector(id))
     );
+    let members = &snapshot.groups[&GROUP.parse::<uuid::Uuid>().unwrap()];
+    assert_eq!(members[0].connector, id);
     let for_calls = &snapshot.connectors[&id];
     // The same as the API makes of the password.
     let credentials = json!({"Credentials": [{"Username": "pbx", "Password": "change-me"}]});

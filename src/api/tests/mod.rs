@@ -48,10 +48,26 @@ fn pass(hours: i64) {
 
 struct Api {
     state: ApiState,
-    _folder: TempDir,
+    folder: TempDir,
 }
 
 impl Api {
+    /// Ends the node and begins another one with its store.
+    async fn restart(&mut self) {
+        self.state.control.store().close().await;
+        let url = format!("sqlite://{}/trunkline.db", self.folder.path().display());
+        let customers = SipTls::default().customers();
+        let control = Control::open(
+            &url,
+            "vc.example",
+            Vec::new(),
+            customers,
+            Default::default(),
+        )
+        .await;
+        self.state.control = control.unwrap();
+    }
+
     /// A node with the pools +1 206 555 0100..0109 (Local, Seattle) and +1 800 555 0100..0104.
     async fn open() -> Self {
         let folder = tempfile::tempdir().unwrap();
@@ -87,7 +103,7 @@ impl Api {
                 now: clock,
                 status: Box::new(|| Value::Null),
             },
-            _folder: folder,
+            folder,
         }
     }
 

@@ -2,6 +2,8 @@
 
 use super::numbers::{associate, order};
 use super::*;
+use crate::numbering::E164;
+use crate::shard::snapshot::ProxySession;
 
 const ALICE: &str = "+14255550123";
 const BOB: &str = "+13605550145";
@@ -400,4 +402,182 @@ async fn a_session_is_its_connectors_and_goes_with_it() {
         id,
     };
     assert_eq!(api.state.control.store().document(key).await.unwrap(), None);
+}
+
+/// What calls see of a session in which one dials the number at this time.
+fn seen(api: &Api, one: &str, dialled: &str, at: Timestamp) -> Option<ProxySession> {
+    let number = |text: &str| text.parse::<E164>().unwrap();
+    let control = &api.state.control;
+    let snapshot = control.snapshot();
+    let sessions = &snapshot.proxy_sessions;
+    let found = sessions.find(number(one), number(dialled), control.time().instant(at));
+    found.map(|session| (**session).clone())
+}
+
+async fn list(api: &Api, sessions: &str, status: &str) -> usize {
+    let output = api.get(&format!("{sessions}?status={status}")).await;
+    let output = output.unwrap();
+    output["ProxySessions"].as_array().unwrap().len()
+}
+
+fn time_in(value: &Value) -> Timestamp {
+    value.as_str().unwrap().parse().unwrap()
+}
+
+#[tokio::test]
+async fn calls_see_a_session_from_its_creation_to_its_very_end() {
+    let (mut api, sessions) = open().await;
+    let created = create(&api, &sessions, [ALICE, BOB], json!({"ExpiryMinutes": 10}))
+        .await
+        .unwrap();
+    let [proxy, _] = proxies(&created).map(str::to_owned);
+    let end = time_in(&created["CreatedTimestamp"]) + SignedDuration::from_mins(10);
+    let tick = SignedDuration::from_millis(1);
+    for _ in 0..2 {
+        let session = seen(&api, ALICE, &proxy, end - tick).unwrap();
+        assert_eq!(session.participants[1].number, BOB.parse().unwrap());
+        assert_eq!(session.connector.as_str(), id_of(connector_of(&sessions)));
+        assert!(session.voice && !session.sms && !session.in_progress);
+        assert!(seen(&api, BOB, &proxy, end - tick).is_some());
+        assert_eq!(seen(&api, CAROL, &proxy, end - tick), None);
+        assert_eq!(seen(&api, ALICE, &proxy, end), None);
+        // The same after a restart.
+        api.restart().await;
+    }
+
+    let path = path_of(&sessions, &created);
+    let body = json!({"Capabilities": ["SMS"], "ExpiryMinutes": 20});
+    api.post(StatusCode::CREATED, &path, body).await.unwrap();
+    let later = end + SignedDuration::from_mins(10);
+    let session = seen(&api, ALICE, &proxy, later - tick).unwrap();
+    assert!(session.sms && !session.voice);
+    assert_eq!(seen(&api, ALICE, &proxy, later), None);
+    api.delete(&path).await.unwrap();
+    assert_eq!(seen(&api, ALICE, &proxy, clock()), None);
+    let number = proxy.parse().unwrap();
+    let has_number = |api: &Api| {
+        api.state
+            .control
+            .snapshot()
+            .proxy_sessions
+            .has_number(number)
+    };
+    assert!(has_number(&api), "it stays what it is");
+    api.restart().await;
+    assert_eq!(seen(&api, ALICE, &proxy, clock()), None);
+    assert!(has_number(&api));
+
+    let connector = connector_of(&sessions);
+    let disassociate = format!("{connector}?operation=disassociate-phone-numbers");
+    let body = json!({"E164PhoneNumbers": NUMBERS});
+    api.post(StatusCode::OK, &disassociate, body).await.unwrap();
+    api.delete(connector).await.unwrap();
+    assert!(!has_number(&api));
+}
+
+fn id_of(path: &str) -> &str {
+    path.rsplit('/').next().unwrap()
+}
+
+#[tokio::test]
+async fn a_session_that_was_used_is_in_progress_until_it_is_closed() {
+    let (mut api, sessions) = open().await;
+    let used = create(&api, &sessions, [ALICE, BOB], json!({}))
+        .await
+        .unwrap();
+    let unused = create(&api, &sessions, [ALICE, CAROL], json!({}))
+        .await
+        .unwrap();
+    let connector = id_of(connector_of(&sessions)).parse().unwrap();
+    let id = used["ProxySessionId"].as_str().unwrap();
+    let path = path_of(&sessions, &used);
+    let read = async |api: &Api| api.get(&path).await.unwrap()["ProxySession"].take();
+    for _ in 0..2 {
+        let control = &api.state.control;
+        control.use_session(connector, id, clock()).await.unwrap();
+    }
+    let in_progress = read(&api).await;
+    assert_eq!(in_progress["Status"], "InProgress");
+    assert!(in_progress.get("Used").is_none());
+    let counts = async |api: &Api| {
+        let count = async |status| list(api, &sessions, status).await;
+        [
+            count("Open").await,
+            count("InProgress").await,
+            count("Closed").await,
+        ]
+    };
+    assert_eq!(counts(&api).await, [1, 1, 0]);
+    api.restart().await;
+    assert_eq!(read(&api).await, in_progress);
+    assert!(
+        seen(&api, ALICE, proxies(&used)[0], clock())
+            .unwrap()
+            .in_progress
+    );
+
+    let body = json!({"Capabilities": ["Voice", "SMS"], "ExpiryMinutes": 90});
+    let changed = api.post(StatusCode::CREATED, &path, body).await.unwrap();
+    assert_eq!(changed["ProxySession"]["Status"], "InProgress");
+    assert_eq!(counts(&api).await, [1, 1, 0]);
+    api.delete(&path).await.unwrap();
+    assert_eq!(counts(&api).await, [1, 0, 1]);
+    let closed = read(&api).await;
+    // What is over is not used, whoever was told of it late; nor what nobody knows.
+    let control = &api.state.control;
+    control.use_session(connector, id, clock()).await.unwrap();
+    control.use_session(connector, "x", clock()).await.unwrap();
+    assert_eq!(read(&api).await, closed);
+
+    api.state.now = in_61_minutes;
+    assert_eq!(counts(&api).await, [0, 0, 2]);
+    let expired = api.get(&path_of(&sessions, &unused)).await.unwrap();
+    let expired = &expired["ProxySession"];
+    let end = time_in(&expired["CreatedTimestamp"]) + SignedDuration::from_mins(60);
+    assert_eq!(time_in(&expired["EndedTimestamp"]), end);
+}
+
+#[tokio::test]
+async fn a_session_whose_minutes_are_made_fewer_than_have_passed_ends_now() {
+    let (mut api, sessions) = open().await;
+    let created = create(&api, &sessions, [ALICE, BOB], json!({}))
+        .await
+        .unwrap();
+    api.state.now = in_59_minutes;
+    let before = in_59_minutes();
+    let path = path_of(&sessions, &created);
+    let body = json!({"Capabilities": ["Voice"], "ExpiryMinutes": 5});
+    let ended = api.post(StatusCode::CREATED, &path, body).await.unwrap();
+    let ended = &ended["ProxySession"];
+    assert_eq!(ended["Status"], "Closed");
+    let end = time_in(&ended["EndedTimestamp"]);
+    assert!((before - SignedDuration::from_millis(1)..=in_59_minutes()).contains(&end));
+    assert_eq!(seen(&api, ALICE, proxies(&created)[0], clock()), None);
+}
+
+#[tokio::test]
+async fn nobody_is_masked_by_a_number_that_leads_back() {
+    let (api, sessions) = open().await;
+    let connector = connector_of(&sessions);
+    // The fallback is of the connector's numbers, and stands for nobody.
+    put_proxy(&api, connector, json!({"FallBackPhoneNumber": NUMBERS[0]})).await;
+    let session = create(&api, &sessions, [ALICE, BOB], json!({}))
+        .await
+        .unwrap();
+    assert_eq!(proxies(&session), [NUMBERS[1]; 2]);
+    let masked = create(&api, &sessions, [CAROL, NUMBERS[1]], json!({})).await;
+    let message = "ParticipantPhoneNumbers[1]: expected a number that stands for no participant of another proxy session";
+    assert_eq!(refused(masked), bad_request(message));
+    // Somebody of the connector's own may be a participant; that number stands for nobody else then.
+    let own = create(&api, &sessions, [CAROL, NUMBERS[2]], json!({}))
+        .await
+        .unwrap();
+    assert_eq!(proxies(&own), [NUMBERS[1]; 2]);
+    let none = create(&api, &sessions, [CAROL, ALICE], json!({})).await;
+    assert_eq!(refused(none).0, "BadRequestException");
+    api.delete(&path_of(&sessions, &own)).await.unwrap();
+    let free = create(&api, &sessions, [CAROL, ALICE], json!({}))
+        .await
+        .unwrap();
+    assert_eq!(proxies(&free), [NUMBERS[2]; 2]);
 }

@@ -3,9 +3,13 @@
 use std::collections::HashSet;
 use std::time::Duration;
 
+use jiff::Timestamp;
 use tokio::time::MissedTickBehavior;
 
-use super::{Control, for_calls, held_by_connector, put_connector};
+use super::groups::{put_group, remove_group, set_groups};
+use super::numbers::{put_numbers, set_numbers};
+use super::sessions::sessions_for_calls;
+use super::{Control, for_calls, put_connector};
 use crate::store::{Change, ChangeFeed, News, StoreError};
 
 /// How long after a failure it is tried again.
@@ -47,14 +51,23 @@ impl Control {
                 self.publish_connector(&writing, id).await?;
             }
             Change::PhoneNumbers(numbers) => {
-                let associated = self.store.associations_among(&numbers).await?;
+                let in_service = self.store.numbers_in_service_among(&numbers).await?;
                 self.publish(&writing, |snapshot| {
-                    for number in &numbers {
-                        snapshot.numbers.remove(number);
-                    }
-                    snapshot
-                        .numbers
-                        .extend(associated.into_iter().map(held_by_connector));
+                    put_numbers(snapshot, &numbers, in_service);
+                });
+            }
+            Change::NumberSettings(account) => {
+                let in_service = self.store.numbers_in_service_of(&account).await?;
+                self.publish(&writing, |snapshot| put_numbers(snapshot, &[], in_service));
+            }
+            Change::ProxySession { account, id } => {
+                self.read_session(&writing, &account, &id).await?;
+            }
+            Change::VoiceConnectorGroup(id) => {
+                let items = self.store.group_items(id).await?;
+                self.publish(&writing, |snapshot| match items {
+                    Some(items) => put_group(snapshot, id, &items),
+                    None => remove_group(snapshot, id),
                 });
             }
         }
@@ -84,7 +97,9 @@ impl Control {
         let changes = self.store.changes().await?;
         let writing = self.writing.lock().await;
         let connectors = self.store.whole_connectors().await?;
-        let numbers = self.store.associations().await?;
+        let numbers = self.store.numbers_in_service().await?;
+        let groups = self.store.all_group_items().await?;
+        let sessions = self.store.proxy_sessions().await?;
         self.publish(&writing, |snapshot| {
             let kept: HashSet<_> = connectors.iter().map(|whole| whole.record.id).collect();
             let known: Vec<_> = snapshot.connectors.keys().copied().collect();
@@ -98,7 +113,9 @@ impl Control {
                     &self.customers,
                 );
             }
-            snapshot.numbers = numbers.into_iter().map(held_by_connector).collect();
+            set_numbers(snapshot, numbers);
+            set_groups(snapshot, groups);
+            snapshot.proxy_sessions = sessions_for_calls(sessions, &self.time, Timestamp::now());
         });
         self.names_changed.notify_one();
         Ok(changes)

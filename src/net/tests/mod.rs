@@ -264,6 +264,7 @@ impl Bench {
             Arc::clone(&snapshot),
             make_core,
             Arc::clone(&events),
+            Clock::start(),
         )?;
         Ok(Self {
             running,

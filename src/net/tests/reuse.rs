@@ -243,7 +243,15 @@ fn calls_reach_a_customer_over_the_connection_that_it_keeps() {
         };
         let events = Arc::new(ArrayQueue::new(64));
         let snapshots = Arc::clone(&snapshot);
-        let running = start(&config, Arc::default(), snapshots, make_core, events).unwrap();
+        let running = start(
+            &config,
+            Arc::default(),
+            snapshots,
+            make_core,
+            events,
+            Clock::start(),
+        )
+        .unwrap();
         let mut customer = TcpStream::connect(running.local_addrs[TCP]).unwrap();
         customer.set_read_timeout(Some(PATIENCE)).unwrap();
         let options = |number: u8| {

@@ -10,7 +10,7 @@ use crate::numbering::E164;
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct ProxySession {
     /// `ProxySessionId`
-    pub id: Box<str>,
+    pub id: Arc<str>,
     /// Whose numbers it uses.
     pub connector: VoiceConnectorId,
     /// The two participants.
@@ -19,6 +19,8 @@ pub struct ProxySession {
     pub voice: bool,
     /// Has the capability `SMS`.
     pub sms: bool,
+    /// It is `InProgress`, and kept as that: nobody has to be told that it is used.
+    pub in_progress: bool,
     /// From then on it is over; `None` where it does not expire.
     pub ends: Option<Instant>,
 }
@@ -49,55 +51,83 @@ impl ProxySession {
     }
 }
 
-/// All sessions: a participant and the number that it dials tell which one is meant.
+/// All sessions that are kept. Of those that have not ended, a participant and the number that it dials tell which one is
+/// meant.
 #[derive(Clone, Default, Debug)]
 pub struct ProxySessions {
+    kept: imbl::HashMap<Arc<str>, Arc<ProxySession>>,
+    /// Not ended: what a participant dials, and in which session.
     by_leg: imbl::HashMap<(E164, E164), Arc<ProxySession>>,
-    /// Numbers that stand, or have stood, for participants, with the sessions that they do so in.
-    numbers: imbl::HashMap<E164, u32>,
+    /// Not ended, in the order in which they expire.
+    by_end: imbl::OrdSet<(Instant, Arc<str>)>,
+    /// Numbers that stand, or have stood, for participants, with how many times they do so.
+    proxies: imbl::HashMap<E164, u32>,
+    /// Not ended: participants' own numbers, with how many sessions they are in.
+    participants: imbl::HashMap<E164, u32>,
 }
 
 impl ProxySessions {
-    /// Puts a session in, or its new version in the place of the old one; its numbers must have been added.
+    /// Puts a session in that has not ended, or its new version in the place of the old one.
     pub fn put(&mut self, session: ProxySession) {
-        let session = Arc::new(session);
+        self.forget(&session.id);
+        let session = self.keep(session);
         for participant in &session.participants {
-            let leg = (participant.number, participant.proxy);
-            self.by_leg.insert(leg, Arc::clone(&session));
+            self.by_leg.insert(leg(participant), Arc::clone(&session));
+            count(&mut self.participants, participant.number);
+        }
+        if let Some(end) = session.ends {
+            self.by_end.insert((end, Arc::clone(&session.id)));
         }
     }
 
-    /// Takes out a session that has ended; its numbers stay what they are.
-    pub fn end(&mut self, id: &str, participants: &[ProxyParticipant; 2]) {
-        for participant in participants {
-            let leg = (participant.number, participant.proxy);
+    /// Puts a session in that has ended: its numbers stay what they are.
+    pub fn put_ended(&mut self, session: ProxySession) {
+        self.forget(&session.id);
+        self.keep(session);
+    }
+
+    /// A session has ended; its numbers stay what they are.
+    pub fn end(&mut self, id: &str) {
+        let Some(session) = self.kept.get(id).cloned() else {
+            return;
+        };
+        let mut was_open = false;
+        for participant in &session.participants {
+            let leg = leg(participant);
             // Another session may have the pair by now.
-            let is_it = |session: &Arc<ProxySession>| *session.id == *id;
+            let is_it = |found: &Arc<ProxySession>| found.id == session.id;
             if self.by_leg.get(&leg).is_some_and(is_it) {
                 self.by_leg.remove(&leg);
+                was_open = true;
             }
         }
-    }
-
-    /// A session is kept, open or not: its numbers are the proxy's.
-    pub fn add_numbers(&mut self, participants: &[ProxyParticipant; 2]) {
-        for participant in participants {
-            let sessions = self.numbers.get(&participant.proxy).copied().unwrap_or(0);
-            self.numbers.insert(participant.proxy, sessions + 1);
+        if was_open {
+            for participant in &session.participants {
+                uncount(&mut self.participants, participant.number);
+            }
+        }
+        if let Some(end) = session.ends {
+            self.by_end.remove(&(end, Arc::clone(&session.id)));
         }
     }
 
     /// A session is not kept any more.
-    pub fn remove_numbers(&mut self, participants: &[ProxyParticipant; 2]) {
-        for participant in participants {
-            match self.numbers.get(&participant.proxy).copied() {
-                Some(sessions @ 2..) => {
-                    self.numbers.insert(participant.proxy, sessions - 1);
-                }
-                Some(0 | 1) | None => {
-                    self.numbers.remove(&participant.proxy);
-                }
+    pub fn forget(&mut self, id: &str) {
+        self.end(id);
+        if let Some(session) = self.kept.remove(id) {
+            for participant in &session.participants {
+                uncount(&mut self.proxies, participant.proxy);
             }
+        }
+    }
+
+    /// A connector is gone, and its sessions with it.
+    pub fn forget_connector(&mut self, connector: VoiceConnectorId) {
+        let of_it = self.kept.values();
+        let of_it = of_it.filter(|session| session.connector == connector);
+        let of_it: Vec<_> = of_it.map(|session| Arc::clone(&session.id)).collect();
+        for id in of_it {
+            self.forget(&id);
         }
     }
 
@@ -107,9 +137,55 @@ impl ProxySessions {
         session.is_open(now).then_some(session)
     }
 
+    /// A session that is kept, ended or not.
+    pub fn get(&self, id: &str) -> Option<&Arc<ProxySession>> {
+        self.kept.get(id)
+    }
+
     /// Whether the number stands, or stood, for a participant of a session that is kept.
     pub fn has_number(&self, number: E164) -> bool {
-        self.numbers.contains_key(&number)
+        self.proxies.contains_key(&number)
+    }
+
+    /// Whether the number is a participant's own in a session that has not ended.
+    pub fn has_participant(&self, number: E164) -> bool {
+        self.participants.contains_key(&number)
+    }
+
+    /// Those that have expired and were not ended, to be ended.
+    pub fn expired(&self, now: Instant) -> Vec<Arc<str>> {
+        let expired = self.by_end.iter().take_while(|(end, _)| *end <= now);
+        expired.map(|(_, id)| Arc::clone(id)).collect()
+    }
+
+    fn keep(&mut self, session: ProxySession) -> Arc<ProxySession> {
+        let session = Arc::new(session);
+        for participant in &session.participants {
+            count(&mut self.proxies, participant.proxy);
+        }
+        self.kept
+            .insert(Arc::clone(&session.id), Arc::clone(&session));
+        session
+    }
+}
+
+fn leg(participant: &ProxyParticipant) -> (E164, E164) {
+    (participant.number, participant.proxy)
+}
+
+fn count(counts: &mut imbl::HashMap<E164, u32>, number: E164) {
+    let count = counts.get(&number).copied().unwrap_or(0);
+    counts.insert(number, count + 1);
+}
+
+fn uncount(counts: &mut imbl::HashMap<E164, u32>, number: E164) {
+    match counts.get(&number).copied() {
+        Some(count @ 2..) => {
+            counts.insert(number, count - 1);
+        }
+        Some(0 | 1) | None => {
+            counts.remove(&number);
+        }
     }
 }
 
@@ -132,6 +208,7 @@ mod tests {
             participants: [participant(one, one_proxy), participant(other, other_proxy)],
             voice: true,
             sms: false,
+            in_progress: false,
             ends,
         }
     }
@@ -141,45 +218,79 @@ mod tests {
         let mut all = ProxySessions::default();
         let end = Instant::ORIGIN + Duration::from_secs(60);
         let one = session("one", [1, 90, 2, 90], Some(end));
-        all.add_numbers(&one.participants);
         all.put(one);
         let other = session("other", [3, 90, 1, 91], None);
-        all.add_numbers(&other.participants);
         all.put(other.clone());
 
         let now = Instant::ORIGIN;
-        let reached = |caller, dialled, now| {
+        fn reached(all: &ProxySessions, [caller, dialled]: [u64; 2], now: Instant) -> Option<E164> {
             let session = all.find(number(caller), number(dialled), now)?;
             Some(session.other(number(caller)).number)
-        };
-        assert_eq!(reached(1, 90, now), Some(number(2)));
-        assert_eq!(reached(2, 90, now), Some(number(1)));
-        assert_eq!(reached(3, 90, now), Some(number(1)));
-        assert_eq!(reached(1, 91, now), Some(number(3)));
-        assert_eq!(reached(3, 91, now), None);
+        }
+        assert_eq!(reached(&all, [1, 90], now), Some(number(2)));
+        assert_eq!(reached(&all, [2, 90], now), Some(number(1)));
+        assert_eq!(reached(&all, [3, 90], now), Some(number(1)));
+        assert_eq!(reached(&all, [1, 91], now), Some(number(3)));
+        assert_eq!(reached(&all, [3, 91], now), None);
         let before = Instant::from_micros(end.as_micros() - 1);
-        assert_eq!(reached(1, 90, before), Some(number(2)));
-        assert_eq!(reached(1, 90, end), None);
-        assert_eq!(reached(3, 90, end), Some(number(1)));
+        assert_eq!(reached(&all, [1, 90], before), Some(number(2)));
+        assert_eq!(reached(&all, [1, 90], end), None);
+        assert_eq!(reached(&all, [3, 90], end), Some(number(1)));
         assert!(all.has_number(number(90)));
+        assert!(all.has_participant(number(2)));
+
+        assert_eq!(all.expired(before), []);
+        assert_eq!(all.expired(end), ["one".into()]);
+        all.end("one");
+        all.end("one");
+        assert_eq!(all.expired(end), []);
+        assert_eq!(reached(&all, [1, 90], now), None);
+        assert_eq!(reached(&all, [3, 90], now), Some(number(1)));
+        assert!(!all.has_participant(number(2)));
+        assert!(all.has_participant(number(1)), "it is in the other one");
+        all.forget_connector(other.connector);
+        assert_eq!(reached(&all, [3, 90], now), None);
+        assert!(!all.has_number(number(90)) && all.get("one").is_none());
+    }
+
+    #[test]
+    fn a_session_is_what_it_was_put_last() {
+        let mut all = ProxySessions::default();
+        let now = Instant::ORIGIN;
+        let ends = |seconds| Some(now + Duration::from_secs(seconds));
+        let first = session("one", [1, 90, 2, 91], ends(60));
+        all.put(first.clone());
+        all.put(ProxySession {
+            sms: true,
+            ends: ends(90),
+            ..first.clone()
+        });
+        let found = all.find(number(2), number(91), now + Duration::from_secs(60));
+        assert!(found.is_some_and(|found| found.sms));
+        assert_eq!(all.expired(now + Duration::from_secs(89)), []);
+        all.put_ended(first);
+        assert_eq!(all.find(number(2), number(91), now), None);
+        assert_eq!(all.expired(now + Duration::from_secs(90)), []);
+        assert!(all.has_number(number(91)));
+        all.forget("one");
+        assert!(!all.has_number(number(91)) && !all.has_participant(number(1)));
     }
 
     #[test]
     fn a_session_that_ended_takes_nothing_of_its_successor() {
         let mut all = ProxySessions::default();
         let old = session("old", [1, 90, 2, 90], None);
-        all.add_numbers(&old.participants);
-        all.put(old.clone());
+        all.put(old);
         let new = session("new", [1, 90, 4, 91], None);
-        all.add_numbers(&new.participants);
-        all.put(new.clone());
-        all.end("old", &old.participants);
+        all.put(new);
+        all.end("old");
         let now = Instant::ORIGIN;
         assert_eq!(&*all.find(number(1), number(90), now).unwrap().id, "new");
         assert_eq!(all.find(number(2), number(90), now), None);
-        all.remove_numbers(&old.participants);
+        all.forget("old");
         assert!(all.has_number(number(90)), "the new one has it");
-        all.remove_numbers(&new.participants);
+        assert!(all.has_participant(number(1)));
+        all.forget("new");
         assert!(!all.has_number(number(90)));
     }
 }

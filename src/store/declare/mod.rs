@@ -20,7 +20,7 @@ pub use self::number::DeclaredNumber;
 use self::number::numbers_among;
 use super::changes::NUMBERS_MAX;
 use super::records::{Holder, OrderedNumber, Resource, StoreError};
-use super::{Change, Store, WholeConnector};
+use super::{Change, GroupItem, NumberInService, Store, WholeConnector};
 use crate::connector_id::VoiceConnectorId;
 use crate::numbering::E164;
 
@@ -52,8 +52,12 @@ pub struct Done {
     pub put: BTreeMap<Resource, Put>,
     /// Of these, the connectors, as calls need them.
     pub connectors: Vec<WholeConnector>,
-    /// Of these, the numbers, and the connectors that they are associated with.
-    pub numbers: Vec<(E164, Option<VoiceConnectorId>)>,
+    /// Of these, the groups, with their connectors.
+    pub groups: Vec<(Uuid, Vec<GroupItem>)>,
+    /// Of these, the numbers.
+    pub numbers: Vec<E164>,
+    /// Of the numbers, those that are in service.
+    pub in_service: Vec<NumberInService>,
 }
 
 /// Why nothing was put.
@@ -106,13 +110,18 @@ impl Store {
         putting.check_default_numbers().await?;
         putting.put_documents().await?;
         // Once it is durable, nothing may keep it from calls.
-        let (connectors, numbers) = putting.for_calls().await?;
+        let connectors = putting.connectors_for_calls().await?;
+        let numbers = putting.numbers_put();
+        let in_service = Self::in_service_within(&mut putting.transaction, &numbers).await?;
+        let groups = putting.groups_put();
         let changes = changes(&putting.done);
         self.commit(putting.transaction, changes).await?;
         Ok(Done {
             put: putting.done,
             connectors,
+            groups,
             numbers,
+            in_service,
         })
     }
 }
@@ -124,9 +133,8 @@ fn changes(done: &BTreeMap<Resource, Put>) -> Vec<Change> {
         match resource {
             Resource::VoiceConnector(id) => changes.push(Change::VoiceConnector(*id)),
             Resource::PhoneNumber(number) => numbers.push(*number),
-            Resource::VoiceConnectorGroup(_)
-            | Resource::SipMediaApplication(_)
-            | Resource::SipRule(_) => {}
+            Resource::VoiceConnectorGroup(id) => changes.push(Change::VoiceConnectorGroup(*id)),
+            Resource::SipMediaApplication(_) | Resource::SipRule(_) => {}
         }
     }
     let numbers = numbers.chunks(NUMBERS_MAX);
@@ -326,25 +334,29 @@ impl Putting<'_> {
         Ok(())
     }
 
-    async fn for_calls(
-        &mut self,
-    ) -> Result<(Vec<WholeConnector>, Vec<(E164, Option<VoiceConnectorId>)>), DeclareError> {
+    async fn connectors_for_calls(&mut self) -> Result<Vec<WholeConnector>, DeclareError> {
         let mut connectors = Vec::new();
         for resource in self.done.keys() {
             if let Resource::VoiceConnector(id) = resource {
                 connectors.push(Store::whole_within(&mut self.transaction, *id).await?);
             }
         }
-        let declared = self.declaration.numbers.iter();
-        let put = declared.filter(|number| {
-            let resource = Resource::PhoneNumber(number.number);
+        Ok(connectors)
+    }
+
+    fn numbers_put(&self) -> Vec<E164> {
+        let numbers = self.declaration.numbers.iter().map(|number| number.number);
+        let is_put = |number: &E164| self.done.contains_key(&Resource::PhoneNumber(*number));
+        numbers.filter(is_put).collect()
+    }
+
+    fn groups_put(&self) -> Vec<(Uuid, Vec<GroupItem>)> {
+        let groups = self.declaration.groups.iter();
+        let put = groups.filter(|group| {
+            let resource = Resource::VoiceConnectorGroup(group.id);
             self.done.contains_key(&resource)
         });
-        let numbers = put.map(|number| match &number.holder {
-            Some(Holder::VoiceConnector(id)) => (number.number, Some(*id)),
-            Some(Holder::VoiceConnectorGroup(_) | Holder::User(_)) | None => (number.number, None),
-        });
-        Ok((connectors, numbers.collect()))
+        put.map(|group| (group.id, group.items.clone())).collect()
     }
 
     async fn put_documents(&mut self) -> Result<(), DeclareError> {

@@ -35,6 +35,13 @@ pub(super) async fn a_group_survives_a_restart_and_holds_its_connectors(fixture:
     let fixture = fixture.reopened().await;
     let store = &fixture.store;
     assert_eq!(store.group(ACCOUNT, first.id).await.unwrap(), first);
+    let items = store.group_items(first.id).await.unwrap();
+    assert_eq!(items.as_ref(), Some(&first.items));
+    assert_eq!(store.group_items(Uuid::nil()).await.unwrap(), None);
+    let all = store.all_group_items().await.unwrap();
+    assert_eq!(all.len(), 2);
+    assert_eq!(all[&first.id], first.items);
+    assert_eq!(all[&second.id], []);
     assert!(matches!(
         store.group("999999999999", first.id).await,
         Err(StoreError::UnknownGroup(id)) if id == first.id
@@ -123,7 +130,7 @@ pub(super) async fn a_number_passes_through_the_deletion_queue(fixture: Fixture)
     ];
     let outcomes = store.change_numbers(ACCOUNT, &changes, now()).await;
     let unknown = || Err(NumberProblem::NotInInventory);
-    assert_eq!(outcomes.unwrap(), [Ok(()), unknown(), Ok(())]);
+    assert_eq!(outcomes.unwrap().outcome, [Ok(()), unknown(), Ok(())]);
     let outcomes = store.delete_numbers(ACCOUNT, &numbers, now()).await;
     assert_eq!(outcomes.unwrap(), [Ok(()), Ok(())]);
     let outcomes = store.delete_numbers("999999999999", &numbers, now()).await;
@@ -168,13 +175,17 @@ pub(super) async fn a_number_of_a_group_is_not_its_connectors(fixture: Fixture) 
     let errors = store
         .associate_numbers(ACCOUNT, connector, &numbers, false, now())
         .await;
-    assert_eq!(errors.unwrap(), []);
+    assert_eq!(errors.unwrap().outcome, []);
     let errors = store
         .associate_numbers(ACCOUNT, home.id, &numbers, true, now())
         .await;
-    assert_eq!(errors.unwrap(), []);
-    assert_eq!(store.associations().await.unwrap(), []);
-    assert_eq!(store.associations_among(&numbers).await.unwrap(), []);
+    assert_eq!(errors.unwrap().outcome, []);
+    let in_service = [NumberInService {
+        number: numbers[0],
+        holder: NumberHolder::Group(home.id),
+        calling_name: None,
+    }];
+    assert_eq!(store.numbers_in_service().await.unwrap(), in_service);
     let holder = || Holder::from(home.id);
     let kept = store.phone_number(ACCOUNT, numbers[0]).await.unwrap();
     assert_eq!(kept.holder(), Some(holder()));
@@ -196,9 +207,56 @@ pub(super) async fn a_number_of_a_group_is_not_its_connectors(fixture: Fixture) 
     let changes = [(numbers[0], NumberChange::ProductType("BusinessCalling"))];
     let outcomes = store.change_numbers(ACCOUNT, &changes, now()).await;
     assert_eq!(
-        outcomes.unwrap(),
+        outcomes.unwrap().outcome,
         [Err(NumberProblem::Associated(holder()))]
     );
+}
+
+pub(super) async fn a_number_in_service_has_its_own_name_or_its_accounts(fixture: Fixture) {
+    let connector = fixture.connector(1).await.id;
+    let numbers = ["+12065550100", "+12065550101", "+12065550102"].map(number);
+    fixture.numbers(&numbers).await;
+    let store = &fixture.store;
+    let names = |numbers: Vec<NumberInService>| {
+        let names = numbers.into_iter();
+        let mut names: Vec<_> = names.map(|one| (one.number, one.calling_name)).collect();
+        names.sort_unstable();
+        names
+    };
+    let named = |name: &str| Some(std::sync::Arc::from(name));
+    let settings = |name: &str| serde_json::json!({"CallingName": name});
+    let put = async |before: Option<&Document>, name: &str| {
+        let body = settings(name);
+        let put = store.put_number_settings(ACCOUNT, before, &body, now());
+        put.await.unwrap().map(names)
+    };
+    assert_eq!(put(None, "Acme").await, Some(vec![]));
+    let own = [(numbers[1], NumberChange::CallingName("Trunk"))];
+    let write = store.change_numbers(ACCOUNT, &own, now()).await.unwrap();
+    assert_eq!(
+        (write.changed, write.in_service),
+        (vec![numbers[1]], vec![])
+    );
+    let to_it = store.associate_numbers(ACCOUNT, connector, &numbers[..2], false, now());
+    let acme = vec![(numbers[0], named("Acme")), (numbers[1], named("Trunk"))];
+    assert_eq!(names(to_it.await.unwrap().in_service), acme);
+    let own = [(numbers[1], NumberChange::CallingName(""))];
+    let write = store.change_numbers(ACCOUNT, &own, now()).await.unwrap();
+    assert_eq!(names(write.in_service), [(numbers[1], named("Acme"))]);
+
+    let key = Key {
+        kind: Store::NUMBER_SETTINGS,
+        account: ACCOUNT,
+        id: "account",
+    };
+    let before = store.document(key).await.unwrap();
+    let none = vec![(numbers[0], None), (numbers[1], None)];
+    assert_eq!(put(before.as_ref(), "").await, Some(none.clone()));
+    // Somebody else came first.
+    assert_eq!(put(before.as_ref(), "Late").await, None);
+    let fixture = fixture.reopened().await;
+    let all = fixture.store.numbers_in_service().await.unwrap();
+    assert_eq!(names(all), none);
 }
 
 pub(super) async fn a_users_number_is_its_alone(fixture: Fixture) {
@@ -232,7 +290,7 @@ pub(super) async fn a_users_number_is_its_alone(fixture: Fixture) {
     let force = async |force| {
         let numbers = &numbers[1..2];
         let done = store.associate_numbers(ACCOUNT, connector.id, numbers, force, now);
-        done.await.unwrap().len()
+        done.await.unwrap().outcome.len()
     };
     assert_eq!(force(false).await, 1);
     for (filter, found) in [
@@ -302,6 +360,68 @@ pub(super) async fn a_users_number_is_its_alone(fixture: Fixture) {
     assert_eq!(user_of(numbers[2]).await, None);
     let done = store.disassociate_user(ACCOUNT, "team/ada", now).await;
     done.unwrap();
+}
+
+pub(super) async fn proxy_sessions_are_found_by_whom_they_join(fixture: Fixture) {
+    let id = fixture.connector(1).await.id;
+    let store = &fixture.store;
+    let pair = [number("+14255550123"), number("+13605550145")];
+    let put = async |name: &str, others: [&str; 2], more: serde_json::Value| {
+        let participant =
+            |own: &str| serde_json::json!({"PhoneNumber": own, "ProxyPhoneNumber": "+12065550100"});
+        let mut body = serde_json::json!({"Participants": others.map(participant)});
+        let members = body.as_object_mut().unwrap();
+        members.extend(more.as_object().unwrap().clone());
+        let key = Key {
+            kind: Store::PROXY_SESSION,
+            account: ACCOUNT,
+            id: name,
+        };
+        let put = store.put_proxy_session(key, id, &body, now());
+        SessionRecord::of(&put.await.unwrap()).unwrap()
+    };
+    let minute = serde_json::json!({"ExpiryMinutes": 1, "Capabilities": ["SMS"]});
+    let first = put("a", ["+14255550123", "+13605550145"], minute).await;
+    let used = serde_json::json!({"Used": true, "Capabilities": ["Voice"]});
+    let second = put("b", ["+13605550145", "+14255550123"], used).await;
+    // The pair's numbers are the proxies here.
+    let other = put("c", ["+12065550177", "+14255550123"], serde_json::json!({})).await;
+    let end = now() + SignedDuration::from_mins(1);
+    assert_eq!(
+        (first.ends, first.voice, first.sms),
+        (Some(end), false, true)
+    );
+    assert_eq!(
+        first.status(end - SignedDuration::from_millis(1)),
+        SessionStatus::Open
+    );
+    assert_eq!(first.status(end), SessionStatus::Closed);
+    assert_eq!((second.ends, second.voice, second.sms), (None, true, false));
+    assert_eq!(second.status(end), SessionStatus::InProgress);
+
+    let fixture = fixture.reopened().await;
+    let store = &fixture.store;
+    let all = store.proxy_sessions().await.unwrap();
+    assert_eq!(all, [first.clone(), second.clone(), other]);
+    let between = store.proxy_sessions_between(ACCOUNT, id.as_str(), pair);
+    assert_eq!(between.await.unwrap(), [first.clone(), second]);
+    let of_another = store.proxy_sessions_between("999999999999", id.as_str(), pair);
+    assert_eq!(of_another.await.unwrap(), []);
+    let found = store.proxy_session(ACCOUNT, "a").await.unwrap();
+    assert_eq!(found, Some(first));
+    assert_eq!(store.proxy_session(ACCOUNT, "d").await.unwrap(), None);
+    let nobody = VoiceConnectorId::from_random([9; VoiceConnectorId::LENGTH]);
+    let key = Key {
+        kind: Store::PROXY_SESSION,
+        account: ACCOUNT,
+        id: "e",
+    };
+    let body = serde_json::json!({});
+    let late = store.put_proxy_session(key, nobody, &body, now());
+    assert!(matches!(
+        late.await,
+        Err(StoreError::UnknownVoiceConnector(_))
+    ));
 }
 
 pub(super) async fn what_goes_with_a_connector_goes_with_it_or_holds_it(fixture: Fixture) {

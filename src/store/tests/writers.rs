@@ -22,8 +22,15 @@ fn numbered(last: u64) -> E164 {
 
 /// The connector that the number is associated with.
 async fn holder_of(store: &Store, number: E164) -> Option<VoiceConnectorId> {
-    let held = store.associations_among(&[number]).await.unwrap();
-    held.first().map(|(_, holder)| *holder)
+    let held = store.numbers_in_service_among(&[number]).await.unwrap();
+    held.first().and_then(connector_of)
+}
+
+fn connector_of(number: &NumberInService) -> Option<VoiceConnectorId> {
+    match number.holder {
+        NumberHolder::Connector(id) => Some(id),
+        NumberHolder::Group(_) => None,
+    }
 }
 
 async fn of_two_orders_one_acquires_a_number(fixture: Fixture) {
@@ -82,8 +89,8 @@ async fn a_number_is_associated_with_one_connector(fixture: Fixture) {
         };
         let (to_one, to_two) = (associate(&fixture.store, one), associate(&other, two));
         let (to_one, to_two) = (
-            to_one.await.unwrap().unwrap(),
-            to_two.await.unwrap().unwrap(),
+            to_one.await.unwrap().unwrap().outcome,
+            to_two.await.unwrap().unwrap().outcome,
         );
         assert_eq!(to_one.len() + to_two.len(), 1, "{to_one:?} {to_two:?}");
         let holder = if to_one.is_empty() { one } else { two };
@@ -112,15 +119,15 @@ async fn numbers_locked_in_any_order_are_no_deadlock(fixture: Fixture) {
         };
         let to_one = associate(&fixture.store, one, &ascending);
         let to_two = associate(&other, two, &descending);
-        assert_eq!(to_one.await.unwrap().unwrap(), []);
-        assert_eq!(to_two.await.unwrap().unwrap(), []);
+        assert_eq!(to_one.await.unwrap().unwrap().outcome, []);
+        assert_eq!(to_two.await.unwrap().unwrap().outcome, []);
         let holders: std::collections::HashSet<_> = fixture
             .store
-            .associations()
+            .numbers_in_service()
             .await
             .unwrap()
-            .into_iter()
-            .map(|(_, holder)| holder)
+            .iter()
+            .map(connector_of)
             .collect();
         assert_eq!(
             holders.len(),
@@ -191,7 +198,7 @@ async fn a_connector_is_not_deleted_under_its_numbers(fixture: Fixture) {
         let held = holder_of(&fixture.store, numbers[0]).await;
         let whole = match &done {
             (Ok(errors), Err(StoreError::NumbersAssociated(1))) => {
-                errors.is_empty() && held == Some(id)
+                errors.outcome.is_empty() && held == Some(id)
             }
             (Err(StoreError::UnknownVoiceConnector(_)), Ok(())) => held.is_none(),
             (Ok(_) | Err(_), Ok(()) | Err(_)) => false,
