@@ -12,7 +12,8 @@ use super::{Cause, Refusal};
 use crate::config::{CarrierPolicy, SpendingLimits};
 use crate::connector_id::VoiceConnectorId;
 use crate::instant::Instant;
-use crate::telemetry::{CountryCode, SpendingAlert};
+use crate::numbering::Country;
+use crate::telemetry::SpendingAlert;
 
 /// Whose calls are counted.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
@@ -39,7 +40,7 @@ pub struct Spending {
     /// Whose call it is.
     pub connector: VoiceConnectorId,
     /// Where it goes; `None` for a number of no country, which counts for the connector alone.
-    pub country: Option<CountryCode>,
+    pub country: Option<Country>,
     /// What the connector may spend; a limit of 0 is none.
     pub limits: SpendingLimits,
 }

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use super::authentication::{Asked, authenticate};
+use super::authentication::{Asked, BackOffs, authenticate};
 use super::caller_id;
 use super::emergency::Emergency;
 use super::limiter::{Booking, CallLimiter, Spending, Urgency};
@@ -30,6 +30,8 @@ pub struct Context<'a> {
     pub nonces: &'a mut Nonces,
     /// Randomness of this shard.
     pub random: &'a mut Random,
+    /// Sources that have answered wrongly.
+    pub back_offs: &'a mut BackOffs,
     /// Outputs of this shard.
     pub outputs: &'a mut VecDeque<Output>,
     /// Counts calls.
@@ -246,7 +248,8 @@ fn is_authenticated(checked: &mut Checked<'_, '_>) -> Result<(), Refusal> {
         });
         return Ok(());
     }
-    checked.authenticated_as = authenticate(connector, request, asked, checked.context)?;
+    let source = checked.flow.remote.ip();
+    checked.authenticated_as = authenticate(connector, request, (asked, source), checked.context)?;
     Ok(())
 }
 
@@ -286,7 +289,7 @@ fn is_within_spending(checked: &mut Checked<'_, '_>) -> Result<(), Refusal> {
     let limits = checked.connector.policy.spending;
     let spending = Spending {
         connector: checked.connector.id,
-        country: None,
+        country: checked.destination.and_then(E164::country),
         limits,
     };
     let context = &mut *checked.context;

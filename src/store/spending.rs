@@ -5,7 +5,7 @@ use sqlx::{Any, Row, Transaction};
 
 use super::{Store, StoreError};
 use crate::connector_id::VoiceConnectorId;
-use crate::telemetry::CountryCode;
+use crate::numbering::Country;
 
 /// Calls of a connector in an hour, in all or to a country.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -13,7 +13,7 @@ pub struct SpendingRow {
     /// Whose calls they are.
     pub connector: VoiceConnectorId,
     /// The calls to this country; `None` for all.
-    pub country: Option<CountryCode>,
+    pub country: Option<Country>,
     /// Hours since 1970.
     pub hour: i64,
     /// So many; where they are added, below zero takes away.
@@ -59,17 +59,14 @@ async fn add_row(
     transaction: &mut Transaction<'static, Any>,
     added: &SpendingRow,
 ) -> Result<SpendingRow, StoreError> {
-    let country = added
-        .country
-        .as_ref()
-        .map(|letters| String::from_utf8_lossy(letters));
+    let country = added.country.as_ref().map_or("", Country::as_str);
     let row = sqlx::query(
         "INSERT INTO spending (voice_connector, country, hour, calls, told) VALUES ($1, $2, $3, $4, $5) \
          ON CONFLICT (hour, voice_connector, country) DO UPDATE SET calls = spending.calls + excluded.calls, \
          told = CASE WHEN excluded.told > spending.told THEN excluded.told ELSE spending.told END RETURNING *",
     )
     .bind(added.connector.as_str())
-    .bind(country.unwrap_or_default().into_owned())
+    .bind(country)
     .bind(added.hour)
     .bind(added.calls)
     .bind(added.told)
@@ -81,13 +78,10 @@ async fn add_row(
 fn spending_row(row: &AnyRow) -> Result<SpendingRow, StoreError> {
     let connector: String = row.try_get("voice_connector")?;
     let country: String = row.try_get("country")?;
-    let country = match country.as_bytes() {
-        [] => None,
-        letters => Some(
-            letters
-                .try_into()
-                .map_err(|_| StoreError::Corrupt("spending.country"))?,
-        ),
+    let corrupt = StoreError::Corrupt;
+    let country = match country.as_str() {
+        "" => None,
+        letters => Some(letters.parse().map_err(|_| corrupt("spending.country"))?),
     };
     Ok(SpendingRow {
         connector: connector

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use crate::config::{NextHop, Transport};
 use crate::connector_id::VoiceConnectorId;
+use crate::numbering::Country;
 
 /// Which way a call goes; the words are the API's.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -79,16 +80,13 @@ impl fmt::Display for PingFailure {
 
 pub use log::{Log, init};
 
-/// A country, as the two letters of ISO 3166-1 alpha-2.
-pub type CountryCode = [u8; 2];
-
 /// A connector's calls of this hour come near to a limit, or reach it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct SpendingAlert {
     /// Whose calls they are.
     pub connector: VoiceConnectorId,
     /// The calls to this country; `None` for all calls.
-    pub country: Option<CountryCode>,
+    pub country: Option<Country>,
     /// Calls of this hour.
     pub calls: u32,
     /// The limit.

@@ -15,8 +15,9 @@ use tokio::time::MissedTickBehavior;
 use super::NodeLimiter;
 use crate::connector_id::VoiceConnectorId;
 use crate::gateway::limiter::{Overspent, Spending};
+use crate::numbering::Country;
 use crate::store::{SpendingRow, Store, StoreError};
-use crate::telemetry::{CountryCode, SpendingAlert};
+use crate::telemetry::SpendingAlert;
 
 /// How often what was counted is written.
 const WRITE: Duration = Duration::from_secs(1);
@@ -31,7 +32,7 @@ enum Told {
 }
 
 /// A connector's calls: all of them, or those to a country.
-type Account = (VoiceConnectorId, Option<CountryCode>);
+type Account = (VoiceConnectorId, Option<Country>);
 
 #[derive(Clone, Copy, Default)]
 struct Counter {
