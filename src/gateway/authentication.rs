@@ -1,11 +1,20 @@
 //! Who calls: digest authentication of a customer's requests.
 
+mod back_off;
+
+use std::net::IpAddr;
+
 use super::termination::Context;
 use super::{Cause, Refusal};
+use crate::shard::guard::Network;
+use crate::shard::io::Output;
 use crate::shard::snapshot::{Credential, VoiceConnector};
 use crate::sip::digest::{self, Algorithm, Credentials, CredentialsError, NonceVerdict};
 use crate::sip::message::{HeaderName, Request};
 use crate::sip::uri::Uri;
+use crate::telemetry::Event;
+
+pub use back_off::{BackOff, BackOffs};
 
 /// Whom a peer takes us for that asks who it is (RFC 3261 §22.2, §22.3).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -20,11 +29,16 @@ pub(super) enum Asked {
 pub(super) fn authenticate(
     connector: &VoiceConnector,
     request: &Request,
-    asked: Asked,
+    (asked, source): (Asked, IpAddr),
     context: &mut Context<'_>,
 ) -> Result<Option<String>, Refusal> {
     if connector.credentials.is_empty() {
         return Ok(None);
+    }
+    // Even with the right answer: whoever guesses is not to learn when it was right.
+    if let Some(left) = context.back_offs.left(connector.id, source, context.now) {
+        let seconds = u32::try_from(left.as_secs() + 1).unwrap_or(u32::MAX);
+        return Err(Refusal::from(Cause::CredentialsGuessed).for_seconds(seconds));
     }
     let realm = &*connector.outbound_host_name;
     let answers = request.headers(match asked {
@@ -43,31 +57,53 @@ pub(super) fn authenticate(
         }
     }
     let Some(answer) = answer else {
-        return Err(challenge(realm, false, asked, context));
+        return Err(challenge(realm, false, (asked, source), context));
     };
-    let wrong = || Refusal::from(Cause::CredentialsWrong);
+    let (peer, nc) = (Network::of(source).bytes(), answer.nc());
+    // What was not given to this source says nothing about it: neither is its answer looked at, nor does it count.
+    match context.nonces.check(&answer.nonce, nc, context.now, peer) {
+        NonceVerdict::Unknown => return Err(challenge(realm, true, (asked, source), context)),
+        NonceVerdict::Fresh | NonceVerdict::Stale | NonceVerdict::Replayed => {}
+    }
     let credential = connector
         .credentials
         .iter()
         .find(|credential| *credential.username == *answer.username);
-    let ha1 = ha1_for(credential.ok_or_else(wrong)?, answer.algorithm);
-    if !digest::verify(&answer, ha1, request.method_token()) {
-        return Err(wrong());
+    let is_right = credential.is_some_and(|credential| {
+        let ha1 = ha1_for(credential, answer.algorithm);
+        digest::verify(&answer, ha1, request.method_token())
+    });
+    if !is_right {
+        return Err(wrong_answer(connector, source, context));
     }
+    context.back_offs.right(connector.id, source);
     if !is_for_this_request(&answer.uri, request) {
         return Err(Cause::CredentialsElsewhere.into());
     }
-    match context
-        .nonces
-        .use_up(&answer.nonce, answer.nc(), context.now)
-    {
+    match context.nonces.use_up(&answer.nonce, nc, context.now, peer) {
         NonceVerdict::Fresh => {}
-        // The right password with a nonce that does not hold any more, or another shard's: once again.
+        // The right password with a nonce that does not hold any more: once again.
         NonceVerdict::Stale | NonceVerdict::Unknown | NonceVerdict::Replayed => {
-            return Err(challenge(realm, true, asked, context));
+            return Err(challenge(realm, true, (asked, source), context));
         }
     }
     Ok(Some(answer.username.to_string()))
+}
+
+/// An unknown user is as a wrong password. The refusal is remembered, for a request that comes again is not another
+/// try.
+fn wrong_answer(connector: &VoiceConnector, source: IpAddr, context: &mut Context<'_>) -> Refusal {
+    let begun = context.back_offs.wrong(connector.id, source, context.now);
+    if let Some(back_off) = begun {
+        context.outputs.push_back(Output::BackOff(back_off));
+        let event = Event::PasswordGuessed {
+            connector: connector.id,
+            source,
+            length: back_off.length,
+        };
+        context.outputs.push_back(Output::Event(event));
+    }
+    Refusal::from(Cause::CredentialsWrong).remembered()
 }
 
 /// Whether the digest URI names whom the request is for (RFC 7616 §3.4.6). Agents write its host and
@@ -86,8 +122,15 @@ fn ha1_for(credential: &Credential, algorithm: Algorithm) -> &str {
 
 /// RFC 8760 §2.4 offers both. MD5 stands first: many agents in the field read the first challenge only,
 /// and know nothing else.
-fn challenge(realm: &str, stale: bool, asked: Asked, context: &mut Context<'_>) -> Refusal {
-    let nonce = context.nonces.mint(context.now, context.random.next_u64());
+fn challenge(
+    realm: &str,
+    stale: bool,
+    (asked, source): (Asked, IpAddr),
+    context: &mut Context<'_>,
+) -> Refusal {
+    let peer = Network::of(source).bytes();
+    let random = context.random.next_u64();
+    let nonce = context.nonces.mint(context.now, random, peer);
     let challenges = [Algorithm::Md5, Algorithm::Sha256]
         .map(|algorithm| digest::challenge(realm, &nonce, algorithm, stale));
     Refusal {

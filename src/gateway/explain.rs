@@ -12,6 +12,7 @@ use crate::sip::message::Request;
 use crate::sip::uri::Uri;
 use crate::telemetry::SpendingAlert;
 
+use super::authentication::BackOffs;
 use super::classify::{Classified, classify};
 use super::limiter::{CallLimiter, Counted, Overspent, Spending, Urgency};
 use super::trace::{Step, Trace};
@@ -60,6 +61,7 @@ fn decide(
                 snapshot,
                 nonces: &mut Nonces::new(random.next_bytes(), std::time::Duration::ZERO, 0),
                 random,
+                back_offs: &mut BackOffs::default(),
                 outputs: &mut VecDeque::new(),
                 limiter: &limiter,
                 trace: taken,

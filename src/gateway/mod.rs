@@ -4,7 +4,7 @@
 //! [`origination`], which give an [`Admission`] or a [`Refusal`]; an admission becomes a
 //! [`call::Call`]: two dialogs back to back. Nothing here touches a socket or a clock.
 
-mod authentication;
+pub mod authentication;
 pub mod call;
 mod caller_id;
 pub mod classify;

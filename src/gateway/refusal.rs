@@ -46,6 +46,8 @@ causes! {
     CredentialsWanted = 407 "Proxy Authentication Required" "credentials_wanted",
     /// An unknown user, or a wrong password.
     CredentialsWrong = 403 "Wrong Credentials" "credentials_wrong",
+    /// Too many wrong answers in a row from this source; refused for a while, whatever it answers.
+    CredentialsGuessed = 403 "Too Many Wrong Credentials" "credentials_guessed",
     /// An answer to a challenge that names another user part than the request's.
     CredentialsElsewhere = 403 "Credentials Are For Another Request" "credentials_elsewhere",
     /// `CpsLimit`

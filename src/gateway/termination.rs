@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use super::authentication::{Asked, authenticate};
+use super::authentication::{Asked, BackOffs, authenticate};
 use super::caller_id;
 use super::emergency::Emergency;
 use super::limiter::{Booking, CallLimiter, Spending, Urgency};
@@ -31,6 +31,8 @@ pub struct Context<'a> {
     pub nonces: &'a mut Nonces,
     /// Randomness of this shard.
     pub random: &'a mut Random,
+    /// Sources that have answered wrongly.
+    pub back_offs: &'a mut BackOffs,
     /// Outputs of this shard.
     pub outputs: &'a mut VecDeque<Output>,
     /// Counts calls.
@@ -252,7 +254,8 @@ fn is_authenticated(checked: &mut Checked<'_, '_>) -> Result<(), Refusal> {
         });
         return Ok(());
     }
-    checked.authenticated_as = authenticate(connector, request, asked, checked.context)?;
+    let source = checked.flow.remote.ip();
+    checked.authenticated_as = authenticate(connector, request, (asked, source), checked.context)?;
     Ok(())
 }
 

@@ -10,6 +10,7 @@ use crossbeam_queue::ArrayQueue;
 use mio::{Registry, Token, Waker};
 
 use super::tcp::Alias;
+use crate::gateway::authentication::BackOff;
 use crate::shard::guard::Ban;
 use crate::shard::io::{Flow, TransactionId};
 
@@ -39,6 +40,8 @@ pub(super) enum Mail {
     AliasGone(Alias),
     /// A source is not to be listened to.
     Ban(Ban),
+    /// A source is to be refused by a connector.
+    BackOff(BackOff),
     /// A write came to nothing.
     TransportError { transaction: TransactionId },
 }
@@ -122,7 +125,8 @@ mod tests {
                 | Mail::Write { .. }
                 | Mail::Alias(_)
                 | Mail::AliasGone(_)
-                | Mail::Ban(_) => panic!("not put in"),
+                | Mail::Ban(_)
+                | Mail::BackOff(_) => panic!("not put in"),
             })
             .collect();
         assert_eq!(slots, [1, 2]);

@@ -399,6 +399,9 @@ impl<C: Core> Worker<C> {
             }
             Mail::AliasGone(alias) => self.connections.drop_alias(&alias),
             Mail::Ban(ban) => self.dispatch.handle(Input::Ban(ban), self.now),
+            Mail::BackOff(back_off) => {
+                self.dispatch.handle(Input::BackOff(back_off), self.now);
+            }
             Mail::TransportError { transaction } => {
                 let input = Input::TransportError { transaction };
                 self.dispatch.handle(input, self.now);
@@ -480,6 +483,7 @@ impl<C: Core> Worker<C> {
             match output {
                 Output::Event(event) => self.dispatch.publish_event(event),
                 Output::Ban(ban) => self.dispatch.spread(|| Mail::Ban(ban)),
+                Output::BackOff(back_off) => self.dispatch.spread(|| Mail::BackOff(back_off)),
                 Output::Send {
                     flow,
                     bytes,

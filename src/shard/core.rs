@@ -20,6 +20,7 @@ use super::wheel::{TimerId, Wheel};
 use crate::config::{
     self, Carrier, CarrierPolicy, Config, Host, Limits, SipListener, SipTimers, Target, Transport,
 };
+use crate::gateway::authentication::BackOffs;
 use crate::gateway::call::CallTimer;
 use crate::gateway::limiter::CallLimiter;
 use crate::gateway::routing::places_of;
@@ -115,6 +116,7 @@ pub(crate) struct Core {
     pub(crate) outputs: VecDeque<Output>,
     pub(crate) random: Random,
     pub(crate) nonces: Nonces,
+    pub(crate) back_offs: BackOffs,
     pub(crate) limiter: Arc<dyn CallLimiter>,
     pub(crate) resting: Resting,
     /// Places over UDP that no stream has led to.
@@ -155,6 +157,7 @@ impl Core {
             outputs: VecDeque::new(),
             random,
             nonces,
+            back_offs: BackOffs::default(),
             limiter,
             resting: Resting::default(),
             without_stream: Resting::default(),
@@ -217,6 +220,7 @@ impl Core {
             snapshot: &self.snapshot,
             nonces: &mut self.nonces,
             random: &mut self.random,
+            back_offs: &mut self.back_offs,
             outputs: &mut self.outputs,
             limiter: &self.limiter,
             trace: Trace::default(),

@@ -80,6 +80,11 @@ pub(super) struct Guard {
 pub(crate) struct Network(u128);
 
 impl Network {
+    /// As bytes.
+    pub(crate) fn bytes(self) -> [u8; 16] {
+        self.0.to_be_bytes()
+    }
+
     pub(crate) fn of(address: IpAddr) -> Self {
         match address.to_canonical() {
             IpAddr::V4(address) => Self(address.to_ipv6_mapped().to_bits()),

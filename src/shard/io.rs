@@ -6,6 +6,7 @@ use bytes::Bytes;
 
 use super::guard::Ban;
 use crate::config::{TlsPeerId, Transport};
+use crate::gateway::authentication::BackOff;
 use crate::media::MediaPort;
 use crate::telemetry::Event;
 
@@ -63,6 +64,8 @@ pub enum Input {
     },
     /// Another shard has decided that a source is not to be listened to.
     Ban(Ban),
+    /// Another shard has decided that a source is refused by a connector.
+    BackOff(BackOff),
     /// A pair of bound media sockets that the shard may use from now on. Sockets are numbered by the
     /// worker; a pair's RTCP socket is its RTP socket plus one.
     MediaPort(MediaPort),
@@ -82,6 +85,8 @@ pub enum Output {
     },
     /// Every shard is to stop listening to a source.
     Ban(Ban),
+    /// Every shard is to refuse a source that does not know a connector's password.
+    BackOff(BackOff),
     /// A fact for logs, metrics and records.
     Event(Event),
 }

@@ -237,6 +237,7 @@ impl Shard {
                 }
             }
             Input::Ban(ban) => self.guard.ban(&ban, now),
+            Input::BackOff(back_off) => self.core.back_offs.learn(&back_off, now),
             Input::MediaPort(port) => self.core.media.add_port(port),
         }
     }

@@ -19,7 +19,7 @@ use subtle::ConstantTimeEq as _;
 use super::header::unquote;
 use super::parse_token::{self as lexical, CREDENTIAL, Elements, quoted, separator, sws, token};
 
-pub use nonces::{NonceVerdict, Nonces};
+pub use nonces::{NonceVerdict, Nonces, Peer};
 
 /// A digest algorithm that we offer and accept.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]

@@ -59,14 +59,14 @@ async fn add_row(
     transaction: &mut Transaction<'static, Any>,
     added: &SpendingRow,
 ) -> Result<SpendingRow, StoreError> {
-    let country = added.country.map(|country| country.to_string());
+    let country = added.country.as_ref().map_or("", Country::as_str);
     let row = sqlx::query(
         "INSERT INTO spending (voice_connector, country, hour, calls, told) VALUES ($1, $2, $3, $4, $5) \
          ON CONFLICT (hour, voice_connector, country) DO UPDATE SET calls = spending.calls + excluded.calls, \
          told = CASE WHEN excluded.told > spending.told THEN excluded.told ELSE spending.told END RETURNING *",
     )
     .bind(added.connector.as_str())
-    .bind(country.unwrap_or_default())
+    .bind(country)
     .bind(added.hour)
     .bind(added.calls)
     .bind(added.told)
@@ -78,13 +78,10 @@ async fn add_row(
 fn spending_row(row: &AnyRow) -> Result<SpendingRow, StoreError> {
     let connector: String = row.try_get("voice_connector")?;
     let country: String = row.try_get("country")?;
+    let corrupt = StoreError::Corrupt;
     let country = match country.as_str() {
         "" => None,
-        letters => Some(
-            letters
-                .parse()
-                .map_err(|_| StoreError::Corrupt("spending.country"))?,
-        ),
+        letters => Some(letters.parse().map_err(|_| corrupt("spending.country"))?),
     };
     Ok(SpendingRow {
         connector: connector

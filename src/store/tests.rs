@@ -5,6 +5,7 @@ use sqlx::{Connection, Executor, Row};
 
 use self::inventory::*;
 use self::place::Place;
+use self::spending::*;
 use super::*;
 use crate::connector_id::VoiceConnectorId;
 use crate::numbering::E164;
@@ -34,6 +35,7 @@ macro_rules! on_both {
 
 mod inventory;
 pub(crate) mod place;
+mod spending;
 mod writers;
 
 on_both! {
@@ -54,6 +56,9 @@ on_both! {
     a_users_number_is_its_alone
     proxy_sessions_are_found_by_whom_they_join
     what_goes_with_a_connector_goes_with_it_or_holds_it
+    spent_calls_survive_a_restart_until_the_hour_is_over
+    nodes_add_up_what_is_spent
+    what_could_not_be_written_is_written_later
 }
 
 struct Fixture {

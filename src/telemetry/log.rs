@@ -8,7 +8,7 @@ use tracing::{Level, debug, info, warn};
 use super::{CallFacts, CallKind, Event, PingFailure, SpendingAlert};
 use crate::config::{LogFormat, LogLevel, NextHop};
 use crate::instant::Instant;
-use crate::numbering::{E164, Masked};
+use crate::numbering::{Country, E164, Masked};
 
 /// Starts the log of the process. A later call changes nothing: the first one's settings stay.
 pub fn init(level: LogLevel, format: LogFormat) {
@@ -281,8 +281,7 @@ fn spending(alert: &SpendingAlert) {
         limit,
         is_reached,
     } = alert;
-    let country = country.map(|country| country.to_string());
-    let country = country.as_deref().unwrap_or("all");
+    let country = country.as_ref().map_or("all", Country::as_str);
     match is_reached {
         true => {
             warn!(%connector, country, calls, limit, "calls of this hour reach their limit: more are refused")

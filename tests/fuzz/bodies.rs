@@ -478,7 +478,7 @@ impl<'a> World<'a> {
                     }
                     self.transactions.extend(transaction);
                 }
-                Output::Event(_) | Output::Ban(_) => {}
+                Output::Event(_) | Output::Ban(_) | Output::BackOff(_) => {}
             }
         }
         assert_eq!(self.shard.counters().panics, 0, "a call panicked");

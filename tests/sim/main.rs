@@ -32,6 +32,7 @@ mod headers;
 mod health;
 mod hostile;
 mod info;
+mod limits;
 mod locating;
 mod loss;
 mod media;

@@ -353,6 +353,11 @@ impl World {
                         self.shards[other].handle(Input::Ban(ban), self.now);
                     }
                 }
+                Output::BackOff(back_off) => {
+                    for other in (0..self.shards.len()).filter(|other| *other != shard) {
+                        self.shards[other].handle(Input::BackOff(back_off), self.now);
+                    }
+                }
                 Output::Send {
                     flow,
                     bytes,

@@ -137,6 +137,7 @@ impl Core for Scripted {
             Input::Ban(ban) => {
                 self.seen.send(Seen::Ban(self.shard, ban.source)).ok();
             }
+            Input::BackOff(back_off) => panic!("nobody guesses: {back_off:?}"),
             Input::MediaPort(port) => {
                 self.ports_wanted = self.ports_wanted.saturating_sub(1);
                 self.seen.send(Seen::Port(self.shard, port)).ok();
