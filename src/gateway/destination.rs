@@ -7,10 +7,10 @@ use crate::numbering::{Assignment, Class, Country, E164};
 /// What is known of a destination that may be called, or why it may not.
 ///
 /// A number that no country has is nobody's region: what the operator has allowed by class may be called all the
-/// same, everything else may not.
+/// same, everything else may not. Without termination nobody has said which regions a connector calls.
 pub(super) fn check(
     number: E164,
-    regions: &[Country],
+    regions: Option<&[Country]>,
     policy: &TerminationPolicy,
 ) -> Result<Assignment, Cause> {
     let assignment = number.assignment();
@@ -25,7 +25,7 @@ pub(super) fn check(
         return Err(cause);
     }
     let is_in_regions = match assignment.country {
-        Some(country) => regions.contains(&country),
+        Some(country) => regions.is_none_or(|regions| regions.contains(&country)),
         None => is_costly,
     };
     if !is_in_regions {
@@ -62,7 +62,7 @@ mod tests {
 
     fn found(to: &str, regions: &[&str], policy: &TerminationPolicy) -> Result<(), Cause> {
         let regions: Vec<Country> = regions.iter().map(|code| code.parse().unwrap()).collect();
-        check(number(to), &regions, policy).map(|_| ())
+        check(number(to), Some(&regions), policy).map(|_| ())
     }
 
     #[test]

@@ -78,6 +78,8 @@ fn decide(
             let mut context = origination::Context {
                 snapshot,
                 random,
+                limiter: &limiter,
+                outputs: &mut VecDeque::new(),
                 trace: taken,
                 now,
             };

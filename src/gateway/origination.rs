@@ -1,20 +1,22 @@
 //! Calls from the PSTN: to a customer's hosts, or back to the PSTN in a proxy session.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 
-use super::limiter::Booking;
+use super::limiter::{Booking, CallLimiter, Spending};
 use super::routing::{Candidate, carrier_candidates, origination_candidates, pass_over_down};
 use super::termination::number_in;
 use super::trace::Trace;
-use super::{Admission, Cause, Refusal, caller_id, termination};
+use super::{Admission, Cause, Refusal, caller_id, destination, termination};
 use crate::config::Carrier;
 use crate::instant::Instant;
-use crate::numbering::E164;
+use crate::numbering::{Assignment, E164};
+use crate::shard::io::Output;
 use crate::shard::random::Random;
 use crate::shard::snapshot::{NumberHolder, ProxySession, Snapshot, VoiceConnector};
 use crate::sip::message::{HeaderName, Request};
 use crate::sip::uri::Uri;
-use crate::telemetry::{CallKind, Direction};
+use crate::telemetry::{CallKind, Direction, Event};
 
 /// Digits of the shortest number that is taken without a `+`: shorter ones are local or services.
 const DIGITS_MIN: u64 = 1_000_000;
@@ -25,6 +27,10 @@ pub struct Context<'a> {
     pub snapshot: &'a Snapshot,
     /// Randomness of this shard.
     pub random: &'a mut Random,
+    /// Counts calls.
+    pub limiter: &'a Arc<dyn CallLimiter>,
+    /// Where alerts go.
+    pub outputs: &'a mut VecDeque<Output>,
     /// What is found on the way.
     pub trace: Trace,
     /// Now.
@@ -205,13 +211,15 @@ fn caller_of(carrier: &Carrier, request: &Request) -> Result<Option<E164>, Refus
     }
 }
 
-/// Back to the PSTN, from one number to another.
+/// Back to the PSTN, from one number to another: a call that the connector pays for, within all that holds for its
+/// calls there.
 fn admit_out(
     connector: Arc<VoiceConnector>,
     (caller, called): (E164, E164),
     proxy_session: Option<Arc<ProxySession>>,
     context: &mut Context<'_>,
 ) -> Result<Admission, Refusal> {
+    let booking = book_out(&connector, called, context)?;
     let candidates = carrier_candidates(called, context.snapshot, context.random);
     if candidates.is_empty() {
         return Err(Refusal::from(Cause::NoCarrier).for_seconds(60));
@@ -226,6 +234,41 @@ fn admit_out(
         policy: None,
         authenticated_as: None,
         proxy_session,
-        booking: Booking::default(),
+        booking,
     })
+}
+
+/// What a call to the PSTN takes of its connector's limits, where it may go there.
+fn book_out(
+    connector: &VoiceConnector,
+    called: E164,
+    context: &mut Context<'_>,
+) -> Result<Booking, Refusal> {
+    let mut booking = Booking::default();
+    let (policy, limiter, now) = (&connector.policy, context.limiter, context.now);
+    if let Some(termination) = &connector.termination {
+        booking.take_rate(limiter, connector.id, termination.cps_limit, now)?;
+    }
+    booking.take_call(limiter, connector.id, policy.concurrent_calls)?;
+    let country = destination_of(connector, called)?.country;
+    let spending = Spending {
+        connector: connector.id,
+        country,
+        limits: policy.spending,
+    };
+    booking.spend(limiter, spending, |alert| {
+        let event = Event::Spending(alert);
+        context.outputs.push_back(Output::Event(event));
+    })?;
+    Ok(booking)
+}
+
+/// What is known of a destination that a connector's sessions may reach.
+pub(super) fn destination_of(
+    connector: &VoiceConnector,
+    called: E164,
+) -> Result<Assignment, Cause> {
+    let termination = connector.termination.as_ref();
+    let regions = termination.map(|termination| &*termination.calling_regions);
+    destination::check(called, regions, &connector.policy)
 }

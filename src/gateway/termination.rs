@@ -335,7 +335,7 @@ fn has_allowed_destination(checked: &mut Checked<'_, '_>) -> Result<(), Refusal>
         return Ok(());
     };
     let regions = &checked.termination.calling_regions;
-    let found = destination::check(number, regions, &checked.connector.policy)?;
+    let found = destination::check(number, Some(regions), &checked.connector.policy)?;
     checked.country = found.country;
     checked.passed("destination policy", || {
         let country = found.country.map(|country| country.to_string());

@@ -250,6 +250,8 @@ impl Core {
         let mut context = origination::Context {
             snapshot: &self.snapshot,
             random: &mut self.random,
+            limiter: &self.limiter,
+            outputs: &mut self.outputs,
             trace: Trace::default(),
             now: self.now,
         };

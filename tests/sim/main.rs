@@ -38,6 +38,7 @@ mod loss;
 mod media;
 mod network;
 mod options;
+mod policy;
 mod proxy_sessions;
 mod random_calls;
 mod refusals;

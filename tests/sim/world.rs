@@ -474,6 +474,13 @@ impl World {
         shards.map(|shard| shard.counters().calls).sum()
     }
 
+    /// How often all shards have refused for this cause.
+    pub(crate) fn refused_for(&self, cause: trunkline::gateway::Cause) -> u64 {
+        let shards = self.shards.iter();
+        let counts = shards.map(|shard| shard.counters().refused_for.of(cause));
+        counts.sum()
+    }
+
     fn arrivals(&mut self, agent: usize, to_gateway: bool, bytes: &Bytes) -> Vec<Instant> {
         let arrivals = if self.agents[agent].transport.is_reliable() {
             let last = self.streams.entry((agent, to_gateway)).or_insert(self.now);
