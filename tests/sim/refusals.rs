@@ -342,14 +342,8 @@ fn more_calls_a_second_than_agreed_are_told_to_come_later() {
 #[test]
 fn a_destination_that_is_no_e164_number_is_incomplete() {
     for number in ["alice", "0301234567", "+1", "+1234567890123456", "%2b"] {
-        let to = through(PLAIN, number);
-        refused(
-            PBX,
-            &to,
-            &Plan::idle(),
-            484,
-            "Destination Is Not An E.164 Number",
-        );
+        let reason = "Destination Is Not An E.164 Number";
+        refused(PBX, &through(PLAIN, number), &Plan::idle(), 484, reason);
     }
 }
 
