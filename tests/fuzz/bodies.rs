@@ -174,6 +174,9 @@ impl<'a> World<'a> {
         let mut settings = Settings::new(&config, 0, [1; 16], [2; 16]);
         settings.transfers = true;
         settings.registers = true;
+        // Pings would go on for ever.
+        settings.health.interval = Duration::ZERO;
+        settings.health.down_interval = Duration::ZERO;
         settings.limits.calls_max = 8;
         settings.limits.transactions_max = 64;
         let mut shard = Shard::new(

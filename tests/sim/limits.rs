@@ -19,7 +19,7 @@ use crate::agent::call::State;
 use crate::agent::plan::{Act, Plan, When};
 use crate::cast::{
     CARRIER, CARRIER_SPARE, OUTSIDE, OUTSIDE_TCP_V6, OWN, OWN_SECRET, PASSWORD, PBX, PBX_SPARE,
-    PLAIN, SECRET, USERNAME, agents, connector_id, play, play_with, snapshot, through,
+    PLAIN, SECRET, SLOW, USERNAME, agents, connector_id, play, play_with, snapshot, through,
 };
 use crate::gateway::Gateway;
 use crate::network::Rng;
@@ -118,6 +118,35 @@ fn no_second_has_more_calls_than_the_limit_whatever_the_shard_and_the_source() {
         }
         world.finish();
     }
+}
+
+#[test]
+fn more_calls_a_second_than_agreed_are_told_to_come_later() {
+    play(|world| {
+        let to = through(SLOW, OUTSIDE);
+        let calls: Vec<_> = (0..3).map(|_| world.call(PBX, &to, from_slow())).collect();
+        world.run(500);
+        let refused: Vec<_> = calls
+            .iter()
+            .filter(|call| world.at_call(**call).status() == Some(503))
+            .collect();
+        let [one] = refused[..] else {
+            panic!("{} of three were refused", refused.len());
+        };
+        let (_, reason) = world.at_call(*one).outcome.clone().unwrap();
+        assert_eq!(reason, "Calls Per Second Limit Reached");
+        let after = world
+            .at_call(*one)
+            .response_header(503, HeaderName::RetryAfter);
+        assert_eq!(after.as_deref(), Some("1"));
+        world.run(600);
+        let later = world.call(PBX, &to, from_slow());
+        world.run(3_000);
+        assert_eq!(world.at_call(later).state, State::Talking);
+        for call in calls.into_iter().chain([later]) {
+            world.act(call, Act::Bye);
+        }
+    });
 }
 
 #[test]
@@ -455,6 +484,13 @@ fn a_wrong_answer_that_comes_again_is_one_wrong_answer() {
         }
         assert_eq!(guesses(world), []);
     });
+}
+
+fn from_slow() -> Plan {
+    Plan {
+        from: "+12065550104",
+        ..Plan::idle()
+    }
 }
 
 fn from_secret() -> Plan {

@@ -309,37 +309,6 @@ fn a_nonce_that_has_expired_is_challenged_as_stale_and_then_passes() {
 }
 
 #[test]
-fn more_calls_a_second_than_agreed_are_told_to_come_later() {
-    play(|world| {
-        let to = through(SLOW, OUTSIDE);
-        let calls: Vec<_> = (0..3)
-            .map(|_| world.call(PBX, &to, from("+12065550104")))
-            .collect();
-        world.run(500);
-        let refused: Vec<_> = calls
-            .iter()
-            .filter(|call| world.at_call(**call).status() == Some(503))
-            .collect();
-        let [one] = refused[..] else {
-            panic!("{} of three were refused", refused.len());
-        };
-        let (_, reason) = world.at_call(*one).outcome.clone().unwrap();
-        assert_eq!(reason, "Calls Per Second Limit Reached");
-        let after = world
-            .at_call(*one)
-            .response_header(503, HeaderName::RetryAfter);
-        assert_eq!(after.as_deref(), Some("1"));
-        world.run(600);
-        let later = world.call(PBX, &to, from("+12065550104"));
-        world.run(3_000);
-        assert_eq!(world.at_call(later).state, State::Talking);
-        for call in calls.into_iter().chain([later]) {
-            world.act(call, Act::Bye);
-        }
-    });
-}
-
-#[test]
 fn a_destination_that_is_no_e164_number_is_incomplete() {
     for number in ["alice", "0301234567", "+1", "+1234567890123456", "%2b"] {
         let reason = "Destination Is Not An E.164 Number";
