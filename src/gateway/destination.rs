@@ -25,6 +25,13 @@ pub(super) fn check(
         return Err(cause);
     }
     let is_in_regions = match assignment.country {
+        // The plan counts them as US; whoever is in North America is called by them.
+        Some(Country::US) if assignment.class == Class::TollFree => {
+            let are_there = |regions: &[Country]| {
+                regions.contains(&Country::US) || regions.contains(&Country::CA)
+            };
+            regions.is_none_or(are_there)
+        }
         Some(country) => regions.is_none_or(|regions| regions.contains(&country)),
         None => is_costly,
     };
@@ -87,6 +94,13 @@ mod tests {
                 "{to}"
             );
         }
+        for country in ["US", "CA"] {
+            assert_eq!(found("+18005550100", &[country], &plain), Ok(()));
+        }
+        assert_eq!(
+            found("+18005550100", &["JM"], &plain),
+            Err(Cause::CountryNotAllowed)
+        );
         assert_eq!(
             found("+2105550100", &["US"], &plain),
             Err(Cause::CountryNotAllowed)

@@ -315,6 +315,61 @@ mod tests {
         );
     }
 
+    /// Pearson's chi-square of counts against the shares that their weights make expected.
+    fn chi_square(counts: &[u32], weights: &[u8]) -> f64 {
+        let drawn: f64 = counts.iter().copied().map(f64::from).sum();
+        let total: f64 = weights.iter().copied().map(f64::from).sum();
+        let terms = counts.iter().zip(weights).map(|(count, weight)| {
+            let expected = drawn * f64::from(*weight) / total;
+            (f64::from(*count) - expected).powi(2) / expected
+        });
+        terms.sum()
+    }
+
+    /// The first place by weight; and, once that is gone, the second by the weights of those that are left.
+    #[test]
+    fn a_thousand_seeds_share_out_places_by_weight() {
+        const WEIGHTS: [u8; 5] = [1, 3, 10, 30, 56];
+        /// A chi-square with 4 degrees of freedom is above this once in a million draws of seeds: a draw that does
+        /// not heed weights is far above it.
+        const BOUND: f64 = 33.4;
+        let routes = (1..)
+            .zip(WEIGHTS)
+            .map(|(port, weight)| route(port, 1, weight));
+        let origination = Origination {
+            disabled: false,
+            routes: routes.collect(),
+        };
+        let mut first = [0u32; 5];
+        let mut second_after_heaviest = [0u32; 4];
+        for seed in 0..1_000u64 {
+            let mut key = [0; 16];
+            key[..8].copy_from_slice(&seed.to_be_bytes());
+            let mut random = Random::new(key);
+            for _ in 0..20 {
+                let snapshot = Snapshot::default();
+                let order = ports(&origination_candidates(
+                    connector(),
+                    &origination,
+                    &snapshot,
+                    &mut random,
+                ));
+                first[usize::from(order[0]) - 1] += 1;
+                if order[0] == 5 {
+                    second_after_heaviest[usize::from(order[1]) - 1] += 1;
+                }
+            }
+        }
+        let spread = chi_square(&first, &WEIGHTS);
+        assert!(spread < BOUND, "{spread}: {first:?}");
+        let spread = chi_square(&second_after_heaviest, &WEIGHTS[..4]);
+        assert!(spread < BOUND, "{spread}: {second_after_heaviest:?}");
+        assert!(
+            chi_square(&first, &[1; 5]) > 1_000.0,
+            "the bound tells weights from none"
+        );
+    }
+
     #[test]
     fn the_longest_prefix_goes_before_priority() {
         let carrier_route = |port, prefix: &str, priority| CarrierRoute {

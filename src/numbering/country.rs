@@ -27,8 +27,10 @@ impl fmt::Display for UnknownCountry {
 impl std::error::Error for UnknownCountry {}
 
 impl Country {
-    pub(super) const US: Self = Self(*b"US");
-    pub(super) const CA: Self = Self(*b"CA");
+    /// The United States.
+    pub const US: Self = Self(*b"US");
+    /// Canada.
+    pub const CA: Self = Self(*b"CA");
 
     /// The code's two letters.
     pub fn as_str(&self) -> &str {

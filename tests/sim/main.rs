@@ -25,6 +25,7 @@ mod cast;
 mod corpus;
 mod emergency;
 mod failover;
+mod forbidden;
 mod gateway;
 mod groups;
 mod hanging_up;
