@@ -162,8 +162,10 @@ pub enum Problem {
     NotBound,
     /// No `[[sip.listener]]`.
     NoListener,
-    /// More listeners than can be told apart.
-    TooManyListeners {
+    /// A list that is too long.
+    TooMany {
+        /// What it lists.
+        what: &'static str,
         /// How many are allowed.
         max: usize,
     },
@@ -276,7 +278,7 @@ impl fmt::Display for Problem {
             Self::NoClientCa => f.write_str("nothing says which certificates count; expected client_ca beside it; add that, or take this out"),
             Self::NotBound => f.write_str("no listener binds this; expected the bind of a [[sip.listener]]; correct either"),
             Self::NoListener => f.write_str("no listener; expected at least one; add a [[sip.listener]] with transport and bind"),
-            Self::TooManyListeners { max } => write!(f, "too many listeners; expected at most {max}; take some out"),
+            Self::TooMany { what, max } => write!(f, "too many {what}; expected at most {max}; take some out"),
             Self::WildcardWithoutAdvertise => f.write_str("binds every address, so peers cannot be told which one to use; expected one that they can reach; add advertise"),
             Self::WildcardAdvertised => f.write_str("no peer can send to a wildcard address; expected one that they can reach; correct it"),
             Self::FamilyMismatch { bind } => write!(f, "of another family than the bound {bind}; expected an {} address; correct either", family(*bind)),

@@ -9,6 +9,7 @@ use ipnetwork::IpNetwork;
 use super::problem::Problem;
 use super::{Host, LogFormat, LogLevel, StoreUrl, Transport};
 use crate::numbering::E164;
+use crate::numbering::dialling::{CountryCode, Form, InternationalPrefix, NationalPrefix, Plain};
 
 pub(super) const ACCESS_KEY_ID: &str = "an access key id: 16 to 128 letters, digits or _";
 pub(super) const ACCOUNT: &str = "an AWS account id: 12 digits";
@@ -243,6 +244,57 @@ pub(super) fn secret(text: &str) -> Result<String, Problem> {
     match text.is_empty() {
         true => Err(Problem::SecretEmpty),
         false => Ok(text.to_owned()),
+    }
+}
+
+pub(super) fn country_code(text: &str) -> Result<CountryCode, Problem> {
+    let expected = "a country code of 1 to 3 digits, such as 44";
+    text.parse().map_err(|_| wrong(text, expected))
+}
+
+pub(super) fn international_prefix(text: &str) -> Result<InternationalPrefix, Problem> {
+    let expected = "an international prefix of 2 to 5 digits, such as 00 or 011";
+    text.parse().map_err(|_| wrong(text, expected))
+}
+
+pub(super) fn national_prefix(text: &str) -> Result<NationalPrefix, Problem> {
+    let expected = "a national prefix of at most 2 digits, such as 0";
+    text.parse().map_err(|_| wrong(text, expected))
+}
+
+/// What digits without a prefix are.
+pub(super) fn plain_digits(text: &str) -> Result<Plain, Problem> {
+    match text {
+        "e164" => Ok(Plain::E164),
+        "national" => Ok(Plain::National),
+        "refuse" => Ok(Plain::Refused),
+        _ => Err(wrong(text, "e164, national or refuse")),
+    }
+}
+
+/// A token (RFC 3261 §25.1).
+fn is_token(text: &str) -> bool {
+    let is_of_token = |byte: u8| byte.is_ascii_alphanumeric() || b"-.!%*_+`'~".contains(&byte);
+    (1..=64).contains(&text.len()) && text.bytes().all(is_of_token)
+}
+
+pub(super) fn encoding_name(text: &str) -> Result<Box<str>, Problem> {
+    match is_token(text) {
+        true => Ok(text.into()),
+        false => Err(wrong(text, "the encoding name of a codec, such as PCMU")),
+    }
+}
+
+/// The form that numbers are written in.
+pub(super) fn form(text: &str) -> Result<Form, Problem> {
+    let expected = "+, digits, or an international prefix such as 00";
+    match text {
+        "+" => Ok(Form::Plus),
+        "digits" => Ok(Form::Digits),
+        prefix => prefix
+            .parse()
+            .map(Form::International)
+            .map_err(|_| wrong(text, expected)),
     }
 }
 

@@ -145,6 +145,19 @@ pub(super) struct Carrier {
     pub(super) redirect: Text,
     pub(super) listener: Text,
     pub(super) emergency: Option<bool>,
+    pub(super) numbers: Option<Spanned<CarrierNumbers>>,
+    pub(super) codecs: Option<Spanned<Vec<Spanned<String>>>>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields, expecting = "a section")]
+pub(super) struct CarrierNumbers {
+    pub(super) country_code: Text,
+    pub(super) international_prefixes: Option<Vec<Spanned<String>>>,
+    pub(super) national_prefix: Text,
+    pub(super) digits: Text,
+    pub(super) form: Text,
+    pub(super) national: Option<bool>,
 }
 
 #[derive(Deserialize, Default)]

@@ -274,7 +274,7 @@ fn has_caller(checked: &mut Checked<'_, '_>) -> Result<(), Refusal> {
     let (request, snapshot) = (checked.request, checked.context.snapshot);
     let caller = caller_id::of_customer(connector, termination, request, snapshot);
     checked.caller = match (caller, checked.emergency) {
-        (Err(_), Some(_)) => caller_id::from_number(request),
+        (Err(_), Some(_)) => caller_id::from_number(request, None),
         (caller, _) => Some(caller?),
     };
     let caller = checked.caller;
@@ -310,14 +310,16 @@ fn dialled_number(uri: &Uri<'_>) -> Option<E164> {
     number_in(uri).filter(|_| has_plus)
 }
 
-/// The E.164 number that a URI's user part is; visual separators (RFC 3966 §5.1.1) do not count.
+/// The E.164 number that a URI's user part is, with `+` or without.
 pub fn number_in(uri: &Uri<'_>) -> Option<E164> {
+    dialled_in(uri)?.parse().ok()
+}
+
+/// What a URI's user part dials, without visual separators (RFC 3966 §5.1.1).
+pub(super) fn dialled_in(uri: &Uri<'_>) -> Option<String> {
     let user = unescape(uri.user?)?;
     // Parameters of a telephone-subscriber (RFC 3261 §19.1.6) follow the first semicolon.
     let number = user.split(';').next().unwrap_or_default();
-    let digits: String = number
-        .chars()
-        .filter(|letter| !matches!(letter, '-' | '.' | '(' | ')'))
-        .collect();
-    digits.parse().ok()
+    let is_said = |letter: &char| !matches!(letter, '-' | '.' | '(' | ')');
+    Some(number.chars().filter(is_said).collect())
 }

@@ -57,6 +57,8 @@ impl Settler<'_> {
             let tls = self.carrier_tls(&section.key("tls"), carrier.tls);
             let credentials =
                 self.carrier_credentials(&section.key("credentials"), carrier.credentials);
+            let numbers = self.carrier_numbers(&section.key("numbers"), carrier.numbers);
+            let codecs = self.carrier_codecs(&section, carrier.codecs);
             let redirect = self.optional(
                 &section,
                 "redirect",
@@ -72,12 +74,17 @@ impl Settler<'_> {
             else {
                 continue;
             };
+            let (Some(numbers), Some(codecs)) = (numbers, codecs) else {
+                continue;
+            };
             let policy = CarrierPolicy {
                 credentials,
                 trusted: carrier.trusted.unwrap_or(true),
                 redirect: redirect.value,
                 listener: listener.value,
                 emergency: carrier.emergency.unwrap_or(false),
+                numbers,
+                codecs,
             };
             carriers.push(PlacedCarrier {
                 name,

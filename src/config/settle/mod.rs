@@ -4,6 +4,7 @@
 //! one is read. What concerns several keys at once is left to `conflict`.
 
 mod carrier;
+mod carrier_rules;
 mod families;
 mod health;
 mod media;
