@@ -26,7 +26,7 @@ use ipnetwork::IpNetwork;
 
 use crate::numbering::dialling::DiallingRules;
 
-pub use carrier::{CodecList, carries_speech};
+pub use carrier::{CARRIED_FIELDS, CodecList, HeaderRules, carries_speech};
 pub use next_hop::NextHop;
 pub use problem::{ConfigError, ConfigErrors, Problem, unreadable};
 pub use store_url::StoreUrl;
@@ -311,6 +311,8 @@ pub struct CarrierPolicy {
     pub numbers: DiallingRules,
     /// The only codecs that it is offered and answered with; `None` for all.
     pub codecs: Option<Arc<CodecList>>,
+    /// `[carrier.headers]`
+    pub headers: HeaderRules,
 }
 
 impl Default for CarrierPolicy {
@@ -323,6 +325,7 @@ impl Default for CarrierPolicy {
             emergency: false,
             numbers: DiallingRules::carrier(),
             codecs: None,
+            headers: HeaderRules::default(),
         }
     }
 }

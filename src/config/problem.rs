@@ -162,6 +162,8 @@ pub enum Problem {
     NotBound,
     /// No `[[sip.listener]]`.
     NoListener,
+    /// A header field that the gateway writes itself.
+    OwnField,
     /// A list that is too long.
     TooMany {
         /// What it lists.
@@ -278,6 +280,7 @@ impl fmt::Display for Problem {
             Self::NoClientCa => f.write_str("nothing says which certificates count; expected client_ca beside it; add that, or take this out"),
             Self::NotBound => f.write_str("no listener binds this; expected the bind of a [[sip.listener]]; correct either"),
             Self::NoListener => f.write_str("no listener; expected at least one; add a [[sip.listener]] with transport and bind"),
+            Self::OwnField => f.write_str("the gateway writes this header field itself; expected another field, such as X-Trunk; take it out"),
             Self::TooMany { what, max } => write!(f, "too many {what}; expected at most {max}; take some out"),
             Self::WildcardWithoutAdvertise => f.write_str("binds every address, so peers cannot be told which one to use; expected one that they can reach; add advertise"),
             Self::WildcardAdvertised => f.write_str("no peer can send to a wildcard address; expected one that they can reach; correct it"),

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use ipnetwork::IpNetwork;
 
+use super::carrier::{is_carried, is_own};
 use super::problem::Problem;
 use super::{Host, LogFormat, LogLevel, StoreUrl, Transport};
 use crate::numbering::E164;
@@ -276,6 +277,40 @@ pub(super) fn plain_digits(text: &str) -> Result<Plain, Problem> {
 fn is_token(text: &str) -> bool {
     let is_of_token = |byte: u8| byte.is_ascii_alphanumeric() || b"-.!%*_+`'~".contains(&byte);
     (1..=64).contains(&text.len()) && text.bytes().all(is_of_token)
+}
+
+/// A field that is carried across, where nobody removes it.
+pub(super) fn carried_field(text: &str) -> Result<Box<str>, Problem> {
+    match is_token(text) && is_carried(text) {
+        true => Ok(text.into()),
+        false => Err(wrong(
+            text,
+            "a header field that is carried across: X-…, or one of those that ARCHITECTURE.md lists, such as User-to-User",
+        )),
+    }
+}
+
+/// The full name of a field that an INVITE may have besides.
+pub(super) fn added_field(text: &str) -> Result<Box<str>, Problem> {
+    match is_token(text) && text.len() > 1 {
+        true if is_own(text) => Err(Problem::OwnField),
+        true => Ok(text.into()),
+        false => Err(wrong(
+            text,
+            "the full name of a header field, such as X-Trunk",
+        )),
+    }
+}
+
+pub(super) fn field_value(text: &str) -> Result<Box<str>, Problem> {
+    let is_line = (1..=1_024).contains(&text.trim().len()) && !text.contains(char::is_control);
+    match is_line {
+        true => Ok(text.trim().into()),
+        false => {
+            let expected = "one line of 1 to 1024 bytes, without control characters";
+            Err(wrong(&text.escape_debug().to_string(), expected))
+        }
+    }
 }
 
 pub(super) fn encoding_name(text: &str) -> Result<Box<str>, Problem> {

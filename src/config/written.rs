@@ -4,6 +4,7 @@
 //! shown with its line. Keys are optional here; `settle` knows which must be there.
 //! Nothing here is `Debug`: the file holds secrets.
 
+use std::collections::BTreeMap;
 use std::ops::Range;
 
 use serde::Deserialize;
@@ -147,6 +148,14 @@ pub(super) struct Carrier {
     pub(super) emergency: Option<bool>,
     pub(super) numbers: Option<Spanned<CarrierNumbers>>,
     pub(super) codecs: Option<Spanned<Vec<Spanned<String>>>>,
+    pub(super) headers: Option<Spanned<CarrierHeaders>>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields, expecting = "a section")]
+pub(super) struct CarrierHeaders {
+    pub(super) remove: Option<Vec<Spanned<String>>>,
+    pub(super) add: Option<BTreeMap<String, Spanned<String>>>,
 }
 
 #[derive(Deserialize, Default)]

@@ -140,6 +140,15 @@ impl Passage<'_> {
         };
         carrier.is_some_and(|policy| policy.trusted)
     }
+
+    /// Whether a carrier's rules keep a field from crossing.
+    fn keeps_back(&self, name: &str) -> bool {
+        let removes = |carrier: Option<&CarrierPolicy>| {
+            carrier.is_some_and(|policy| policy.headers.removes(name))
+        };
+        let adds = |policy: &CarrierPolicy| policy.headers.adds(name);
+        removes(self.source) || removes(self.target) || self.target.is_some_and(adds)
+    }
 }
 
 /// What crosses where participants are hidden from each other.
@@ -180,18 +189,22 @@ pub fn carry(from: &Fields, passage: &Passage<'_>, writer: &mut Writer<'_>) {
 /// What is carried of a message: names and values.
 pub fn carried(from: &Fields, passage: &Passage<'_>) -> Vec<(Box<str>, Box<str>)> {
     let mut carried: Vec<(Box<str>, Box<str>)> = Vec::new();
+    let asserted = HeaderName::PAssertedIdentity.as_str();
     if let (Towards::Carrier, true, Some(caller)) = (
         passage.towards,
-        passage.carrier_is_trusted(),
+        passage.carrier_is_trusted() && !passage.keeps_back(asserted),
         passage.caller,
     ) {
         let value = format!("<{}>", uri_of(caller, passage));
-        carried.push((HeaderName::PAssertedIdentity.as_str().into(), value.into()));
+        carried.push((asserted.into(), value.into()));
     }
     let fields = from
         .all()
         .filter(|(_, _, value)| value.len() <= CARRIED_VALUE_BYTES_MAX)
         .filter(|(_, known, _)| !passage.is_masked || UNTELLING.contains(known))
+        .filter(|(written, known, _)| {
+            !passage.keeps_back(written) && !passage.keeps_back(known.as_str())
+        })
         .filter_map(|(written, known, value)| {
             Some((written, value, treatment(written, known, passage.towards)?))
         });
@@ -284,7 +297,7 @@ mod tests {
     use bytes::Bytes;
 
     use super::*;
-    use crate::config::Limits;
+    use crate::config::{CARRIED_FIELDS, HeaderRules, Limits};
     use crate::numbering::dialling::{DiallingRules, Form, Home, Parts, Plain};
     use crate::sip::message::Message;
 
@@ -460,6 +473,51 @@ mod tests {
             format!("| {} | {carrier} | {customer} |", name(row.name))
         };
         TABLE.iter().map(line).collect()
+    }
+
+    #[test]
+    fn a_carriers_rules_keep_fields_from_crossing_either_way() {
+        let remove = ["user-to-user", "x-account", "Subject"].map(Into::into);
+        let rules = CarrierPolicy {
+            headers: HeaderRules {
+                remove: remove.into(),
+                add: [("X-Trunk".into(), "17".into())].into(),
+            },
+            ..CarrierPolicy::default()
+        };
+        // `s` is Subject.
+        let fields = "User-to-User: 1\r\nX-ACCOUNT: 2\r\ns: 3\r\nX-trunk: 4\r\nX-Other: 5\r\n";
+        let outbound = passage(Towards::Carrier, &rules);
+        assert_eq!(carried_of(fields, &outbound), "X-Other: 5\r\n");
+        let inbound = passage(Towards::Customer, &rules);
+        let kept = "X-trunk: 4\r\nX-Other: 5\r\n";
+        assert_eq!(carried_of(fields, &inbound), kept);
+
+        let silent = CarrierPolicy {
+            headers: HeaderRules {
+                remove: ["P-Asserted-Identity".into()].into(),
+                ..HeaderRules::default()
+            },
+            ..CarrierPolicy::default()
+        };
+        let admitted = Passage {
+            caller: "+12065550100".parse().ok(),
+            ..passage(Towards::Carrier, &silent)
+        };
+        assert_eq!(carried_of("", &admitted), "");
+    }
+
+    #[test]
+    fn the_config_knows_what_is_carried() {
+        let is_carried = |row: &&Row| {
+            (row.to_carrier, row.to_customer) != (Treatment::Dropped, Treatment::Dropped)
+        };
+        let names = TABLE.iter().filter(is_carried).map(|row| match row.name {
+            Name::Known(name) => name.as_str(),
+            Name::Other(name) => name,
+            Name::Extension(prefix, _) => prefix,
+        });
+        assert_eq!(names.collect::<Vec<_>>(), CARRIED_FIELDS);
     }
 
     #[test]

@@ -128,3 +128,47 @@ fn a_carriers_codecs_are_a_list_that_somebody_can_speak_with() {
     let text = carrier(&format!("codecs = [{}]", many.join(", ")));
     assert_refused(&text, "6: key `carrier[0].codecs`", "at most 32");
 }
+
+#[test]
+fn a_carriers_header_rules_name_fields_that_may_come_and_go() {
+    let policy = loaded(
+        "[carrier.headers]\nremove = [\"User-to-User\", \"x-account\"]\nadd = { X-Trunk = \" 17 \", P-Asserted-Identity = \"<sip:17@x>\" }",
+    )
+    .policy;
+    let rules = &policy.headers;
+    assert!(rules.removes("user-to-user") && rules.removes("X-Account") && !rules.removes("X-"));
+    let added = [
+        ("P-Asserted-Identity".into(), "<sip:17@x>".into()),
+        ("X-Trunk".into(), "17".into()),
+    ];
+    assert_eq!(*rules.add, added);
+    for (keys, key, words) in [
+        ("remove = [\"Via\"]", "remove[0]", "carried across"),
+        ("remove = [\"User-Agent\"]", "remove[0]", "carried across"),
+        ("remove = [\"X-\"]", "remove[0]", "carried across"),
+        ("remove = [\"X-A\", \"x-a\"]", "remove[1]", "the same field"),
+        ("add = { via = \"x\" }", "add.via", "the gateway writes"),
+        (
+            "add = { content-type = \"x\" }",
+            "add.content-type",
+            "the gateway writes",
+        ),
+        (
+            "add = { Proxy-Authorization = \"x\" }",
+            "add.Proxy-Authorization",
+            "the gateway writes",
+        ),
+        ("add = { v = \"x\" }", "add.v", "full name"),
+        ("add = { \"X Y\" = \"x\" }", "add.X Y", "full name"),
+        ("add = { X-A = \"1\\r\\nVia: y\" }", "add.X-A", "one line"),
+        ("add = { X-A = \" \" }", "add.X-A", "one line"),
+        (
+            "add = { X-A = \"1\", x-a = \"2\" }",
+            "add.x-a",
+            "the same field",
+        ),
+    ] {
+        let text = carrier(&format!("[carrier.headers]\n{keys}"));
+        assert_refused(&text, &format!("7: key `carrier[0].headers.{key}`"), words);
+    }
+}

@@ -1,8 +1,8 @@
-//! How a carrier is spoken with, as its section of the config says: numbers, codecs.
+//! How a carrier is spoken with, as its section of the config says: numbers, codecs, header fields.
 
 use std::sync::Arc;
 
-use trunkline::config::{Carrier, CarrierPolicy, CodecList};
+use trunkline::config::{Carrier, CarrierPolicy, CodecList, HeaderRules};
 use trunkline::numbering::dialling::{DiallingRules, Form, Home, Parts, Plain};
 use trunkline::shard::snapshot::Snapshot;
 use trunkline::sip::message::{Fields, HeaderName, Message, Method, Request};
@@ -374,5 +374,57 @@ fn the_target_of_a_transfer_is_offered_its_own_codecs_only() {
         assert_eq!(told.last().map(String::as_str), Some("101 0"));
         world.act(b, Act::Bye);
         world.run(1_000);
+    });
+}
+
+const KEPT_BACK: (&str, &str) = ("User-to-User", "3a;encoding=hex");
+
+fn header_rules() -> CarrierPolicy {
+    CarrierPolicy {
+        headers: HeaderRules {
+            remove: ["User-to-User", "Reason"].map(Into::into).into(),
+            add: [("X-Trunk".into(), "17".into())].into(),
+        },
+        ..CarrierPolicy::default()
+    }
+}
+
+#[test]
+fn what_a_carriers_rules_remove_does_not_cross_and_what_they_add_is_there() {
+    let own = |(name, value): (&'static str, &str)| (name, value.to_owned());
+    let extra = [KEPT_BACK, ("X-Trunk", "mine"), ("X-Other", "5")];
+    with_policy("example", &header_rules(), |world| {
+        let answers = Plan {
+            with_answers: vec![own(KEPT_BACK), own(("X-Answer", "6"))],
+            ..Plan::answers()
+        };
+        world.agents[CARRIER].plan = answers.clone();
+        world.agents[PBX].plan = answers;
+        for (from, to, uri, trunk) in [
+            (PBX, CARRIER, through(PLAIN, OUTSIDE), "17"),
+            (CARRIER, PBX, inbound(OWN), "mine"),
+        ] {
+            let a = world.call(from, &uri, with_extra(OWN, &extra));
+            world.run(3_000);
+            let b = world.last_call(to);
+            let invite = world.at_call(b).request(Method::Invite);
+            assert_eq!(invite.header(HeaderName::UserToUser), None);
+            assert_eq!(invite.named("X-Trunk").collect::<Vec<_>>(), [trunk]);
+            assert_eq!(invite.named("X-Other").collect::<Vec<_>>(), ["5"]);
+            let mut heard = world.at_call(a).heard.iter();
+            let answer = heard.find_map(|message| match message {
+                Message::Response(response) if response.status == 200 => Some(response),
+                Message::Response(_) | Message::Request(_) => None,
+            });
+            let answer = answer.unwrap();
+            assert_eq!(answer.header(HeaderName::UserToUser), None);
+            assert_eq!(answer.named("X-Answer").collect::<Vec<_>>(), ["6"]);
+            let call = &mut world.agents[a.agent].calls[a.call];
+            call.plan.with_requests = vec![own(("Reason", "Q.850;cause=16"))];
+            world.act(a, Act::Bye);
+            world.run(1_000);
+            let bye = world.at_call(b).request(Method::Bye);
+            assert_eq!(bye.header(HeaderName::Reason), None);
+        }
     });
 }

@@ -59,6 +59,7 @@ impl Settler<'_> {
                 self.carrier_credentials(&section.key("credentials"), carrier.credentials);
             let numbers = self.carrier_numbers(&section.key("numbers"), carrier.numbers);
             let codecs = self.carrier_codecs(&section, carrier.codecs);
+            let headers = self.carrier_headers(&section.key("headers"), carrier.headers);
             let redirect = self.optional(
                 &section,
                 "redirect",
@@ -74,7 +75,7 @@ impl Settler<'_> {
             else {
                 continue;
             };
-            let (Some(numbers), Some(codecs)) = (numbers, codecs) else {
+            let (Some(numbers), Some(codecs), Some(headers)) = (numbers, codecs, headers) else {
                 continue;
             };
             let policy = CarrierPolicy {
@@ -85,6 +86,7 @@ impl Settler<'_> {
                 emergency: carrier.emergency.unwrap_or(false),
                 numbers,
                 codecs,
+                headers,
             };
             carriers.push(PlacedCarrier {
                 name,

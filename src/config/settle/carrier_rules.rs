@@ -1,4 +1,4 @@
-//! How a carrier wants to be spoken with: `[carrier.numbers]`, `codecs`.
+//! How a carrier wants to be spoken with: `[carrier.numbers]`, `codecs`, `[carrier.headers]`.
 
 use std::sync::Arc;
 
@@ -6,7 +6,7 @@ use toml::Spanned;
 
 use super::{Placed, Section, Settler};
 use crate::config::problem::Problem;
-use crate::config::{CodecList, value, written};
+use crate::config::{CodecList, HeaderRules, value, written};
 use crate::numbering::dialling::{
     CountryCode, DiallingRules, Form, Home, INTERNATIONAL_PREFIXES_MAX, NationalPrefix, Parts,
     Plain, RulesError,
@@ -99,6 +99,48 @@ impl Settler<'_> {
             self.refuse(key, line, Problem::Missing { expected });
         }
         list.map(|list| Some(Arc::new(list)))
+    }
+
+    /// `[carrier.headers]`
+    pub(super) fn carrier_headers(
+        &mut self,
+        path: &str,
+        written: Option<Spanned<written::CarrierHeaders>>,
+    ) -> Option<HeaderRules> {
+        let (section, headers) = self.open(path, written);
+        let errors_before = self.errors.len();
+        let remove = self.values(&section, "remove", headers.remove, value::carried_field);
+        self.only_once(&remove, "field");
+        let (mut names, mut add) = (Vec::new(), Vec::new());
+        for (name, written) in headers.add.unwrap_or_default() {
+            let key = format!("{}.{name}", section.key("add"));
+            let line = self.line(&written);
+            match value::added_field(&name) {
+                Ok(value) => names.push(Placed {
+                    value,
+                    key: key.clone(),
+                    line,
+                }),
+                Err(problem) => self.refuse(key.clone(), line, problem),
+            }
+            let value = self.value(key, written, value::field_value);
+            add.extend(value.map(|value| (name.into(), value.value)));
+        }
+        self.only_once(&names, "field");
+        for (name, count) in [("remove", remove.len()), ("add", add.len())] {
+            if count > HeaderRules::MAX {
+                let (what, max) = ("fields", HeaderRules::MAX);
+                self.refuse(
+                    section.key(name),
+                    section.line,
+                    Problem::TooMany { what, max },
+                );
+            }
+        }
+        (self.errors.len() == errors_before).then(|| HeaderRules {
+            remove: remove.into_iter().map(|name| name.value).collect(),
+            add: add.into(),
+        })
     }
 
     /// Refuses names that stand in a list before, in whatever case.

@@ -241,6 +241,10 @@ impl Call {
         };
         let passage = invitation.passage(core, leg, flow.listener);
         headers::carry(invitation.request, &passage, &mut writer);
+        let added = leg.policy.iter().flat_map(|policy| &policy.headers.add);
+        for (name, value) in added {
+            writer.raw_field(name, value);
+        }
         let tells_where = passage.towards == Towards::Carrier && !passage.is_masked;
         leg.write_credentials(core, &mut writer, Method::Invite);
         let ours = invitation.endpoint.map(|endpoint| endpoint.advertise);
