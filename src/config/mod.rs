@@ -3,6 +3,7 @@
 //! What belongs to the machine stands here: listeners, media ports, carriers, limits, the API listener
 //! and its access keys, the store. Voice connectors and numbers come from the store.
 
+mod carrier;
 mod conflict;
 mod defaults;
 mod next_hop;
@@ -25,7 +26,9 @@ use std::time::Duration;
 use ipnetwork::IpNetwork;
 
 use crate::numbering::Prefix;
+use crate::numbering::dialling::DiallingRules;
 
+pub use carrier::{CARRIED_FIELDS, CodecList, HeaderRules, carries_speech};
 pub use next_hop::NextHop;
 pub use problem::{ConfigError, ConfigErrors, Problem, unreadable};
 pub use store_url::StoreUrl;
@@ -315,6 +318,12 @@ pub struct CarrierPolicy {
     pub listener: Option<SocketAddr>,
     /// It takes emergency calls.
     pub emergency: bool,
+    /// `[carrier.numbers]`: how it writes numbers, and is written to.
+    pub numbers: DiallingRules,
+    /// The only codecs that it is offered and answered with; `None` for all.
+    pub codecs: Option<Arc<CodecList>>,
+    /// `[carrier.headers]`
+    pub headers: HeaderRules,
 }
 
 impl Default for CarrierPolicy {
@@ -328,6 +337,9 @@ impl Default for CarrierPolicy {
             redirect: false,
             listener: None,
             emergency: false,
+            numbers: DiallingRules::carrier(),
+            codecs: None,
+            headers: HeaderRules::default(),
         }
     }
 }

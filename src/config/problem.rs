@@ -1,6 +1,5 @@
 //! What can be wrong with a config file, and how it is told: where, what, what was expected, what to do.
 
-use crate::numbering::dialling::INTERNATIONAL_PREFIXES_MAX;
 use std::fmt;
 use std::io;
 use std::net::IpAddr;
@@ -157,8 +156,6 @@ pub enum Problem {
     },
     /// National numbers are dialled, and nothing says of which country.
     NationalWithoutCountryCode,
-    /// More prefixes than one end may have.
-    TooManyPrefixes,
     /// T2 is shorter than T1.
     T2BelowT1,
     /// Certificates of peers are required, and there is nothing to verify them with.
@@ -167,8 +164,12 @@ pub enum Problem {
     NotBound,
     /// No `[[sip.listener]]`.
     NoListener,
-    /// More listeners than can be told apart.
-    TooManyListeners {
+    /// A header field that the gateway writes itself.
+    OwnField,
+    /// A list that is too long.
+    TooMany {
+        /// What it lists.
+        what: &'static str,
         /// How many are allowed.
         max: usize,
     },
@@ -278,12 +279,12 @@ impl fmt::Display for Problem {
             Self::SessionBelowMinSe { min_se } => write!(f, "is below min_se_s, {min_se}; expected 0 or at least that; raise it or lower min_se_s"),
             Self::PingTimeoutTooLong { shortest } => write!(f, "longer than the {} ms between two pings; expected at most that; shorten it, or ping less often", shortest.as_millis()),
             Self::NationalWithoutCountryCode => f.write_str("missing where national_prefix is not empty or digits is national; expected the country code of national numbers, such as 1 or 44; add it"),
-            Self::TooManyPrefixes => write!(f, "too many; expected at most {INTERNATIONAL_PREFIXES_MAX}; take some out"),
             Self::T2BelowT1 => f.write_str("below t1_ms; expected at least t1_ms (RFC 3261 §17.1.2.1); raise it"),
             Self::NoClientCa => f.write_str("nothing says which certificates count; expected client_ca beside it; add that, or take this out"),
             Self::NotBound => f.write_str("no listener binds this; expected the bind of a [[sip.listener]]; correct either"),
             Self::NoListener => f.write_str("no listener; expected at least one; add a [[sip.listener]] with transport and bind"),
-            Self::TooManyListeners { max } => write!(f, "too many listeners; expected at most {max}; take some out"),
+            Self::OwnField => f.write_str("the gateway writes this header field itself; expected another field, such as X-Trunk; take it out"),
+            Self::TooMany { what, max } => write!(f, "too many {what}; expected at most {max}; take some out"),
             Self::WildcardWithoutAdvertise => f.write_str("binds every address, so peers cannot be told which one to use; expected one that they can reach; add advertise"),
             Self::WildcardAdvertised => f.write_str("no peer can send to a wildcard address; expected one that they can reach; correct it"),
             Self::FamilyMismatch { bind } => write!(f, "of another family than the bound {bind}; expected an {} address; correct either", family(*bind)),

@@ -6,10 +6,11 @@ use std::path::PathBuf;
 
 use ipnetwork::IpNetwork;
 
+use super::carrier::{is_carried, is_own};
 use super::problem::Problem;
 use super::{Host, LogFormat, LogLevel, StoreUrl, Transport};
 use crate::connector_id::VoiceConnectorId;
-use crate::numbering::dialling::{CountryCode, InternationalPrefix, NationalPrefix, Plain};
+use crate::numbering::dialling::{CountryCode, Form, InternationalPrefix, NationalPrefix, Plain};
 use crate::numbering::{E164, Prefix};
 
 pub(super) const ACCESS_KEY_ID: &str = "an access key id: 16 to 128 letters, digits or _";
@@ -276,6 +277,66 @@ pub(super) fn secret(text: &str) -> Result<String, Problem> {
     match text.is_empty() {
         true => Err(Problem::SecretEmpty),
         false => Ok(text.to_owned()),
+    }
+}
+
+/// A token (RFC 3261 §25.1).
+fn is_token(text: &str) -> bool {
+    let is_of_token = |byte: u8| byte.is_ascii_alphanumeric() || b"-.!%*_+`'~".contains(&byte);
+    (1..=64).contains(&text.len()) && text.bytes().all(is_of_token)
+}
+
+/// A field that is carried across, where nobody removes it.
+pub(super) fn carried_field(text: &str) -> Result<Box<str>, Problem> {
+    match is_token(text) && is_carried(text) {
+        true => Ok(text.into()),
+        false => Err(wrong(
+            text,
+            "a header field that is carried across: X-…, or one of those that ARCHITECTURE.md lists, such as User-to-User",
+        )),
+    }
+}
+
+/// The full name of a field that an INVITE may have besides.
+pub(super) fn added_field(text: &str) -> Result<Box<str>, Problem> {
+    match is_token(text) && text.len() > 1 {
+        true if is_own(text) => Err(Problem::OwnField),
+        true => Ok(text.into()),
+        false => Err(wrong(
+            text,
+            "the full name of a header field, such as X-Trunk",
+        )),
+    }
+}
+
+pub(super) fn field_value(text: &str) -> Result<Box<str>, Problem> {
+    let is_line = (1..=1_024).contains(&text.trim().len()) && !text.contains(char::is_control);
+    match is_line {
+        true => Ok(text.trim().into()),
+        false => {
+            let expected = "one line of 1 to 1024 bytes, without control characters";
+            Err(wrong(&text.escape_debug().to_string(), expected))
+        }
+    }
+}
+
+pub(super) fn encoding_name(text: &str) -> Result<Box<str>, Problem> {
+    match is_token(text) {
+        true => Ok(text.into()),
+        false => Err(wrong(text, "the encoding name of a codec, such as PCMU")),
+    }
+}
+
+/// The form that numbers are written in.
+pub(super) fn form(text: &str) -> Result<Form, Problem> {
+    let expected = "+, digits, or an international prefix such as 00";
+    match text {
+        "+" => Ok(Form::Plus),
+        "digits" => Ok(Form::Digits),
+        prefix => prefix
+            .parse()
+            .map(Form::International)
+            .map_err(|_| wrong(text, expected)),
     }
 }
 

@@ -4,6 +4,7 @@
 //! shown with its line. Keys are optional here; `settle` knows which must be there.
 //! Nothing here is `Debug`: the file holds secrets.
 
+use std::collections::BTreeMap;
 use std::ops::Range;
 
 use serde::Deserialize;
@@ -148,6 +149,27 @@ pub(super) struct Carrier {
     pub(super) emergency: Option<bool>,
     pub(super) cps: Number,
     pub(super) concurrent_calls: Number,
+    pub(super) numbers: Option<Spanned<CarrierNumbers>>,
+    pub(super) codecs: Option<Spanned<Vec<Spanned<String>>>>,
+    pub(super) headers: Option<Spanned<CarrierHeaders>>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields, expecting = "a section")]
+pub(super) struct CarrierHeaders {
+    pub(super) remove: Option<Vec<Spanned<String>>>,
+    pub(super) add: Option<BTreeMap<String, Spanned<String>>>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields, expecting = "a section")]
+pub(super) struct CarrierNumbers {
+    pub(super) country_code: Text,
+    pub(super) international_prefixes: Option<Vec<Spanned<String>>>,
+    pub(super) national_prefix: Text,
+    pub(super) digits: Text,
+    pub(super) form: Text,
+    pub(super) national: Option<bool>,
 }
 
 #[derive(Deserialize, Default)]
@@ -212,7 +234,7 @@ macro_rules! termination_section {
                     satellite: self.satellite,
                     allow_prefixes: self.allow_prefixes,
                     deny_prefixes: self.deny_prefixes,
-                    dialling: CustomerDialling {
+                    dialling: Dialling {
                         country_code: self.country_code,
                         international_prefixes: self.international_prefixes,
                         national_prefix: self.national_prefix,
@@ -243,11 +265,11 @@ pub(super) struct TerminationPolicy {
     pub(super) satellite: Text,
     pub(super) allow_prefixes: Option<Vec<Spanned<String>>>,
     pub(super) deny_prefixes: Option<Vec<Spanned<String>>>,
-    pub(super) dialling: CustomerDialling,
+    pub(super) dialling: Dialling,
 }
 
-/// How customers' hosts dial.
-pub(super) struct CustomerDialling {
+/// How an end of a trunk writes numbers.
+pub(super) struct Dialling {
     pub(super) country_code: Text,
     pub(super) international_prefixes: Option<Vec<Spanned<String>>>,
     pub(super) national_prefix: Text,

@@ -15,6 +15,7 @@ use super::serve::spoken;
 use crate::config::{Carrier, Config, Transport};
 use crate::connector_id::VoiceConnectorId;
 use crate::gateway::explain::{Explanation, explain};
+use crate::gateway::headers::user_for;
 use crate::gateway::routing::Candidate;
 use crate::gateway::{Admission, Party};
 use crate::instant::Instant;
@@ -318,7 +319,7 @@ fn told(call: &Call<'_>, explanation: &Explanation, carriers: &[Carrier]) -> Str
                 line(format_args!(
                     "  {:<4}{}",
                     index + 1,
-                    place(candidate, carriers)
+                    place(candidate, called, carriers)
                 ));
             }
             line(format_args!(
@@ -330,7 +331,7 @@ fn told(call: &Call<'_>, explanation: &Explanation, carriers: &[Carrier]) -> Str
     text
 }
 
-fn place(candidate: &Candidate, carriers: &[Carrier]) -> String {
+fn place(candidate: &Candidate, called: &str, carriers: &[Carrier]) -> String {
     let policy = candidate.policy.as_ref();
     let is_its = |carrier: &&Carrier| policy.is_some_and(|own| Arc::ptr_eq(own, &carrier.policy));
     let whose = match candidate.party {
@@ -342,8 +343,13 @@ fn place(candidate: &Candidate, carriers: &[Carrier]) -> String {
     };
     let (transport, address) = (candidate.transport, candidate.address);
     let host = candidate.target.host.to_string();
-    match host == address.ip().to_string() {
+    let place = match host == address.ip().to_string() {
         true => format!("{transport} {address}, {whose}"),
         false => format!("{transport} {host} at {address}, {whose}"),
+    };
+    let written = user_for(called, policy.map(|policy| &**policy));
+    match written == called {
+        true => place,
+        false => format!("{place}, as {written}"),
     }
 }

@@ -6,6 +6,7 @@
 
 use super::headers::number_of;
 use super::{Cause, Refusal};
+use crate::config::CarrierPolicy;
 use crate::numbering::E164;
 use crate::shard::snapshot::{Snapshot, Termination, VoiceConnector};
 use crate::sip::header::NameAddr;
@@ -15,18 +16,22 @@ use crate::sip::uri::Uri;
 /// Header fields that tell whose a call is, the first before the others.
 const IDENTITIES: [HeaderName; 2] = [HeaderName::PAssertedIdentity, HeaderName::RemotePartyId];
 
-/// The number that From names.
-pub(super) fn from_number(request: &Request) -> Option<E164> {
-    number_of(request.from().ok()?.uri)
+/// The number that From names, as whoever has sent it writes numbers: a carrier, or a customer.
+pub(super) fn from_number(request: &Request, source: Option<&CarrierPolicy>) -> Option<E164> {
+    number_of(request.from().ok()?.uri, source)
 }
 
 /// The number that a header field names. RFC 3325 §9.1 allows a `sip:` and a `tel:` value: they mean the same
 /// caller, or nobody knows whom.
-pub(super) fn identity(request: &Request, name: HeaderName) -> Result<Option<E164>, Refusal> {
+pub(super) fn identity(
+    request: &Request,
+    name: HeaderName,
+    source: Option<&CarrierPolicy>,
+) -> Result<Option<E164>, Refusal> {
     let mut number = None;
     for value in request.values(name) {
         let named = NameAddr::parse(value).ok();
-        let named = named.and_then(|address| number_of(address.uri));
+        let named = named.and_then(|address| number_of(address.uri, source));
         match (number, named) {
             (Some(one), Some(other)) if one != other => {
                 return Err(Cause::IdentitiesDisagree.into());
@@ -45,10 +50,10 @@ pub(super) fn of_customer(
     request: &Request,
     snapshot: &Snapshot,
 ) -> Result<E164, Refusal> {
-    let from = from_number(request);
+    let from = from_number(request, None);
     let mut owned = from.filter(|number| snapshot.is_number_of(*number, connector.id));
     for name in IDENTITIES {
-        let claimed = identity(request, name)?;
+        let claimed = identity(request, name, None)?;
         owned = owned.or(claimed.filter(|number| snapshot.is_number_of(*number, connector.id)));
     }
     owned
@@ -64,12 +69,12 @@ pub(super) fn of_customer(
 
 /// What a carrier's call is said to come from: the number in `+` form where From has one, else From's user part
 /// where that is plain, else `anonymous` (RFC 3323 §4.1.1.3).
-pub(super) fn of_carrier(request: &Request) -> String {
+pub(super) fn of_carrier(request: &Request, source: &CarrierPolicy) -> String {
     let from = request
         .from()
         .ok()
         .and_then(|from| Uri::parse(from.uri).ok());
-    if let Some(number) = from_number(request) {
+    if let Some(number) = from_number(request, Some(source)) {
         return number.to_string();
     }
     let plain = |user: &&str| {

@@ -1,7 +1,7 @@
 //! Which header fields of one leg's messages the other leg's carry: one table, the same for INVITE, INFO,
 //! BYE and their responses. What is not in it stays on its leg.
 
-use crate::gateway::termination::number_in;
+use crate::config::CarrierPolicy;
 use crate::numbering::E164;
 use crate::sip::header::NameAddr;
 use crate::sip::message::{Fields, HeaderName};
@@ -117,8 +117,10 @@ pub const TABLE: [Row; 19] = {
 pub struct Passage<'a> {
     /// Where the message goes.
     pub towards: Towards,
-    /// Whether the carrier, on whichever side, is trusted.
-    pub carrier_is_trusted: bool,
+    /// Where it comes from a carrier: how that is dealt with.
+    pub source: Option<&'a CarrierPolicy>,
+    /// Where it goes to a carrier: how that is dealt with.
+    pub target: Option<&'a CarrierPolicy>,
     /// Our host on the leg that the message goes out on.
     pub host: &'a str,
     /// The caller that was admitted, in an INVITE.
@@ -127,6 +129,26 @@ pub struct Passage<'a> {
     pub privacy: Privacy,
     /// The participants of the call are hidden from each other: nothing of what one's side writes itself passes.
     pub is_masked: bool,
+}
+
+impl Passage<'_> {
+    /// Whether the carrier that is told something, or has said it, is trusted.
+    fn carrier_is_trusted(&self) -> bool {
+        let carrier = match self.towards {
+            Towards::Carrier => self.target,
+            Towards::Customer => self.source,
+        };
+        carrier.is_some_and(|policy| policy.trusted)
+    }
+
+    /// Whether a carrier's rules keep a field from crossing.
+    fn keeps_back(&self, name: &str) -> bool {
+        let removes = |carrier: Option<&CarrierPolicy>| {
+            carrier.is_some_and(|policy| policy.headers.removes(name))
+        };
+        let adds = |policy: &CarrierPolicy| policy.headers.adds(name);
+        removes(self.source) || removes(self.target) || self.target.is_some_and(adds)
+    }
 }
 
 /// What crosses where participants are hidden from each other.
@@ -167,16 +189,22 @@ pub fn carry(from: &Fields, passage: &Passage<'_>, writer: &mut Writer<'_>) {
 /// What is carried of a message: names and values.
 pub fn carried(from: &Fields, passage: &Passage<'_>) -> Vec<(Box<str>, Box<str>)> {
     let mut carried: Vec<(Box<str>, Box<str>)> = Vec::new();
-    if let (Towards::Carrier, true, Some(caller)) =
-        (passage.towards, passage.carrier_is_trusted, passage.caller)
-    {
-        let value = format!("<sip:{caller}@{}>", passage.host);
-        carried.push((HeaderName::PAssertedIdentity.as_str().into(), value.into()));
+    let asserted = HeaderName::PAssertedIdentity.as_str();
+    if let (Towards::Carrier, true, Some(caller)) = (
+        passage.towards,
+        passage.carrier_is_trusted() && !passage.keeps_back(asserted),
+        passage.caller,
+    ) {
+        let value = format!("<{}>", uri_of(caller, passage));
+        carried.push((asserted.into(), value.into()));
     }
     let fields = from
         .all()
         .filter(|(_, _, value)| value.len() <= CARRIED_VALUE_BYTES_MAX)
         .filter(|(_, known, _)| !passage.is_masked || UNTELLING.contains(known))
+        .filter(|(written, known, _)| {
+            !passage.keeps_back(written) && !passage.keeps_back(known.as_str())
+        })
         .filter_map(|(written, known, value)| {
             Some((written, value, treatment(written, known, passage.towards)?))
         });
@@ -188,10 +216,10 @@ pub fn carried(from: &Fields, passage: &Passage<'_>) -> Vec<(Box<str>, Box<str>)
                 false
             }
             Treatment::Rewritten => true,
-            Treatment::Believed => passage.carrier_is_trusted && !passage.privacy.id,
+            Treatment::Believed => passage.carrier_is_trusted() && !passage.privacy.id,
             Treatment::Asserted | Treatment::Dropped => false,
         };
-        if is_written_on && let Some(value) = with_our_host(value, passage.host) {
+        if is_written_on && let Some(value) = with_our_host(value, passage) {
             carried.push((written.into(), value.into()));
         }
     }
@@ -222,24 +250,47 @@ fn treatment(written: &str, known: HeaderName, towards: Towards) -> Option<Treat
 
 /// The list's values that name a number, at our host. Parameters of the URI stay behind; those of the field
 /// are plain tokens or quoted texts by its grammar, and are kept.
-fn with_our_host(list: &str, host: &str) -> Option<String> {
+fn with_our_host(list: &str, passage: &Passage<'_>) -> Option<String> {
     let rewritten: Vec<String> = crate::sip::elements(list)
         .filter_map(|value| {
             let address = NameAddr::parse(value).ok()?;
-            let number = number_of(address.uri)?;
-            Some(format!("<sip:{number}@{host}>{}", address.params.as_str()))
+            let number = number_of(address.uri, passage.source)?;
+            let uri = uri_of(number, passage);
+            Some(format!("<{uri}>{}", address.params.as_str()))
         })
         .collect();
     (!rewritten.is_empty()).then(|| rewritten.join(", "))
 }
 
-/// The number of a `sip:` or `tel:` URI; a `tel:` URI has one with `+` only.
-pub(super) fn number_of(uri: &str) -> Option<E164> {
+/// A number at our host, as it is written where the message goes.
+fn uri_of(number: E164, passage: &Passage<'_>) -> String {
+    let host = passage.host;
+    match passage.target {
+        Some(carrier) => format!("sip:{}@{host}", carrier.numbers.write(number)),
+        None => format!("sip:{number}@{host}"),
+    }
+}
+
+/// A user part as it is written to a carrier, or to a customer: a number in its form, anything else as it is.
+pub fn user_for(user: &str, target: Option<&CarrierPolicy>) -> String {
+    let number = user.starts_with('+').then(|| user.parse().ok()).flatten();
+    match (number, target) {
+        (Some(number), Some(carrier)) => carrier.numbers.write(number).to_string(),
+        (None, _) | (_, None) => user.to_owned(),
+    }
+}
+
+/// The number of a `sip:` or `tel:` URI, as a carrier writes it, or a customer: one may leave the `+` out of a `sip:` URI.
+pub(super) fn number_of(uri: &str, source: Option<&CarrierPolicy>) -> Option<E164> {
     let uri = Uri::parse(uri).ok()?;
-    match (uri.scheme, Telephone::of(&uri).ok()?.number) {
-        (_, Number::Global(number)) => Some(number),
-        (Scheme::Sip | Scheme::Sips, Number::Local { .. }) => number_in(&uri),
-        (Scheme::Tel | Scheme::Other, Number::Local { .. }) => None,
+    match (Telephone::of(&uri).ok()?.number, source) {
+        (Number::Global(number), _) => Some(number),
+        (Number::Local { digits, .. }, Some(carrier)) => carrier.numbers.read(&digits).ok(),
+        (Number::Local { digits, .. }, None) => match uri.scheme {
+            Scheme::Sip | Scheme::Sips => digits.parse().ok(),
+            // RFC 3966 §5.1.4: it means something where it is dialled.
+            Scheme::Tel | Scheme::Other => None,
+        },
     }
 }
 
@@ -248,20 +299,33 @@ mod tests {
     use bytes::Bytes;
 
     use super::*;
-    use crate::config::Limits;
+    use crate::config::{CARRIED_FIELDS, HeaderRules, Limits};
+    use crate::numbering::dialling::{DiallingRules, Form, Home, Parts, Plain};
     use crate::sip::message::Message;
 
-    const PASSAGE: Passage<'_> = Passage {
-        towards: Towards::Carrier,
-        carrier_is_trusted: true,
-        host: "198.51.100.1",
-        caller: None,
-        privacy: Privacy {
-            id: false,
-            user: false,
-        },
-        is_masked: false,
-    };
+    /// A passage to a carrier that is dealt with so, or from it.
+    fn passage(towards: Towards, carrier: &CarrierPolicy) -> Passage<'_> {
+        let (source, target) = match towards {
+            Towards::Carrier => (None, Some(carrier)),
+            Towards::Customer => (Some(carrier), None),
+        };
+        Passage {
+            towards,
+            source,
+            target,
+            host: "198.51.100.1",
+            caller: None,
+            privacy: Privacy::default(),
+            is_masked: false,
+        }
+    }
+
+    fn doubted() -> CarrierPolicy {
+        CarrierPolicy {
+            trusted: false,
+            ..CarrierPolicy::default()
+        }
+    }
 
     /// What is carried of these fields.
     fn carried_of(fields: &str, passage: &Passage<'_>) -> String {
@@ -284,31 +348,26 @@ mod tests {
     #[test]
     fn identity_is_what_was_admitted_and_only_for_those_who_are_trusted() {
         let claim = "P-Asserted-Identity: <sip:+15550000000@evil.example>\r\n";
+        let (trusted, doubted) = (CarrierPolicy::default(), doubted());
         let admitted = Passage {
             caller: "+12065550100".parse().ok(),
-            ..PASSAGE
+            ..passage(Towards::Carrier, &trusted)
         };
         let asserted = "P-Asserted-Identity: <sip:+12065550100@198.51.100.1>\r\n";
         assert_eq!(carried_of(claim, &admitted), asserted);
         let untrusted = Passage {
-            carrier_is_trusted: false,
+            target: Some(&doubted),
             ..admitted
         };
         assert_eq!(carried_of(claim, &untrusted), "");
 
-        let inbound = Passage {
-            towards: Towards::Customer,
-            ..PASSAGE
-        };
+        let inbound = passage(Towards::Customer, &trusted);
         let both =
             "P-Asserted-Identity: \"A\" <sip:+12065550100@c.example;x=y>, <tel:+12065550100>\r\n";
         let kept = "P-Asserted-Identity: <sip:+12065550100@198.51.100.1>, <sip:+12065550100@198.51.100.1>\r\n";
         assert_eq!(carried_of(both, &inbound), kept);
-        let doubted = Passage {
-            carrier_is_trusted: false,
-            ..inbound
-        };
-        assert_eq!(carried_of(both, &doubted), "");
+        let from_doubted = passage(Towards::Customer, &doubted);
+        assert_eq!(carried_of(both, &from_doubted), "");
         let private = Passage {
             privacy: Privacy {
                 id: true,
@@ -325,7 +384,55 @@ mod tests {
                       History-Info: <sip:+12065550101@10.0.0.7?Reason=SIP>;index=1, <sip:bob@10.0.0.7>;index=1.1\r\n";
         let kept = "Diversion: <sip:+12065550101@198.51.100.1>;reason=user-busy;counter=1\r\n\
                     History-Info: <sip:+12065550101@198.51.100.1>;index=1\r\n";
-        assert_eq!(carried_of(fields, &PASSAGE), kept);
+        let carrier = CarrierPolicy::default();
+        let outbound = passage(Towards::Carrier, &carrier);
+        assert_eq!(carried_of(fields, &outbound), kept);
+    }
+
+    /// As France writes numbers.
+    fn french() -> CarrierPolicy {
+        let home = Home {
+            country_code: "33".parse().unwrap(),
+            national_prefix: "0".parse().unwrap(),
+        };
+        let numbers = DiallingRules::new(Parts {
+            home: Some(home),
+            international_prefixes: vec!["00".parse().unwrap()],
+            plain: Plain::Refused,
+            digits_min: 7,
+            form: Form::International("00".parse().unwrap()),
+            national_at_home: true,
+        });
+        CarrierPolicy {
+            numbers: numbers.unwrap(),
+            ..CarrierPolicy::default()
+        }
+    }
+
+    #[test]
+    fn numbers_are_read_and_written_as_the_carrier_does() {
+        let french = french();
+        let outbound = Passage {
+            caller: "+33142685300".parse().ok(),
+            ..passage(Towards::Carrier, &french)
+        };
+        let fields = "Diversion: <sip:+33142685301@10.0.0.7>;counter=1\r\nHistory-Info: <tel:+12065550101>;index=1\r\n";
+        let written = "P-Asserted-Identity: <sip:0142685300@198.51.100.1>\r\n\
+                       Diversion: <sip:0142685301@198.51.100.1>;counter=1\r\n\
+                       History-Info: <sip:0012065550101@198.51.100.1>;index=1\r\n";
+        assert_eq!(carried_of(fields, &outbound), written);
+
+        let inbound = passage(Towards::Customer, &french);
+        let fields = "P-Asserted-Identity: <sip:0142685300@c.example>\r\nDiversion: <sip:0012065550101@c.example>\r\n\
+                      Diversion: <sip:12065550101@c.example>\r\n";
+        let read = "P-Asserted-Identity: <sip:+33142685300@198.51.100.1>\r\n\
+                    Diversion: <sip:+12065550101@198.51.100.1>\r\n";
+        assert_eq!(carried_of(fields, &inbound), read);
+
+        assert_eq!(user_for("+33142685300", Some(&french)), "0142685300");
+        assert_eq!(user_for("911", Some(&french)), "911");
+        assert_eq!(user_for("anonymous", Some(&french)), "anonymous");
+        assert_eq!(user_for("+33142685300", None), "+33142685300");
     }
 
     #[test]
@@ -333,20 +440,19 @@ mod tests {
         let fields = "Route: <sip:a@b;lr>\r\nServer: x\r\nFoo: bar\r\nX-VoiceConnector-ID: mine\r\nx-amzn-target: y\r\n\
                       Alert-Info: <http://10.0.0.1/ring>\r\nGeolocation: <cid:a@b>\r\nSession-ID: 1\r\nx-call: 5\r\n";
         let kept = "Geolocation: <cid:a@b>\r\nSession-ID: 1\r\nx-call: 5\r\n";
-        assert_eq!(carried_of(fields, &PASSAGE), kept);
-        let inbound = Passage {
-            towards: Towards::Customer,
-            ..PASSAGE
-        };
+        let carrier = CarrierPolicy::default();
+        let outbound = passage(Towards::Carrier, &carrier);
+        assert_eq!(carried_of(fields, &outbound), kept);
+        let inbound = passage(Towards::Customer, &carrier);
         assert_eq!(
             carried_of(fields, &inbound),
             "Session-ID: 1\r\nx-call: 5\r\n"
         );
 
         let long = format!("X-Long: {}\r\n", "x".repeat(CARRIED_VALUE_BYTES_MAX + 1));
-        assert_eq!(carried_of(&long, &PASSAGE), "");
+        assert_eq!(carried_of(&long, &outbound), "");
         let many = "X-Many: 1\r\n".repeat(CARRIED_MAX + 5);
-        assert_eq!(carried_of(&many, &PASSAGE).lines().count(), CARRIED_MAX);
+        assert_eq!(carried_of(&many, &outbound).lines().count(), CARRIED_MAX);
     }
 
     /// The table as `ARCHITECTURE.md` has it.
@@ -369,6 +475,51 @@ mod tests {
             format!("| {} | {carrier} | {customer} |", name(row.name))
         };
         TABLE.iter().map(line).collect()
+    }
+
+    #[test]
+    fn a_carriers_rules_keep_fields_from_crossing_either_way() {
+        let remove = ["user-to-user", "x-account", "Subject"].map(Into::into);
+        let rules = CarrierPolicy {
+            headers: HeaderRules {
+                remove: remove.into(),
+                add: [("X-Trunk".into(), "17".into())].into(),
+            },
+            ..CarrierPolicy::default()
+        };
+        // `s` is Subject.
+        let fields = "User-to-User: 1\r\nX-ACCOUNT: 2\r\ns: 3\r\nX-trunk: 4\r\nX-Other: 5\r\n";
+        let outbound = passage(Towards::Carrier, &rules);
+        assert_eq!(carried_of(fields, &outbound), "X-Other: 5\r\n");
+        let inbound = passage(Towards::Customer, &rules);
+        let kept = "X-trunk: 4\r\nX-Other: 5\r\n";
+        assert_eq!(carried_of(fields, &inbound), kept);
+
+        let silent = CarrierPolicy {
+            headers: HeaderRules {
+                remove: ["P-Asserted-Identity".into()].into(),
+                ..HeaderRules::default()
+            },
+            ..CarrierPolicy::default()
+        };
+        let admitted = Passage {
+            caller: "+12065550100".parse().ok(),
+            ..passage(Towards::Carrier, &silent)
+        };
+        assert_eq!(carried_of("", &admitted), "");
+    }
+
+    #[test]
+    fn the_config_knows_what_is_carried() {
+        let is_carried = |row: &&Row| {
+            (row.to_carrier, row.to_customer) != (Treatment::Dropped, Treatment::Dropped)
+        };
+        let names = TABLE.iter().filter(is_carried).map(|row| match row.name {
+            Name::Known(name) => name.as_str(),
+            Name::Other(name) => name,
+            Name::Extension(prefix, _) => prefix,
+        });
+        assert_eq!(names.collect::<Vec<_>>(), CARRIED_FIELDS);
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::limiter::{Booking, CallLimiter, Spending};
 use super::routing::{Candidate, carrier_candidates, origination_candidates, pass_over_down};
-use super::termination::number_in;
+use super::termination::dialled_number;
 use super::trace::Trace;
 use super::{Admission, Cause, Refusal, caller_id, destination, termination};
 use crate::config::Carrier;
@@ -17,9 +17,6 @@ use crate::shard::snapshot::{NumberHolder, ProxySession, Snapshot, VoiceConnecto
 use crate::sip::message::{HeaderName, Request};
 use crate::sip::uri::Uri;
 use crate::telemetry::{CallKind, Direction, Event};
-
-/// Digits of the shortest number that is taken without a `+`: shorter ones are local or services.
-const DIGITS_MIN: u64 = 1_000_000;
 
 /// What the decision needs besides the request.
 pub struct Context<'a> {
@@ -50,14 +47,14 @@ pub fn admit(
     uri: &Uri<'_>,
     context: &mut Context<'_>,
 ) -> Result<Admission, Refusal> {
-    let number = number_in(uri)
-        .filter(|number| number.digits() >= DIGITS_MIN)
-        .ok_or_else(|| Refusal::from(Cause::DialledNotE164).remembered())
+    let rules = &carrier.policy.numbers;
+    let number = dialled_number(uri, rules)
+        .map_err(|_| Refusal::from(Cause::DialledNotE164).remembered())
         .inspect_err(|refusal| context.refused("dialled number", refusal))?;
     context.trace.note("dialled number", || number.to_string());
     let admission = match context.snapshot.proxy_sessions.has_number(number) {
         true => admit_to_participant(carrier, request, number, context),
-        false => admit_to_customer(request, number, context),
+        false => admit_to_customer(carrier, request, number, context),
     };
     let admission = admission
         .map_err(Refusal::remembered)
@@ -70,6 +67,7 @@ pub fn admit(
 
 /// A call to a number of a connector or of a group.
 fn admit_to_customer(
+    carrier: &Carrier,
     request: &Request,
     number: E164,
     context: &mut Context<'_>,
@@ -90,7 +88,7 @@ fn admit_to_customer(
         direction: Direction::Origination,
         kind: CallKind::Ordinary,
         connector,
-        caller: caller_id::of_carrier(request),
+        caller: caller_id::of_carrier(request, &carrier.policy),
         called: number.to_string(),
         candidates,
         policy: None,
@@ -197,16 +195,17 @@ fn admit_to_participant(
     });
     // One of our own customers' numbers is not called through the PSTN.
     match context.snapshot.numbers.contains_key(&fallback) {
-        true => admit_to_customer(request, fallback, context),
+        true => admit_to_customer(carrier, request, fallback, context),
         false => admit_out(connector, (number, fallback), None, context),
     }
 }
 
 /// Who calls, as far as the network says so: the number that is shown, or that a trusted carrier vouches for.
 fn caller_of(carrier: &Carrier, request: &Request) -> Result<Option<E164>, Refusal> {
-    let shown = caller_id::from_number(request);
+    let policy = Some(&*carrier.policy);
+    let shown = caller_id::from_number(request, policy);
     match (shown, carrier.policy.trusted) {
-        (None, true) => caller_id::identity(request, HeaderName::PAssertedIdentity),
+        (None, true) => caller_id::identity(request, HeaderName::PAssertedIdentity, policy),
         (shown, _) => Ok(shown),
     }
 }

@@ -131,6 +131,22 @@ impl RefusalCounts {
     }
 }
 
+/// What a response may warn of (RFC 3261 §20.43).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Warning {
+    /// 305: none of the formats of a medium will do.
+    IncompatibleMediaFormat,
+}
+
+impl Warning {
+    /// Its code, and its text between quotation marks.
+    pub const fn code_and_text(self) -> (&'static str, &'static str) {
+        match self {
+            Self::IncompatibleMediaFormat => ("305", "\"Incompatible media format\""),
+        }
+    }
+}
+
 /// Why a request is not served, as the response that says so.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Refusal {
@@ -144,6 +160,8 @@ pub struct Refusal {
     pub retry_after: Option<u32>,
     /// Reason values (RFC 3326).
     pub reasons: Vec<Box<str>>,
+    /// What the caller is warned of (RFC 3261 §20.43).
+    pub warning: Option<Warning>,
     /// Min-SE, in seconds (RFC 4028 §5).
     pub min_se: Option<u32>,
     /// Proxy-Authenticate values; WWW-Authenticate in a 401.
@@ -163,6 +181,7 @@ impl Refusal {
             cause: None,
             retry_after: None,
             reasons: Vec::new(),
+            warning: None,
             min_se: None,
             challenges: Vec::new(),
             is_remembered: false,

@@ -351,7 +351,7 @@ fn has_caller(checked: &mut Checked<'_, '_>) -> Result<(), Refusal> {
     let (request, snapshot) = (checked.request, checked.context.snapshot);
     let caller = caller_id::of_customer(connector, termination, request, snapshot);
     checked.caller = match (caller, checked.emergency) {
-        (Err(_), Some(_)) => caller_id::from_number(request),
+        (Err(_), Some(_)) => caller_id::from_number(request, None),
         (caller, _) => Some(caller?),
     };
     let caller = checked.caller;
@@ -391,13 +391,5 @@ pub(super) fn dialled_number(uri: &Uri<'_>, rules: &DiallingRules) -> Result<E16
         }
         Err(TelephoneError::NotANumber) => Err(Cause::DestinationNotE164),
         Err(TelephoneError::Malformed) => Err(Cause::DestinationMalformed),
-    }
-}
-
-/// The E.164 number that a URI is or has as its user, with `+` or without.
-pub fn number_in(uri: &Uri<'_>) -> Option<E164> {
-    match Telephone::of(uri).ok()?.number {
-        Number::Global(number) => Some(number),
-        Number::Local { digits, .. } => digits.parse().ok(),
     }
 }

@@ -6,8 +6,9 @@ use std::net::{IpAddr, SocketAddr};
 
 use bytes::Bytes;
 
-use super::Direction;
+use super::codecs::is_about;
 use super::session::{Anchor, Media, SessionDescription};
+use super::{Codecs, Direction};
 
 /// The session description of one leg over the time of its dialog: it keeps the session id, and counts
 /// the version up when, and only when, the description is another one than the last (RFC 3264 §8).
@@ -35,15 +36,26 @@ impl LocalDescription {
 
     /// The offer to this leg's peer that carries on the offer of the other leg's peer. `ours` is the RTP
     /// address to advertise; RTCP is on the next port.
-    pub fn offer(&mut self, from_peer: &SessionDescription, ours: SocketAddr) -> Bytes {
+    pub fn offer(
+        &mut self,
+        from_peer: &SessionDescription,
+        ours: SocketAddr,
+        codecs: &Codecs,
+    ) -> Bytes {
         let direction = from_peer.anchor().map(Anchor::direction);
-        self.offer_with(from_peer, ours, direction.unwrap_or(Direction::SendRecv))
+        let direction = direction.unwrap_or(Direction::SendRecv);
+        self.offer_with(from_peer, ours, direction, codecs)
     }
 
     /// The same of what the other leg's peer said a while ago: media is to flow both ways, whatever held it up
     /// then.
-    pub fn offer_both_ways(&mut self, from_peer: &SessionDescription, ours: SocketAddr) -> Bytes {
-        self.offer_with(from_peer, ours, Direction::SendRecv)
+    pub fn offer_both_ways(
+        &mut self,
+        from_peer: &SessionDescription,
+        ours: SocketAddr,
+        codecs: &Codecs,
+    ) -> Bytes {
+        self.offer_with(from_peer, ours, Direction::SendRecv, codecs)
     }
 
     fn offer_with(
@@ -51,13 +63,16 @@ impl LocalDescription {
         from_peer: &SessionDescription,
         ours: SocketAddr,
         direction: Direction,
+        codecs: &Codecs,
     ) -> Bytes {
         let mut description = Description::new(ours, from_peer);
         let anchor = from_peer.anchor();
         for (index, media) in from_peer.media().iter().enumerate() {
             match anchor.filter(|anchor| anchor.index == index) {
                 Some(anchor) => {
-                    description.audio(from_peer, media, anchor, direction, ours);
+                    let kept = (!codecs.is_all()).then(|| codecs.offered(from_peer, anchor));
+                    let formats = Formats::of(from_peer, media, kept);
+                    description.audio(from_peer, (media, anchor), &formats, direction, ours);
                 }
                 None => description.declined(from_peer, media),
             }
@@ -73,6 +88,7 @@ impl LocalDescription {
         offered: &SessionDescription,
         from_peer: &SessionDescription,
         ours: SocketAddr,
+        codecs: &Codecs,
     ) -> Bytes {
         let mut description = Description::new(ours, from_peer);
         let answered = from_peer
@@ -83,7 +99,10 @@ impl LocalDescription {
             match anchor.zip(answered) {
                 Some((anchor, (answer, answer_media))) => {
                     let direction = answer.direction().in_answer_to(anchor.direction());
-                    description.audio(from_peer, answer_media, answer, direction, ours);
+                    let kept = (!codecs.is_all()).then(|| codecs.kept(from_peer, answer));
+                    let formats = Formats::of(from_peer, answer_media, kept);
+                    let anchored = (answer_media, answer);
+                    description.audio(from_peer, anchored, &formats, direction, ours);
                 }
                 None => description.declined(offered, media),
             }
@@ -122,6 +141,38 @@ impl LocalDescription {
     }
 }
 
+/// The formats of an `m=` line.
+enum Formats<'a> {
+    /// As the peer wrote them.
+    All(&'a [u8]),
+    /// These of its payload types.
+    Kept(Vec<u8>),
+}
+
+impl<'a> Formats<'a> {
+    fn of(from_peer: &'a SessionDescription, media: &Media, kept: Option<Vec<u8>>) -> Self {
+        match kept {
+            Some(kept) => Self::Kept(kept),
+            None => Self::All(from_peer.text(&media.formats)),
+        }
+    }
+
+    fn is_empty(&self) -> bool {
+        match self {
+            Self::All(_) => false,
+            Self::Kept(kept) => kept.is_empty(),
+        }
+    }
+
+    /// Whether an attribute line is about one of them.
+    fn have(&self, line: &[u8]) -> bool {
+        match self {
+            Self::All(_) => true,
+            Self::Kept(kept) => is_about(line, kept),
+        }
+    }
+}
+
 /// All of a description from the network type of its `o=` line on.
 struct Description {
     text: Vec<u8>,
@@ -151,34 +202,56 @@ impl Description {
     fn audio(
         &mut self,
         from_peer: &SessionDescription,
-        media: &Media,
-        anchor: &Anchor,
+        (media, anchor): (&Media, &Anchor),
+        formats: &Formats<'_>,
         direction: Direction,
         ours: SocketAddr,
     ) {
-        self.media(from_peer, media, ours.port());
-        for line in anchor.bandwidth.iter().chain(&anchor.attributes) {
+        if formats.is_empty() {
+            return self.declined(from_peer, media);
+        }
+        self.media(from_peer, media, formats, ours.port());
+        for line in &anchor.bandwidth {
             self.line(from_peer.text(line));
+        }
+        let attributes = anchor.attributes.iter().map(|line| from_peer.text(line));
+        for line in attributes.filter(|line| formats.have(line)) {
+            self.line(line);
         }
         self.line_of(format_args!("a={}", direction.as_str()));
         self.line_of(format_args!("a=rtcp:{}", ours.port().saturating_add(1)));
     }
 
     fn declined(&mut self, from_peer: &SessionDescription, media: &Media) {
-        self.media(from_peer, media, 0);
+        let formats = Formats::All(from_peer.text(&media.formats));
+        self.media(from_peer, media, &formats, 0);
     }
 
-    fn media(&mut self, from_peer: &SessionDescription, media: &Media, port: u16) {
+    fn media(
+        &mut self,
+        from_peer: &SessionDescription,
+        media: &Media,
+        formats: &Formats<'_>,
+        port: u16,
+    ) {
         self.text.extend_from_slice(b"m=");
         self.text.extend_from_slice(from_peer.text(&media.kind));
         put(&mut self.text, format_args!(" {port} "));
         self.text.extend_from_slice(from_peer.text(&media.protocol));
-        self.text.push(b' ');
-        // A declined medium may come without formats, but must not leave so (RFC 8866 §9: 1*fmt).
-        self.line(match from_peer.text(&media.formats) {
-            b"" => b"0",
-            formats => formats,
-        });
+        match formats {
+            // A declined medium may come without formats, but must not leave so (RFC 8866 §9: 1*fmt).
+            Formats::All(b"") => put(&mut self.text, " 0"),
+            Formats::All(formats) => {
+                self.text.push(b' ');
+                self.text.extend_from_slice(formats);
+            }
+            Formats::Kept(kept) => {
+                for payload_type in kept {
+                    put(&mut self.text, format_args!(" {payload_type}"));
+                }
+            }
+        }
+        self.line(b"");
     }
 
     fn line_of(&mut self, line: impl Display) {

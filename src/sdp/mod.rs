@@ -6,8 +6,9 @@
 //! side's topology, and no key, reaches the other.
 //!
 //! The audio is anchored: the first `m=audio` that is in use and plain RTP. Every other medium keeps
-//! its place and is declined with port 0.
+//! its place and is declined with port 0. Of the anchored audio's formats those cross that [`Codecs`] lets through.
 
+mod codecs;
 mod direction;
 mod error;
 mod fields;
@@ -16,6 +17,7 @@ mod session;
 #[cfg(test)]
 mod tests;
 
+pub use codecs::Codecs;
 pub use direction::Direction;
 pub use error::SdpError;
 pub use local::LocalDescription;

@@ -73,7 +73,7 @@ pub(super) struct Anchor {
     /// Its place among the media.
     pub(super) index: usize,
     port: u16,
-    payload_types: Vec<u8>,
+    pub(super) payload_types: Vec<u8>,
     connection: Option<Connection>,
     rtcp: Option<RtcpField>,
     direction: Option<Direction>,

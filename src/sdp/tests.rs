@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use proptest::prelude::*;
 
-use super::{Direction, LocalDescription, SdpError, SessionDescription};
+use super::{Codecs, Direction, LocalDescription, SdpError, SessionDescription};
 
 const OURS: &str = "198.51.100.7:20002";
 
@@ -36,13 +36,18 @@ fn address(text: &str) -> SocketAddr {
 }
 
 fn offer(text: &str, ours: &str) -> String {
-    let bytes = LocalDescription::new(7).offer(&parse(text), address(ours));
+    let bytes = LocalDescription::new(7).offer(&parse(text), address(ours), &Codecs::default());
     String::from_utf8(bytes.to_vec()).unwrap()
 }
 
 fn answer(offered: &str, answered: &str) -> String {
     let mut local = LocalDescription::new(7);
-    let bytes = local.answer(&parse(offered), &parse(answered), address(OURS));
+    let bytes = local.answer(
+        &parse(offered),
+        &parse(answered),
+        address(OURS),
+        &Codecs::default(),
+    );
     String::from_utf8(bytes.to_vec()).unwrap()
 }
 
@@ -166,7 +171,8 @@ fn the_version_grows_with_the_content_only() {
     let held = parse(&audio("10.0.0.1", "a=sendonly\r\n"));
     let mut local = LocalDescription::new(u64::MAX);
     let mut say = |sdp, ours| {
-        let text = String::from_utf8(local.offer(sdp, address(ours)).to_vec()).unwrap();
+        let text = String::from_utf8(local.offer(sdp, address(ours), &Codecs::default()).to_vec())
+            .unwrap();
         let origin = text.lines().nth(1).unwrap().to_owned();
         let mut words = origin.split(' ').skip(1);
         assert_eq!(words.next().unwrap(), i64::MAX.to_string());
@@ -326,7 +332,7 @@ proptest! {
         let at = at.index(bytes.len());
         bytes[at] = byte;
         if let Ok(sdp) = SessionDescription::parse(&bytes) {
-            let ours = LocalDescription::new(1).offer(&sdp, address(OURS));
+            let ours = LocalDescription::new(1).offer(&sdp, address(OURS), &Codecs::default());
             let again = SessionDescription::parse(&ours).unwrap();
             prop_assert_eq!(again.media_count(), sdp.media_count());
             prop_assert_eq!(again.audio().is_some(), sdp.audio().is_some());
@@ -336,8 +342,8 @@ proptest! {
     #[test]
     fn what_is_written_shows_our_address_only(offered in description(), answered in description()) {
         let (offered, answered) = (parse(&offered), parse(&answered));
-        let offer = LocalDescription::new(1).offer(&offered, address(OURS));
-        let answer = LocalDescription::new(1).answer(&offered, &answered, address(OURS));
+        let offer = LocalDescription::new(1).offer(&offered, address(OURS), &Codecs::default());
+        let answer = LocalDescription::new(1).answer(&offered, &answered, address(OURS), &Codecs::default());
         for bytes in [&offer, &answer] {
             let text = std::str::from_utf8(bytes).unwrap();
             prop_assert!(!text.contains("10.66.66.66"), "{}", text);

@@ -460,6 +460,7 @@ impl Core {
         if let Some(seconds) = refusal.min_se {
             writer.number(HeaderName::MinSe, u64::from(seconds));
         }
+        self.write_warning(&mut writer, flow, refusal);
         match refusal.status {
             200 if request
                 .cseq()
@@ -486,6 +487,15 @@ impl Core {
         }
         writer.end();
         finished(out)
+    }
+
+    /// RFC 3261 §20.43: what went wrong, and who says so.
+    pub(crate) fn write_warning(&self, writer: &mut Writer<'_>, flow: &Flow, refusal: &Refusal) {
+        if let Some(warning) = refusal.warning {
+            let (code, text) = warning.code_and_text();
+            let agent = self.advertised(flow.listener);
+            writer.field(HeaderName::Warning, &[code, " ", agent, " ", text]);
+        }
     }
 
     /// A To tag that is the same for every retransmission of a request (RFC 3261 §8.2.7).

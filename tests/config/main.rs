@@ -6,6 +6,7 @@
     reason = "a test that cannot read its files has failed"
 )]
 
+mod carrier_rules;
 mod declared;
 mod health;
 mod sip;

@@ -19,6 +19,7 @@ mod agent;
 mod bad_input;
 mod calls;
 mod cancelling;
+mod carrier_rules;
 mod carriers;
 mod cast;
 #[path = "../corpus/mod.rs"]

@@ -58,6 +58,9 @@ impl Settler<'_> {
             let tls = self.carrier_tls(&section.key("tls"), carrier.tls);
             let credentials =
                 self.carrier_credentials(&section.key("credentials"), carrier.credentials);
+            let numbers = self.carrier_numbers(&section.key("numbers"), carrier.numbers);
+            let codecs = self.carrier_codecs(&section, carrier.codecs);
+            let headers = self.carrier_headers(&section.key("headers"), carrier.headers);
             let redirect = self.optional(
                 &section,
                 "redirect",
@@ -80,6 +83,9 @@ impl Settler<'_> {
             let (Some(cps), Some(concurrent_calls)) = (cps, concurrent_calls) else {
                 continue;
             };
+            let (Some(numbers), Some(codecs), Some(headers)) = (numbers, codecs, headers) else {
+                continue;
+            };
             let policy = CarrierPolicy {
                 carrier: name.value.as_str().into(),
                 cps,
@@ -89,6 +95,9 @@ impl Settler<'_> {
                 redirect: redirect.value,
                 listener: listener.value,
                 emergency: carrier.emergency.unwrap_or(false),
+                numbers,
+                codecs,
+                headers,
             };
             carriers.push(PlacedCarrier {
                 name,

@@ -4,6 +4,8 @@
 //! one is read. What concerns several keys at once is left to `conflict`.
 
 mod carrier;
+mod carrier_rules;
+mod dialling;
 mod families;
 mod health;
 mod media;

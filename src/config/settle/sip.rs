@@ -50,7 +50,10 @@ impl Settler<'_> {
                 self.refuse(
                     section.key("listener"),
                     section.line,
-                    Problem::TooManyListeners { max },
+                    Problem::TooMany {
+                        what: "listeners",
+                        max,
+                    },
                 );
             }
         }

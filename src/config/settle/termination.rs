@@ -9,10 +9,6 @@ use crate::config::problem::Problem;
 use crate::config::{SpendingLimits, TerminationPolicies, TerminationPolicy, value, written};
 use crate::connector_id::VoiceConnectorId;
 use crate::numbering::PrefixSet;
-use crate::numbering::dialling::{DiallingRules, Home, NationalPrefix, Parts, Plain, RulesError};
-
-/// Digits of a number that a customer may dial without `+`, at least.
-const DIGITS_MIN: u32 = 7;
 
 impl Settler<'_> {
     pub(super) fn termination(
@@ -108,7 +104,8 @@ impl Settler<'_> {
             &default.allow_prefixes,
         );
         let deny_prefixes = prefixes("deny_prefixes", keys.deny_prefixes, &default.deny_prefixes);
-        let dialling = self.customer_dialling(section, keys.dialling, &default.dialling);
+        let dialling = self.dialling(section, keys.dialling, &default.dialling);
+        let dialling = dialling.and_then(|parts| self.dialling_rules(section, parts));
         Some(TerminationPolicy {
             concurrent_calls: concurrent_calls?,
             spending: SpendingLimits {
@@ -122,80 +119,5 @@ impl Settler<'_> {
             deny_prefixes,
             dialling: dialling?,
         })
-    }
-
-    fn customer_dialling(
-        &mut self,
-        section: &Section,
-        keys: written::CustomerDialling,
-        default: &DiallingRules,
-    ) -> Option<DiallingRules> {
-        let default = default.parts();
-        let home = default.home.as_ref();
-        let country_code = self.optional(
-            section,
-            "country_code",
-            keys.country_code,
-            home.map(|home| home.country_code),
-            |text| value::country_code(text).map(Some),
-        );
-        let international_prefixes = match keys.international_prefixes {
-            Some(written) => {
-                let name = "international_prefixes";
-                let read = self.values(section, name, Some(written), value::international_prefix);
-                read.into_iter().map(|prefix| prefix.value).collect()
-            }
-            None => default.international_prefixes.clone(),
-        };
-        let national_prefix = self.optional(
-            section,
-            "national_prefix",
-            keys.national_prefix,
-            home.map(|home| home.national_prefix.clone())
-                .unwrap_or_default(),
-            value::national_prefix,
-        );
-        let plain = self.optional(
-            section,
-            "digits",
-            keys.digits,
-            default.plain,
-            value::plain_digits,
-        );
-        let (country_code, national_prefix) = (country_code?.value, national_prefix?.value);
-        let plain = plain?.value;
-        // A national number is one of a country: without its code nobody could call it.
-        if country_code.is_none() && national_prefix != NationalPrefix::default() {
-            let problem = Problem::NationalWithoutCountryCode;
-            self.refuse(section.key("country_code"), section.line, problem);
-            return None;
-        }
-        let rules = DiallingRules::new(Parts {
-            home: country_code.map(|country_code| Home {
-                country_code,
-                national_prefix,
-            }),
-            international_prefixes,
-            plain,
-            digits_min: match plain {
-                Plain::Refused => default.digits_min,
-                // Fewer are an extension, or a service.
-                Plain::E164 | Plain::National => DIGITS_MIN,
-            },
-            ..default.clone()
-        });
-        match rules {
-            Ok(rules) => Some(rules),
-            Err(RulesError::NoCountryCode) => {
-                let problem = Problem::NationalWithoutCountryCode;
-                self.refuse(section.key("country_code"), section.line, problem);
-                None
-            }
-            Err(RulesError::TooManyPrefixes | RulesError::DigitsMin) => {
-                let problem = Problem::TooManyPrefixes;
-                self.refuse(section.key("international_prefixes"), section.line, problem);
-                None
-            }
-        }
     }
 }

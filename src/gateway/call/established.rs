@@ -2,7 +2,6 @@
 
 use bytes::Bytes;
 
-use super::anchor::description_in;
 use super::offer_answer::{Event, Fault};
 use super::setup::write_trying;
 use super::{Call, Exchange, Side, State, session_timer};
@@ -119,7 +118,7 @@ impl Call {
             return;
         }
         let checked = session_timer::check(&request, &core.settings.timers);
-        let offer = match checked.and_then(|()| description_in(&request)) {
+        let offer = match checked.and_then(|()| self.offer_in(side, &request)) {
             Ok(offer) => offer,
             Err(refusal) => return self.refuse_invite(core, side, &request, &flow, &refusal),
         };
@@ -212,6 +211,7 @@ impl Call {
         for reason in &refusal.reasons {
             writer.field(HeaderName::Reason, &[reason]);
         }
+        core.write_warning(&mut writer, &exchange.flow, refusal);
         writer.end();
         core.respond(exchange.server, refusal.status, &finished(out));
     }

@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::anchor::description_in;
 use super::offer_answer::{Event, State as Negotiation};
 use super::{Answered, Call, CallTimer, Exchange, Leg, Side, State, session_timer};
 use crate::sdp::SessionDescription;
@@ -31,7 +30,7 @@ impl Call {
         let (from, other) = (exchange.from, exchange.from.other());
         let offer = exchange.offer.clone();
         let other_cseq = response.cseq().map_or(0, |cseq| cseq.number);
-        let description = description_in(response).unwrap_or_default();
+        let description = self.answer_in(other, response);
         let answer = match self.is_settled(other) {
             // RFC 3262 §5: what a reliable response said is the answer.
             true => self.early_answer_of_current(),
@@ -71,9 +70,12 @@ impl Call {
         self.state == State::Setup && negotiation == Some(Negotiation::Idle)
     }
 
-    fn early_answer_of_current(&self) -> Option<SessionDescription> {
+    pub(super) fn early_answer_of_current(&self) -> Option<SessionDescription> {
         match self.state {
-            State::Setup => self.attempts.last()?.early()?.answer.clone(),
+            State::Setup => {
+                let answer = self.attempts.last()?.early()?.answer.clone()?;
+                answer.has_speech(&self.codecs(Side::A)).then_some(answer)
+            }
             State::Established | State::Ended => None,
         }
     }
@@ -89,7 +91,8 @@ impl Call {
         self.apply_description(core, to, offer);
         self.apply_description(core, to.other(), answer);
         let ours = self.endpoint(to)?.advertise;
-        Some(self.leg_mut(to)?.local.answer(offer, answer, ours))
+        let codecs = self.codecs(to);
+        Some(self.leg_mut(to)?.local.answer(offer, answer, ours, &codecs))
     }
 
     /// The offer that `to` gets for the other side's.
@@ -101,7 +104,8 @@ impl Call {
     ) -> Option<Bytes> {
         self.apply_description(core, to.other(), offer);
         let ours = self.endpoint(to)?.advertise;
-        Some(self.leg_mut(to)?.local.offer(offer, ours))
+        let codecs = self.codecs(to);
+        Some(self.leg_mut(to)?.local.offer(offer, ours, &codecs))
     }
 
     /// Sends our 2xx, and again until its ACK comes.
@@ -256,7 +260,7 @@ impl Call {
         };
         core.cancel_timer(&mut timer);
         if let Some(offer) = late_offer {
-            let answer = description_in(request).unwrap_or_default();
+            let answer = self.answer_in(side, request);
             let is_answered = answer.is_some();
             self.note(side, Event::ReceiveAnswer);
             let body =

@@ -1,17 +1,19 @@
 //! The INVITE that begins a leg of ours: for the INVITE of leg A, or for a REFER.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 
 use super::anchor::locations_in;
 use super::offer_answer::Event;
 use super::{Call, Leg, Side};
-use crate::config::{CarrierPolicy, Target, Transport};
-use crate::gateway::headers::{self, Passage, Privacy, Towards};
+use crate::config::{CarrierPolicy, CodecList, Target, Transport};
+use crate::gateway::headers::{self, Passage, Privacy, Towards, user_for};
 use crate::gateway::routing::Candidate;
 use crate::gateway::{Party, Refusal};
 use crate::media::Endpoint;
 use crate::numbering::E164;
-use crate::sdp::SessionDescription;
+use crate::sdp::{Codecs, SessionDescription};
 use crate::shard::core::{Core, alias_parameter, finished, message_buffer};
 use crate::shard::identifiers::Minted;
 use crate::shard::io::Flow;
@@ -37,6 +39,8 @@ pub(super) struct Invitation<'a> {
     pub(super) kind: CallKind,
     /// Where the request came from a carrier: how that is dealt with.
     pub(super) source: Option<&'a CarrierPolicy>,
+    /// The codecs of whoever has said what the session is.
+    pub(super) codecs: Option<Arc<CodecList>>,
     pub(super) privacy: Privacy,
     pub(super) is_sips: bool,
     pub(super) session: Session<'a>,
@@ -55,6 +59,14 @@ pub(super) enum Session<'a> {
 }
 
 impl Invitation<'_> {
+    /// The codecs that may go to somebody who is dealt with so.
+    pub(super) fn codecs_for(&self, target: Option<&CarrierPolicy>) -> Codecs {
+        Codecs {
+            to: target.and_then(|policy| policy.codecs.clone()),
+            from: self.codecs.clone(),
+        }
+    }
+
     /// Whether From may not say who calls: a customer's Privacy: id would be in vain if it did.
     fn hides_caller(&self, party: Party) -> bool {
         self.privacy.user || (self.privacy.id && party == Party::Carrier)
@@ -81,15 +93,11 @@ impl Invitation<'_> {
             .unwrap_or_default()
     }
 
-    fn passage<'a>(&self, core: &'a Core, leg: &Leg, listener: u8) -> Passage<'a> {
-        let towards = leg.party.towards();
-        let carrier = match towards {
-            Towards::Carrier => leg.policy.as_deref(),
-            Towards::Customer => self.source,
-        };
+    fn passage<'a>(&'a self, core: &'a Core, leg: &'a Leg, listener: u8) -> Passage<'a> {
         Passage {
-            towards,
-            carrier_is_trusted: carrier.is_some_and(|policy| policy.trusted),
+            towards: leg.party.towards(),
+            source: self.source,
+            target: leg.policy.as_deref(),
             host: core.advertised_host(listener),
             caller: self.caller.parse().ok(),
             privacy: self.privacy,
@@ -113,6 +121,7 @@ impl Call {
             called: &self.facts.called,
             kind: self.facts.kind,
             source: self.a.policy.as_deref(),
+            codecs: self.codecs_of(Side::A),
             privacy: self.privacy,
             is_sips: self.a.is_sips,
             session: match &exchange.offer {
@@ -145,7 +154,9 @@ impl Call {
             secret,
         }
         .tag();
-        let Invitation { caller, called, .. } = invitation;
+        let policy = candidate.policy.as_deref();
+        let caller = user_for(invitation.caller, policy);
+        let called = user_for(invitation.called, policy);
         let host = core.advertised_host(flow.listener);
         let party = candidate.party;
         let local = match invitation.hides_caller(party) {
@@ -157,7 +168,7 @@ impl Call {
             ),
         };
         let target = &candidate.target;
-        let request_uri = request_uri(called, target, invitation.is_sips);
+        let request_uri = request_uri(&called, target, invitation.is_sips);
         let remote = format!("<sip:{called}@{}>", target.host);
         let call_id = format!(
             "{:016x}{:016x}",
@@ -230,13 +241,18 @@ impl Call {
         };
         let passage = invitation.passage(core, leg, flow.listener);
         headers::carry(invitation.request, &passage, &mut writer);
+        let added = leg.policy.iter().flat_map(|policy| &policy.headers.add);
+        for (name, value) in added {
+            writer.raw_field(name, value);
+        }
         let tells_where = passage.towards == Towards::Carrier && !passage.is_masked;
         leg.write_credentials(core, &mut writer, Method::Invite);
         let ours = invitation.endpoint.map(|endpoint| endpoint.advertise);
+        let codecs = invitation.codecs_for(leg.policy.as_deref());
         let body = match (invitation.session, ours) {
-            (Session::Offered(offer), Some(ours)) => Some(leg.local.offer(offer, ours)),
+            (Session::Offered(offer), Some(ours)) => Some(leg.local.offer(offer, ours, &codecs)),
             (Session::Renewed(session), Some(ours)) => {
-                Some(leg.local.offer_both_ways(session, ours))
+                Some(leg.local.offer_both_ways(session, ours, &codecs))
             }
             (Session::Asked, _) | (Session::Offered(_) | Session::Renewed(_), None) => None,
         };

@@ -21,10 +21,11 @@
 //! - `teardown`: BYE, CANCEL, the end
 //! - `carrier_auth`, `redirect`: what a carrier's 401, 407 and 3xx ask for
 //! - `unattended`: BYE, PRACK and NOTIFY of ours
-//! - `anchor`: what the call does with its media
+//! - `anchor`: what the call does with its media; `codecs`: what its sides may speak with
 
 mod anchor;
 mod carrier_auth;
+mod codecs;
 mod established;
 mod exchange;
 mod glare;
@@ -567,18 +568,14 @@ impl Call {
     }
 
     /// What decides over the header fields of a message that goes out on a leg.
-    fn passage<'a>(&self, core: &'a Core, to: Side, listener: u8) -> Passage<'a> {
+    fn passage<'a>(&'a self, core: &'a Core, to: Side, listener: u8) -> Passage<'a> {
         let towards = self.leg(to).map(|leg| leg.party.towards());
         let towards = towards.unwrap_or(Towards::Customer);
-        // The carrier whose trust matters: who is told, or who has said it.
-        let carrier = match towards {
-            Towards::Carrier => to,
-            Towards::Customer => to.other(),
-        };
-        let policy = self.leg(carrier).and_then(|leg| leg.policy.as_ref());
+        let policy = |side| self.leg(side).and_then(|leg| leg.policy.as_deref());
         Passage {
             towards,
-            carrier_is_trusted: policy.is_some_and(|policy| policy.trusted),
+            source: policy(to.other()),
+            target: policy(to),
             host: core.advertised_host(listener),
             caller: None,
             privacy: self.privacy,

@@ -44,9 +44,13 @@ impl Call {
         purpose: Purpose,
     ) {
         let ours = self.endpoint(to).map(|endpoint| endpoint.advertise);
+        let codecs = match purpose {
+            Purpose::Transfer => self.codecs_of_target(to),
+            Purpose::Exchange | Purpose::Update | Purpose::Refresh => self.codecs(to),
+        };
         let body = offer.zip(ours).and_then(|(offer, ours)| {
             let leg = self.leg_mut(to)?;
-            Some(leg.local.offer(offer, ours))
+            Some(leg.local.offer(offer, ours, &codecs))
         });
         if !self.send_reinvite_with(core, to, body, purpose) {
             let refusal = Refusal::unavailable("Too Many Transactions", 5);

@@ -343,7 +343,7 @@ impl Call {
         if let Some(mut sent) = self.provisionals.sent.take() {
             core.cancel_timer(&mut sent.timer);
         }
-        match description_in(&request) {
+        match self.offer_in(side, &request) {
             // RFC 3262 §5: the answer has been given, so this is an offer.
             Ok(Some(offer)) => self.take_offer(core, side, request, flow, offer),
             Ok(None) => core.reply(&request, &flow, &Refusal::new(200, "OK")),

@@ -3,6 +3,7 @@
 use bytes::Bytes;
 
 use super::anchor::{Anchor, description_in};
+use super::codecs::has_speech;
 use super::exchange::Unanswerable;
 use super::invitation::{flow_to, over_a_stream};
 use super::limits::{book_carrier, confirm};
@@ -17,6 +18,7 @@ use crate::gateway::headers::Privacy;
 use crate::gateway::limiter::CarrierBooking;
 use crate::gateway::routing::Candidate;
 use crate::gateway::{Admission, Refusal};
+use crate::sdp::Codecs;
 use crate::shard::core::{Core, finished, message_buffer, response_flow};
 use crate::shard::identifiers::{CallId, Minted};
 use crate::shard::io::Flow;
@@ -43,6 +45,14 @@ impl Call {
     ) -> Result<Self, Refusal> {
         session_timer::check(&request, &core.settings.timers)?;
         let offer = description_in(&request)?;
+        let codecs = Codecs {
+            to: None,
+            from: admission
+                .policy
+                .as_ref()
+                .and_then(|policy| policy.codecs.clone()),
+        };
+        has_speech(offer.as_ref(), &codecs)?;
         let secret = core.random.next_u64();
         let tag = Minted {
             shard: core.settings.shard,
@@ -184,6 +194,7 @@ impl Call {
     fn try_place(&mut self, core: &mut Core, candidate: &Candidate) -> Result<(), Refusal> {
         let booking = book_carrier(core, candidate, self.holding.urgency)?;
         let flow = flow_to(core, candidate)?;
+        self.has_codec_for(self.invitation(None), candidate)?;
         self.media
             .allocate(core, Side::B, candidate.address.is_ipv6())?;
         let ticket = core
@@ -326,7 +337,7 @@ impl Call {
     /// The answer of the current early dialog, as leg A hears it; nothing where leg A has it for sure.
     fn early_answer(&mut self, core: &mut Core) -> Option<Bytes> {
         let offer = self.exchange.as_ref()?.offer.clone()?;
-        let answer = self.attempts.last()?.early()?.answer.clone()?;
+        let answer = self.early_answer_of_current()?;
         self.speak_for_current(core);
         match self.a.negotiation {
             Negotiation::OfferReceived => self.answer_for(core, Side::A, &offer, &answer),

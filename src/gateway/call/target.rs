@@ -125,6 +125,7 @@ impl Call {
             called: &target.facts.called,
             kind: target.facts.kind,
             source: self.leg(transfer.from)?.policy.as_deref(),
+            codecs: self.codecs_of(transfer.from.other()),
             privacy: target.privacy,
             is_sips: target.is_sips,
             session: Session::Renewed(&target.session),
@@ -160,6 +161,7 @@ impl Call {
     fn try_target(&mut self, core: &mut Core, candidate: Candidate) -> Result<(), Refusal> {
         let booking = book_carrier(core, &candidate, self.holding.urgency)?;
         let flow = flow_to(core, &candidate)?;
+        self.has_codec_for(self.invitation_of_target(), &candidate)?;
         self.media
             .allocate_target(core, candidate.address.is_ipv6())?;
         let ticket = core
@@ -292,6 +294,9 @@ impl Call {
         core.cancel_timer(&mut self.route_timer);
         let branch = self.one_way_branch(core);
         let number = response.cseq().map_or(1, |cseq| cseq.number);
+        let Some(stays) = self.transfer.as_ref().map(|it| it.from.other()) else {
+            return;
+        };
         let Some(attempt) = self.attempt_mut(leg) else {
             return;
         };
@@ -302,14 +307,15 @@ impl Call {
         attempt.leg.last_ack = Some((number, flow, ack.clone()));
         core.send_plain(flow, ack);
         let until = core.now + core.settings.timers.t1 * 64;
+        let codecs = self.codecs_of_target(stays);
         let answered = match description_in(response) {
-            Ok(Some(session)) => Some(Answered {
+            Ok(Some(session)) if session.has_speech(&codecs) => Some(Answered {
                 success: response.clone(),
                 session,
                 until,
                 timer: None,
             }),
-            Ok(None) | Err(_) => None,
+            Ok(Some(_) | None) | Err(_) => None,
         };
         let Some(target) = self.target_mut() else {
             return;

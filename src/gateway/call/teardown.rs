@@ -292,8 +292,12 @@ impl Call {
     /// The Reason values of a peer's message, as the other side is told them.
     pub(super) fn reasons_in(&self, message: &Fields) -> Vec<Box<str>> {
         let is_masked = self.facts.kind == CallKind::Proxy;
+        let policies = [Side::A, Side::B].map(|side| self.leg(side)?.policy.as_ref());
+        let mut rules = policies.iter().flatten().map(|policy| &policy.headers);
+        let is_removed = rules.any(|rules| rules.removes(HeaderName::Reason.as_str()));
         message
             .values(HeaderName::Reason)
+            .filter(|_| !is_removed)
             .filter(|value| value.len() <= REASON_BYTES_MAX)
             .take(REASONS_MAX)
             .map(|value| match is_masked {

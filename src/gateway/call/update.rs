@@ -5,7 +5,6 @@
 
 use bytes::Bytes;
 
-use super::anchor::description_in;
 use super::offer_answer::{Event, Fault};
 use super::reinvite::Purpose;
 use super::{Call, Outcome, Side, State, session_timer};
@@ -39,7 +38,7 @@ impl Call {
     /// An UPDATE came within the dialog of `side`.
     pub(super) fn on_update(&mut self, core: &mut Core, side: Side, request: Request, flow: Flow) {
         let checked = session_timer::check(&request, &core.settings.timers);
-        let offer = checked.and_then(|()| description_in(&request));
+        let offer = checked.and_then(|()| self.offer_in(side, &request));
         let offer = match (self.state, offer) {
             (State::Ended, _) => Err(Refusal::new(481, reason_phrase(481))),
             (State::Setup | State::Established, offer) => offer,
@@ -142,10 +141,11 @@ impl Call {
 
     fn send_update(&mut self, core: &mut Core, to: Side, offer: &SessionDescription) {
         let ours = self.endpoint(to).map(|endpoint| endpoint.advertise);
+        let codecs = self.codecs(to);
         let body = ours.and_then(|ours| {
             let leg = self.leg_mut(to)?;
             leg.note(Event::SendOffer);
-            Some(leg.local.offer(offer, ours))
+            Some(leg.local.offer(offer, ours, &codecs))
         });
         match self.send_update_with(core, to, body) {
             Some(transaction) => {
@@ -226,7 +226,7 @@ impl Call {
             return;
         };
         let from = update.from;
-        let answer = description_in(response).unwrap_or_default();
+        let answer = self.answer_in(from.other(), response);
         let body = answer.and_then(|answer| {
             self.note(from.other(), Event::ReceiveAnswer);
             let body = self.answer_for(core, from, &update.offer, &answer);

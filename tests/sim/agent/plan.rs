@@ -90,6 +90,8 @@ pub(crate) struct Plan {
     pub(crate) extra: Vec<(&'static str, String)>,
     /// As caller: where it is, beside the offer.
     pub(crate) location: Option<&'static str>,
+    /// The payload types of its audio, of those that [`wire`](super::wire) has names for.
+    pub(crate) formats: &'static [u8],
     /// As caller: the number in From.
     pub(crate) from: &'static str,
     /// Adds Record-Route with itself.
@@ -143,6 +145,7 @@ impl Plan {
             digest_uri: None,
             extra: Vec::new(),
             location: None,
+            formats: &[0, 101],
             from: "+12065550100",
             record_route: false,
             proxies: 1,

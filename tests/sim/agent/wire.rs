@@ -149,11 +149,26 @@ pub(crate) fn sdp(agent: &Agent, call: &Call) -> String {
     let family = if ip.is_ipv4() { "IP4" } else { "IP6" };
     let (mark, port, version, direction) =
         (&agent.mark, call.media_port, call.version, call.direction);
+    let formats: String = (call.plan.formats.iter())
+        .map(|format| format!(" {format}"))
+        .collect();
+    let named: String = (call.plan.formats.iter())
+        .map(|format| format_lines(*format))
+        .collect();
     format!(
         "v=0\r\no={mark} 1 {version} IN {family} {ip}\r\ns={mark}\r\nc=IN {family} {ip}\r\nt=0 0\r\n\
-         m=audio {port} RTP/AVP 0 101\r\na=rtpmap:0 PCMU/8000\r\na=rtpmap:101 telephone-event/8000\r\n\
-         a=fmtp:101 0-15\r\na=ptime:20\r\na={direction}\r\n"
+         m=audio {port} RTP/AVP{formats}\r\n{named}a=ptime:20\r\na={direction}\r\n"
     )
+}
+
+/// What is said of a payload type; 8 and 18 need no name (RFC 3551 §6).
+fn format_lines(format: u8) -> &'static str {
+    match format {
+        0 => "a=rtpmap:0 PCMU/8000\r\n",
+        96 => "a=rtpmap:96 opus/48000/2\r\na=fmtp:96 useinbandfec=1\r\n",
+        101 => "a=rtpmap:101 telephone-event/8000\r\na=fmtp:101 0-15\r\n",
+        _ => "",
+    }
 }
 
 /// Address and direction of a description's audio, read by hand.
