@@ -18,8 +18,8 @@ impl CodecList {
 
     /// The place of an encoding name in the list; names are compared without case (RFC 4855 §3).
     pub fn place_of(&self, name: &[u8]) -> Option<usize> {
-        let is_it = |listed: &Box<str>| listed.as_bytes().eq_ignore_ascii_case(name);
-        self.0.iter().position(is_it)
+        let mut names = self.0.iter().map(|listed| listed.as_bytes());
+        names.position(|listed| listed.eq_ignore_ascii_case(name))
     }
 }
 

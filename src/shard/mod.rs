@@ -578,8 +578,9 @@ impl Shard {
         let source = flow.remote;
         let connector = self.core.snapshot.connector_by_host(&host).cloned();
         if let Some(connector) = connector {
-            if connector.allows_source(source.ip().to_canonical()) {
-                let connector = connector.id;
+            let connector = connector.id;
+            let snapshot = &self.core.snapshot;
+            if snapshot.allows_source(connector, source.ip().to_canonical()) {
                 self.core
                     .event(Event::OptionsReceived { connector, source });
             }

@@ -32,7 +32,7 @@ impl Shard {
             Ok(Classified::Termination(connector)) => connector,
             Ok(Classified::Origination(_)) | Err(_) => return Err(not_served()),
         };
-        if !connector.allows_source(flow.remote.ip().to_canonical()) {
+        if !snapshot.allows_source(connector.id, flow.remote.ip().to_canonical()) {
             return Err(not_served());
         }
         let mut context = self.core.termination_context();

@@ -14,7 +14,7 @@ use trunkline::connector_id::VoiceConnectorId;
 use trunkline::gateway::limiter::CallLimiter;
 use trunkline::instant::Instant;
 use trunkline::media::{MediaPort, MediaSocket};
-use trunkline::sdp::{LocalDescription, SessionDescription};
+use trunkline::sdp::{Codecs, LocalDescription, SessionDescription};
 use trunkline::shard::io::{Flow, Input, Output, TransactionId};
 use trunkline::shard::snapshot::{
     NumberHolder, Origination, OriginationRoute, Snapshot, Termination, VoiceConnector,
@@ -76,8 +76,9 @@ pub(crate) fn description(data: &[u8]) {
         return;
     }
     let ours = "198.51.100.1:20000".parse().expect("an address");
-    let offer = LocalDescription::new(1).offer(&description, ours);
-    let answer = LocalDescription::new(2).answer(&description, &description, ours);
+    let codecs = Codecs::default();
+    let offer = LocalDescription::new(1).offer(&description, ours, &codecs);
+    let answer = LocalDescription::new(2).answer(&description, &description, ours, &codecs);
     for text in [offer, answer] {
         let again = SessionDescription::parse(&text).expect("what we say is read");
         assert_eq!(again.media_count(), description.media_count());

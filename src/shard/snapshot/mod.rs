@@ -21,7 +21,7 @@ pub use self::proxy::{ProxyParticipant, ProxySession, ProxySessions};
 use super::health::NextHops;
 use super::sources::Sources;
 pub use super::tls_peers::TlsPeers;
-use crate::config::{Carrier, Host, Target, TlsPeer, TlsPolicy, Transport};
+use crate::config::{Carrier, CarrierId, Host, Target, TlsPeer, TlsPolicy, Transport};
 use crate::connector_id::VoiceConnectorId;
 use crate::numbering::E164;
 use crate::sip::locate::Place;
@@ -46,7 +46,7 @@ pub struct Snapshot {
     /// Where the host names of routes, carriers and peers are (lower case). A name that is missing has not
     /// been located yet.
     located: imbl::HashMap<Arc<str>, Arc<[Located]>>,
-    /// Who sends from where, besides the carriers.
+    /// Who sends from where.
     sources: Sources,
     /// Names and addresses of this node itself (listeners, aliases), lower case, without port.
     pub own_hosts: imbl::HashSet<Arc<str>>,
@@ -80,18 +80,23 @@ impl Snapshot {
 
     /// The carrier that calls from this address belong to.
     pub fn carrier_by_source(&self, source: IpAddr) -> Option<&Carrier> {
-        self.carriers.iter().find(|carrier| {
-            carrier
-                .sources
-                .iter()
-                .any(|network| network.contains(source))
-        })
+        self.carrier(self.sources.carrier(source)?)
+    }
+
+    /// The carrier at this place of the config.
+    pub fn carrier(&self, id: CarrierId) -> Option<&Carrier> {
+        self.carriers.get(usize::try_from(id.0).ok()?)
+    }
+
+    /// Whether termination's list of the customer's hosts holds this address, of a connector that is in here.
+    pub fn allows_source(&self, connector: VoiceConnectorId, source: IpAddr) -> bool {
+        self.sources.allows(connector, source)
     }
 
     /// Whether somebody with whom there is an arrangement sends from here: a carrier, a customer's host, or a
     /// place that a route leads to.
     pub fn knows_source(&self, source: IpAddr) -> bool {
-        self.sources.knows(source) || self.carrier_by_source(source).is_some()
+        self.sources.knows(source)
     }
 
     /// The connector that allows this source, where it is one and no more.
@@ -107,6 +112,9 @@ impl Snapshot {
     /// Replaces the carriers; their routes must have been secured.
     pub fn set_carriers(&mut self, carriers: impl Into<Arc<[Carrier]>>) {
         let before = std::mem::replace(&mut self.carriers, carriers.into());
+        for (id, carrier) in with_ids(&self.carriers) {
+            self.sources.add_carrier(id, &carrier.sources);
+        }
         for address in addresses_of_carriers(&self.carriers) {
             self.sources.add_place(address);
         }
@@ -118,6 +126,9 @@ impl Snapshot {
         }
         for address in addresses_of_carriers(&before) {
             self.sources.remove_place(address);
+        }
+        for (id, carrier) in with_ids(&before) {
+            self.sources.remove_carrier(id, &carrier.sources);
         }
     }
 
@@ -246,6 +257,10 @@ fn route_addresses(located: &[Located]) -> impl Iterator<Item = IpAddr> {
     let routes = located.iter().filter(|located| located.is_route);
     let places = routes.flat_map(|located| located.places.iter());
     places.flat_map(|place| place.addresses.iter().copied())
+}
+
+fn with_ids(carriers: &[Carrier]) -> impl Iterator<Item = (CarrierId, &Carrier)> {
+    (0..).map(CarrierId).zip(carriers)
 }
 
 fn addresses_of_carriers(carriers: &[Carrier]) -> impl Iterator<Item = IpAddr> {
