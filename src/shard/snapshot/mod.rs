@@ -19,6 +19,7 @@ pub use self::connector::{
 pub use self::number::{GroupMember, NumberHolder};
 pub use self::proxy::{ProxyParticipant, ProxySession, ProxySessions};
 use super::health::NextHops;
+use super::io::Flow;
 use super::sources::Sources;
 pub use super::tls_peers::TlsPeers;
 use crate::config::{Carrier, CarrierId, Host, Target, TlsPeer, TlsPolicy, Transport};
@@ -83,6 +84,13 @@ impl Snapshot {
         self.carrier(self.sources.carrier(source)?)
     }
 
+    /// The carrier that a message belongs to which came so: the one that its peer has proven to be, else the one
+    /// whose source it came from.
+    pub fn carrier_of(&self, flow: &Flow) -> Option<&Carrier> {
+        let proven = flow.carrier.and_then(|id| self.carrier(id));
+        proven.or_else(|| self.carrier_by_source(flow.remote.ip().to_canonical()))
+    }
+
     /// The carrier at this place of the config.
     pub fn carrier(&self, id: CarrierId) -> Option<&Carrier> {
         self.carriers.get(usize::try_from(id.0).ok()?)
@@ -109,7 +117,7 @@ impl Snapshot {
         &self.carriers
     }
 
-    /// Replaces the carriers; their routes must have been secured.
+    /// Replaces the carriers; their routes must have been secured. Connections name them by their places.
     pub fn set_carriers(&mut self, carriers: impl Into<Arc<[Carrier]>>) {
         let before = std::mem::replace(&mut self.carriers, carriers.into());
         for (id, carrier) in with_ids(&self.carriers) {
