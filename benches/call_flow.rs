@@ -77,6 +77,7 @@ impl World {
             remote: from.parse().expect("an address"),
             connection: None,
             tls: None,
+            carrier: None,
         };
         self.input(Input::Message {
             flow,

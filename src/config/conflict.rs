@@ -6,7 +6,7 @@ use ipnetwork::IpNetwork;
 
 use super::problem::{ConfigError, Problem};
 use super::settle::{Placed, PlacedApi, PlacedCarrier, PlacedMedia};
-use super::{Host, NumberPool, SipListener};
+use super::{Host, NumberPool, SipListener, SipTls};
 
 pub(super) fn listeners(listeners: &[Placed<SipListener>], errors: &mut Vec<ConfigError>) {
     // TLS runs over TCP: one port cannot be both.
@@ -79,6 +79,27 @@ pub(super) fn carriers(
                 }));
             }
         }
+    }
+}
+
+/// A name tells one carrier from the others, and counts only where certificates of peers are asked for.
+pub(super) fn certificate_names(
+    carriers: &[PlacedCarrier],
+    tls: Option<&SipTls>,
+    errors: &mut Vec<ConfigError>,
+) {
+    let names = carriers
+        .iter()
+        .flat_map(|carrier| &carrier.certificate_names);
+    let names: Vec<Placed<Host>> = names.cloned().collect();
+    duplicates(
+        &names,
+        "certificate name",
+        |name| name.value.clone(),
+        errors,
+    );
+    if let (Some(name), Some(None)) = (names.first(), tls.map(|tls| &tls.client_ca)) {
+        errors.push(name.refused(Problem::NoNamesWithoutClientCa));
     }
 }
 

@@ -298,6 +298,10 @@ pub struct Carrier {
     pub policy: Arc<CarrierPolicy>,
 }
 
+/// A carrier's place in the config: its file's order, from 0.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct CarrierId(pub u32);
+
 /// How a carrier is dealt with in a call.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct CarrierPolicy {

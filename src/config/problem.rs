@@ -160,6 +160,8 @@ pub enum Problem {
     T2BelowT1,
     /// Certificates of peers are required, and there is nothing to verify them with.
     NoClientCa,
+    /// Certificates of peers are to tell who they are, and none is asked for.
+    NoNamesWithoutClientCa,
     /// A listener is named by an address that none binds.
     NotBound,
     /// No `[[sip.listener]]`.
@@ -281,6 +283,7 @@ impl fmt::Display for Problem {
             Self::NationalWithoutCountryCode => f.write_str("missing where national_prefix is not empty or digits is national; expected the country code of national numbers, such as 1 or 44; add it"),
             Self::T2BelowT1 => f.write_str("below t1_ms; expected at least t1_ms (RFC 3261 §17.1.2.1); raise it"),
             Self::NoClientCa => f.write_str("nothing says which certificates count; expected client_ca beside it; add that, or take this out"),
+            Self::NoNamesWithoutClientCa => f.write_str("peers are not asked for certificates; expected client_ca in [sip.tls]; add that, or take this out"),
             Self::NotBound => f.write_str("no listener binds this; expected the bind of a [[sip.listener]]; correct either"),
             Self::NoListener => f.write_str("no listener; expected at least one; add a [[sip.listener]] with transport and bind"),
             Self::OwnField => f.write_str("the gateway writes this header field itself; expected another field, such as X-Trunk; take it out"),

@@ -136,6 +136,8 @@ pub struct CarrierTls {
     pub ca: Option<PathBuf>,
     /// What this carrier is shown when it asks for a certificate.
     pub client: Option<CertificateFiles>,
+    /// Who opens a connection and shows a certificate that holds one of these is this carrier, wherever it is.
+    pub names: Vec<Host>,
 }
 
 /// How connections that the node opens are secured.

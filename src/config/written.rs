@@ -139,6 +139,7 @@ pub(super) struct Media {
 pub(super) struct Carrier {
     pub(super) name: Text,
     pub(super) sources: Option<Vec<Spanned<String>>>,
+    pub(super) certificate_names: Option<Vec<Spanned<String>>>,
     #[serde(default)]
     pub(super) route: Vec<Spanned<CarrierRoute>>,
     pub(super) tls: Option<Spanned<CarrierTls>>,

@@ -205,6 +205,7 @@ impl Call<'_> {
             remote: SocketAddr::new(self.source, self.question.transport.default_port()),
             connection: None,
             tls: None,
+            carrier: None,
         }
     }
 

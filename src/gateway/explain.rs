@@ -50,7 +50,7 @@ fn decide(
     (snapshot, random, now): (&Snapshot, &mut Random, Instant),
     trace: &mut Trace,
 ) -> Result<Admission, Refusal> {
-    let classified = classify(uri, flow.remote, snapshot).inspect_err(|refusal| {
+    let classified = classify(uri, flow, snapshot).inspect_err(|refusal| {
         trace.note("which call is it", || termination::refused(refusal));
     })?;
     let taken = std::mem::take(trace);

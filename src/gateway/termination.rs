@@ -238,7 +238,8 @@ fn is_encrypted(checked: &mut Checked<'_, '_>) -> Result<(), Refusal> {
 
 fn comes_from_allowed_source(checked: &mut Checked<'_, '_>) -> Result<(), Refusal> {
     let source = checked.flow.remote.ip().to_canonical();
-    if !checked.connector.allows_source(source) {
+    let snapshot = checked.context.snapshot;
+    if !snapshot.allows_source(checked.connector.id, source) {
         return Err(Cause::SourceNotAllowed.into());
     }
     checked.passed("source address", || format!("{source} is allowed"));

@@ -50,8 +50,7 @@ impl<C: Core> Dispatch<C> {
     /// Gives a message from a socket to its owner, here or on another shard; returns whether its source is
     /// listened to.
     pub(super) fn deliver(&mut self, flow: Flow, bytes: Bytes, now: Instant) -> bool {
-        let source = flow.remote.ip();
-        if self.guarded(|core| core.admits(source, now)) == Some(false) {
+        if self.guarded(|core| core.admits(&flow, now)) == Some(false) {
             return false;
         }
         let here = self.shard;

@@ -9,7 +9,7 @@ use crate::gateway::refusal::RefusalCounts;
 use crate::instant::Instant;
 use crate::media::{Forward, MediaSocket};
 use crate::shard::Shard;
-use crate::shard::io::{Input, Output};
+use crate::shard::io::{Flow, Input, Output};
 use crate::shard::snapshot::Snapshot;
 
 impl Core for Shard {
@@ -39,8 +39,8 @@ impl Core for Shard {
         Self::relay(self, socket, from, packet)
     }
 
-    fn admits(&mut self, source: IpAddr, now: Instant) -> bool {
-        Self::admits(self, source, now)
+    fn admits(&mut self, flow: &Flow, now: Instant) -> bool {
+        Self::admits(self, flow, now)
     }
 
     fn accepts(&self, source: IpAddr, now: Instant) -> bool {

@@ -50,7 +50,7 @@ use crate::config::{Config, SipListener, Transport};
 use crate::gateway::refusal::RefusalCounts;
 use crate::instant::Instant;
 use crate::media::{Forward, MediaPort, MediaSocket};
-use crate::shard::io::{Input, Output};
+use crate::shard::io::{Flow, Input, Output};
 use crate::shard::snapshot::Snapshot;
 use crate::telemetry::Event;
 
@@ -79,8 +79,8 @@ pub trait Core {
         now: Instant,
     ) -> Option<Forward>;
 
-    /// Whether a message from this address is to be handled; asked before anything else.
-    fn admits(&mut self, source: IpAddr, now: Instant) -> bool;
+    /// Whether a message that came so is to be handled; asked before anything else.
+    fn admits(&mut self, flow: &Flow, now: Instant) -> bool;
 
     /// Whether a connection from this address is to be accepted.
     fn accepts(&self, source: IpAddr, now: Instant) -> bool;

@@ -30,6 +30,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use mio::net::TcpStream;
 use mio::{Interest, Registry, Token};
+use rustls::pki_types::ServerName;
 use slab::Slab;
 
 use arc_swap::ArcSwap;
@@ -40,14 +41,14 @@ pub(super) use self::alias::Alias;
 use self::alias::Aliases;
 use self::connection::{Connection, End, Outgoing, Security, State, configure};
 use self::expected::Expected;
-use self::handshakes::Queue;
+use self::handshakes::{Queue, carriers_by_name};
 use self::patience::{Watched, wants_answer};
 pub(super) use self::sockets::bind;
 use self::sockets::connect;
 use super::gauges::NetGauges;
 use super::mailbox::Origin;
 use super::tls::{Material, Session};
-use crate::config::{Config, Limits, SipTls, TlsPolicy, Transport};
+use crate::config::{CarrierId, Config, Limits, SipTls, TlsPolicy, Transport};
 use crate::instant::Instant;
 use crate::shard::io::{ConnectionId, Flow};
 use crate::shard::snapshot::TlsPeers;
@@ -81,6 +82,8 @@ pub(super) struct Connections {
     /// For each listener of the config, its transport and the address connections are opened from.
     sources: Vec<(Transport, IpAddr)>,
     tls: SipTls,
+    /// The names that carriers prove to be theirs.
+    carriers: Vec<(ServerName<'static>, CarrierId)>,
     /// How hosts that no route names are verified.
     customers: TlsPolicy,
     material: Arc<ArcSwap<Material>>,
@@ -127,6 +130,7 @@ impl Connections {
                 .map(|listener| (listener.transport, listener.bind.ip()))
                 .collect(),
             tls: config.sip.tls.clone(),
+            carriers: carriers_by_name(&config.carriers),
             customers: config.sip.tls.customers(),
             material,
             handshaking: Queue::default(),
@@ -367,6 +371,7 @@ impl Connections {
             is_introduced: false,
             alias: None,
             security,
+            carrier: None,
             is_queued: false,
             framer: Framer::new(&self.limits),
             queue: VecDeque::new(),

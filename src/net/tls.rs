@@ -17,3 +17,4 @@ mod verification;
 pub use material::{Material, MaterialError, file_fault, material_files};
 pub(super) use remedy::remedy;
 pub(super) use session::{Failure, Session, server_name};
+pub(super) use verification::holds_name;

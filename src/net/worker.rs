@@ -324,6 +324,7 @@ impl<C: Core> Worker<C> {
                         remote,
                         connection: None,
                         tls: None,
+                        carrier: None,
                     };
                     self.dispatch.deliver(flow, bytes, self.now);
                 }
@@ -475,7 +476,10 @@ impl<C: Core> Worker<C> {
         }
         for (flow, bytes) in std::mem::take(&mut self.connections.arrived) {
             if self.dispatch.deliver(flow, bytes, self.now) {
-                let rank = || Rank::of(self.snapshot.as_deref(), flow.remote.ip());
+                let rank = || match flow.carrier {
+                    Some(_) => Rank::Known,
+                    None => Rank::of(self.snapshot.as_deref(), flow.remote.ip()),
+                };
                 self.connections.listen(flow.connection, rank, self.now);
             }
         }

@@ -166,6 +166,12 @@ impl Guard {
         (verdict, released)
     }
 
+    /// A carrier has proven that it sends from this address: it is known, until routing data changes.
+    pub(super) fn is_carriers(&mut self, address: IpAddr, now: Instant) {
+        let epoch = self.epoch;
+        self.source(address, now).known = Some((epoch, address, true));
+    }
+
     /// A source did what scanners do; the ban that this makes, if any.
     pub(super) fn suspect(
         &mut self,
@@ -384,6 +390,24 @@ mod tests {
         assert_eq!(passed(&mut guard, "2001:db8::1", 6, later), 6);
         assert_eq!(passed(&mut guard, "2001:db8::2", 6, later), 4);
         assert_eq!(passed(&mut guard, "2001:db8:0:1::2", 6, later), 6);
+    }
+
+    #[test]
+    fn where_a_carrier_has_shown_its_certificate_it_is_known_until_routing_data_changes() {
+        let mut guard = Guard::new(limits());
+        let source: IpAddr = STRANGER.parse().unwrap();
+        guard.suspect(source, 100, start(), &snapshot()).unwrap();
+        assert_eq!(admit(&mut guard, STRANGER, start()), Verdict::Banned);
+        guard.is_carriers(source, start());
+        assert_eq!(admit(&mut guard, STRANGER, start()), Verdict::Pass);
+        let later = start() + Duration::from_secs(2);
+        assert_eq!(passed(&mut guard, STRANGER, 1_000, later), 100);
+        guard.renew();
+        // What it has saved up is still its own.
+        let later = later + Duration::from_secs(2);
+        assert_eq!(passed(&mut guard, STRANGER, 1_000, later), 100);
+        let later = later + Duration::from_secs(2);
+        assert_eq!(passed(&mut guard, STRANGER, 1_000, later), 10);
     }
 
     #[test]

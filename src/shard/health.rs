@@ -272,6 +272,7 @@ impl Core {
             remote: hop.address,
             connection: None,
             tls: hop.tls,
+            carrier: None,
         };
         // A full table says nothing about anybody.
         let Some(ticket) = self.ticket() else {

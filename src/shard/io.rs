@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use bytes::Bytes;
 
 use super::guard::Ban;
-use crate::config::{TlsPeerId, Transport};
+use crate::config::{CarrierId, TlsPeerId, Transport};
 use crate::gateway::authentication::BackOff;
 use crate::media::MediaPort;
 use crate::telemetry::Event;
@@ -25,6 +25,8 @@ pub struct Flow {
     /// Over TLS, whom to expect where a connection has to be opened; `None` on one that the peer opened,
     /// where only its address is known.
     pub tls: Option<TlsPeerId>,
+    /// The carrier that the peer has proven to be by its certificate, on a connection that it has opened.
+    pub carrier: Option<CarrierId>,
 }
 
 /// A SIP connection: the shard whose thread holds its socket, and its place there.

@@ -175,9 +175,13 @@ impl Shard {
         }
     }
 
-    /// Whether a message from this address is to be handled; asked of the shard that received it, before
-    /// anything is read.
-    pub fn admits(&mut self, source: IpAddr, now: Instant) -> bool {
+    /// Whether a message that came so is to be handled; asked of the shard that received it, before anything is
+    /// read.
+    pub fn admits(&mut self, flow: &Flow, now: Instant) -> bool {
+        let source = flow.remote.ip();
+        if flow.carrier.is_some() {
+            self.guard.is_carriers(source, now);
+        }
         let limit = self.core.settings.limits.lag_refuse * STRANGERS_LAG;
         let snapshot = &self.core.snapshot;
         let (verdict, released) = self.guard.admit(source, self.lag >= limit, now, snapshot);
@@ -512,6 +516,9 @@ impl Shard {
 
     /// Somebody did what strangers do who look for a way in.
     fn suspect(&mut self, flow: &Flow, points: u32) {
+        if flow.carrier.is_some() {
+            return;
+        }
         let (source, now) = (flow.remote.ip(), self.core.now);
         let ban = self.guard.suspect(source, points, now, &self.core.snapshot);
         if let Some(ban) = ban {
@@ -560,7 +567,7 @@ impl Shard {
     fn admit(&mut self, flow: &Flow, request: &Request) -> Result<Admission, Refusal> {
         let uri = request_uri(request, flow)?;
         let snapshot = self.core.snapshot.clone();
-        match classify(&uri, flow.remote, &snapshot)? {
+        match classify(&uri, flow, &snapshot)? {
             Classified::Termination(connector) => self
                 .core
                 .admit_from_customer(&connector, request, &uri, flow),
@@ -579,8 +586,9 @@ impl Shard {
         let source = flow.remote;
         let connector = self.core.snapshot.connector_by_host(&host).cloned();
         if let Some(connector) = connector {
-            if connector.allows_source(source.ip().to_canonical()) {
-                let connector = connector.id;
+            let connector = connector.id;
+            let snapshot = &self.core.snapshot;
+            if snapshot.allows_source(connector, source.ip().to_canonical()) {
                 self.core
                     .event(Event::OptionsReceived { connector, source });
             }

@@ -28,11 +28,11 @@ impl Shard {
         let not_served = || Refusal::new(405, reason_phrase(405));
         let uri = request_uri(request, &flow)?;
         let snapshot = self.core.snapshot.clone();
-        let connector = match classify(&uri, flow.remote, &snapshot) {
+        let connector = match classify(&uri, &flow, &snapshot) {
             Ok(Classified::Termination(connector)) => connector,
             Ok(Classified::Origination(_)) | Err(_) => return Err(not_served()),
         };
-        if !connector.allows_source(flow.remote.ip().to_canonical()) {
+        if !snapshot.allows_source(connector.id, flow.remote.ip().to_canonical()) {
             return Err(not_served());
         }
         let mut context = self.core.termination_context();

@@ -25,8 +25,10 @@ fn termination_is_put_read_and_deleted() {
     assert_eq!(put, body);
     assert_eq!(client.call("GET", &path, None).ok(200), body);
     let connector = published(&node, &id);
-    assert!(connector.allows_source("203.0.113.5".parse().unwrap()));
-    assert!(!connector.allows_source("203.0.113.16".parse().unwrap()));
+    let snapshot = node.state.control.snapshot();
+    let allows = |source: &str| snapshot.allows_source(connector.id, source.parse().unwrap());
+    assert!(allows("203.0.113.5") && allows("2001:db8::5"));
+    assert!(!allows("203.0.113.16") && !allows("2001:db8:0:1::5"));
     assert_eq!(connector.termination.as_ref().unwrap().cps_limit, 2);
 
     assert_eq!(client.call("DELETE", &path, None).ok(204), Value::Null);

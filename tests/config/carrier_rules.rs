@@ -1,6 +1,6 @@
 //! How a carrier is spoken with: what its keys mean, and which are refused.
 
-use trunkline::config::Carrier;
+use trunkline::config::{Carrier, Host};
 use trunkline::numbering::dialling::DiallingRules;
 
 use crate::{SMALLEST, assert_refused, load};
@@ -171,4 +171,42 @@ fn a_carriers_header_rules_name_fields_that_may_come_and_go() {
         let text = carrier(&format!("[carrier.headers]\n{keys}"));
         assert_refused(&text, &format!("7: key `carrier[0].headers.{key}`"), words);
     }
+}
+
+#[test]
+fn certificate_names_count_where_certificates_are_asked_for_and_are_one_carriers() {
+    let asked = "[sip.tls]\nclient_ca = \"peers.pem\"\n";
+    let named = |names: &str| format!("{asked}{}", carrier(names));
+    let config = load(&named(
+        "certificate_names = [\"SBC.carrier.example\", \"192.0.2.1\"]",
+    ))
+    .unwrap();
+    let names = &config.carriers[0].tls.names;
+    assert_eq!(
+        *names,
+        [Host::from("sbc.carrier.example"), Host::from("192.0.2.1")]
+    );
+    assert!(config.carriers[0].sources.is_empty());
+
+    let unasked = carrier("certificate_names = [\"a.example\"]");
+    assert_refused(
+        &unasked,
+        "6: key `carrier[0].certificate_names[0]`",
+        "client_ca",
+    );
+    let wrong = named("certificate_names = [\"a example\"]");
+    assert_refused(
+        &wrong,
+        "8: key `carrier[0].certificate_names[0]`",
+        "is not valid",
+    );
+    let twice = format!(
+        "{}[[carrier]]\nname = \"y\"\ncertificate_names = [\"b.example\", \"a.example\"]\n",
+        named("certificate_names = [\"a.example\"]")
+    );
+    assert_refused(
+        &twice,
+        "11: key `carrier[1].certificate_names[1]`",
+        "the same certificate name",
+    );
 }

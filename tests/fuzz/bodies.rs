@@ -452,8 +452,9 @@ impl<'a> World<'a> {
             remote,
             connection: None,
             tls: None,
+            carrier: None,
         };
-        if self.shard.admits(remote.ip(), self.now) {
+        if self.shard.admits(&flow, self.now) {
             let bytes = Bytes::from(bytes);
             self.shard.handle(Input::Message { flow, bytes }, self.now);
         }

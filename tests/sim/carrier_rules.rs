@@ -1,8 +1,9 @@
-//! How a carrier is spoken with, as its section of the config says: numbers, codecs, header fields.
+//! How a carrier is spoken with, as its section of the config says: numbers, codecs, header fields; and how it is known by
+//! its certificate.
 
 use std::sync::Arc;
 
-use trunkline::config::{Carrier, CarrierPolicy, CodecList, HeaderRules};
+use trunkline::config::{Carrier, CarrierId, CarrierPolicy, CodecList, HeaderRules};
 use trunkline::numbering::dialling::{DiallingRules, Form, Home, Parts, Plain};
 use trunkline::shard::snapshot::Snapshot;
 use trunkline::sip::message::{Fields, HeaderName, Message, Method, Request};
@@ -10,10 +11,10 @@ use trunkline::sip::message::{Fields, HeaderName, Message, Method, Request};
 use crate::agent::call::Call;
 use crate::agent::plan::{Act, Plan, Session, When};
 use crate::cast::{
-    CARRIER, CARRIER_TCP_V6, OUTSIDE, OUTSIDE_TCP_V6, OWN, PBX, PBX_TCP, PLAIN, inbound, play_with,
-    through,
+    CARRIER, CARRIER_TCP_V6, OUTSIDE, OUTSIDE_TCP_V6, OWN, PBX, PBX_TCP, PBX_TLS, PLAIN, inbound,
+    play_with, through,
 };
-use crate::gateway::Gateway;
+use crate::gateway::{GATEWAY_TLS, Gateway};
 use crate::world::World;
 
 /// The host of the gateway as agents see it.
@@ -427,4 +428,50 @@ fn what_a_carriers_rules_remove_does_not_cross_and_what_they_add_is_there() {
             assert_eq!(bye.header(HeaderName::Reason), None);
         }
     });
+}
+
+#[test]
+fn a_carrier_that_has_shown_its_certificate_is_one_wherever_it_comes_from() {
+    // The agent of the encrypted customer, whose address no carrier has.
+    for (proven, status) in [
+        (Some(CarrierId(0)), 200),
+        (Some(CarrierId(7)), 404),
+        (None, 404),
+    ] {
+        play_with(
+            |gateway| gateway.transfers = true,
+            |snapshot| {
+                let policy = north_american();
+                let nowhere = |carrier: &Carrier| Carrier {
+                    sources: Vec::new(),
+                    policy: Arc::new(policy.clone()),
+                    ..carrier.clone()
+                };
+                let carriers: Vec<Carrier> = snapshot.carriers().iter().map(nowhere).collect();
+                snapshot.set_carriers(carriers);
+            },
+            |world| {
+                world.agents[PBX_TLS].carrier = proven;
+                let to = format!("sip:12065550100@{GATEWAY_TLS}");
+                let a = world.call(PBX_TLS, &to, Plan::idle());
+                world.run(3_000);
+                assert_eq!(world.at_call(a).status(), Some(status));
+                if status != 200 {
+                    return;
+                }
+                // Its requests within the call are its own too.
+                let b = world.last_call(PBX);
+                world.act(a, Act::Reinvite(Session::Moved));
+                world.run(1_000);
+                assert_eq!(world.at_call(a).reinvite_answers, [200]);
+                world.act(a, Act::Refer("12065550101"));
+                world.run(3_000);
+                let target = world.last_call(PBX_TCP);
+                let invite = world.at_call(target).request(Method::Invite);
+                assert!(invite.uri().starts_with("sip:+12065550101@"));
+                world.act(b, Act::Bye);
+                world.run(1_000);
+            },
+        );
+    }
 }

@@ -15,7 +15,7 @@ use crate::world::World;
 
 /// Two participants, and what stands for the first and the second one.
 const ANNA: &str = "+4930901820";
-const BORIS: &str = "+61291920000";
+const BORIS: &str = "+442071838701";
 const FOR_ANNA: &str = "+12065550180";
 const FOR_BORIS: &str = "+12065550181";
 const STRANGER: &str = "+442071838750";

@@ -332,7 +332,7 @@ impl World {
             Happening::ToGateway { flow, bytes } => {
                 // Any thread may receive it; its shard says whose it is.
                 let any = self.rng.below(self.shards.len() as u64) as usize;
-                let admitted = self.shards[any].admits(flow.remote.ip(), self.now);
+                let admitted = self.shards[any].admits(&flow, self.now);
                 self.drain(any);
                 if !admitted {
                     return;
@@ -440,6 +440,7 @@ impl World {
             remote,
             connection,
             tls: None,
+            carrier: self.agents[agent].carrier,
         };
         for at in self.arrivals(agent, true, &bytes) {
             let bytes = bytes.clone();
@@ -455,6 +456,7 @@ impl World {
             remote: from,
             connection: None,
             tls: None,
+            carrier: None,
         };
         let bytes = bytes.into();
         self.at(self.now, Happening::ToGateway { flow, bytes });

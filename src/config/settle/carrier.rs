@@ -18,6 +18,7 @@ use crate::numbering::Prefix;
 pub(in crate::config) struct PlacedCarrier {
     pub(in crate::config) name: Placed<String>,
     pub(in crate::config) sources: Vec<Placed<IpNetwork>>,
+    pub(in crate::config) certificate_names: Vec<Placed<Host>>,
     /// Each placed at its `transport` key.
     pub(in crate::config) routes: Vec<Placed<CarrierRoute>>,
     tls: CarrierTls,
@@ -27,6 +28,7 @@ pub(in crate::config) struct PlacedCarrier {
 
 impl PlacedCarrier {
     pub(super) fn settings(self) -> Carrier {
+        let names = self.certificate_names.into_iter();
         Carrier {
             name: self.name.value,
             sources: self
@@ -35,7 +37,10 @@ impl PlacedCarrier {
                 .map(|source| source.value)
                 .collect(),
             routes: self.routes.into_iter().map(|route| route.value).collect(),
-            tls: self.tls,
+            tls: CarrierTls {
+                names: names.map(|name| name.value).collect(),
+                ..self.tls
+            },
             policy: Arc::new(self.policy),
         }
     }
@@ -51,6 +56,12 @@ impl Settler<'_> {
         for (section, carrier) in self.open_each("carrier", written) {
             let name = self.required(&section, "name", carrier.name, value::NAME, value::name);
             let sources = self.values(&section, "sources", carrier.sources, value::network);
+            let certificate_names = self.values(
+                &section,
+                "certificate_names",
+                carrier.certificate_names,
+                value::host,
+            );
             let mut routes = Vec::new();
             for (section, route) in self.open_each(&section.key("route"), carrier.route) {
                 routes.extend(self.route(&section, route));
@@ -102,6 +113,7 @@ impl Settler<'_> {
             carriers.push(PlacedCarrier {
                 name,
                 sources,
+                certificate_names,
                 routes,
                 tls,
                 policy,
@@ -191,7 +203,11 @@ impl Settler<'_> {
         ];
         let client = self.optional_pair(&section, names, tls.client_certificate, tls.client_key);
         let client = client?;
-        Some(CarrierTls { ca: ca?, client })
+        Some(CarrierTls {
+            ca: ca?,
+            client,
+            names: Vec::new(),
+        })
     }
 
     /// The pools that are right, each placed at its `first` key.

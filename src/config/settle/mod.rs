@@ -145,6 +145,8 @@ impl Settler<'_> {
 
         conflict::listeners(&listeners, &mut self.errors);
         conflict::carriers(&carriers, &listeners, &mut self.errors);
+        let tls = sip.as_ref().map(|sip| &sip.tls);
+        conflict::certificate_names(&carriers, tls, &mut self.errors);
         conflict::pools(&pools, &mut self.errors);
         // Listeners that are wrong may be the ones that a route needs.
         if listeners_are_right {

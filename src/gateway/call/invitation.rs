@@ -313,6 +313,7 @@ pub(super) fn flow_to(core: &mut Core, candidate: &Candidate) -> Result<Flow, Re
         remote: candidate.address,
         connection: None,
         tls: candidate.target.tls.filter(|_| transport == Transport::Tls),
+        carrier: None,
     })
 }
 

@@ -40,6 +40,7 @@ impl Leg {
                     remote,
                     connection: None,
                     tls: None,
+                    carrier: None,
                 },
                 None => flow,
             },
@@ -100,7 +101,7 @@ pub(super) fn caller_over_tls(
     };
     match admission.direction {
         Direction::Origination => {
-            let routes = &snapshot.carrier_by_source(source)?.routes;
+            let routes = &snapshot.carrier_of(flow)?.routes;
             let secured = || {
                 let targets = routes.iter().map(|route| &route.target);
                 targets.filter(|target| target.tls.is_some())

@@ -305,8 +305,7 @@ fn admit(
             core.admit_from_customer(connector, request, uri, flow)
         }
         Party::Carrier => {
-            let source = flow.remote.ip().to_canonical();
-            let carrier = snapshot.carrier_by_source(source);
+            let carrier = snapshot.carrier_of(flow);
             let carrier = carrier.ok_or_else(|| Refusal::new(403, "Not From A Carrier"))?;
             core.admit_from_carrier(carrier, request, uri)
         }

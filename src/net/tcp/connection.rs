@@ -14,7 +14,7 @@ use socket2::TcpKeepalive;
 use super::admission::Rank;
 use super::alias::Alias;
 use super::expected::Expected;
-use crate::config::{Host, Limits, Transport};
+use crate::config::{CarrierId, Host, Limits, Transport};
 use crate::instant::Instant;
 use crate::net::gauges::NetGauges;
 use crate::net::mailbox::Origin;
@@ -80,6 +80,8 @@ pub(super) struct Connection {
     /// What it stands for beside itself.
     pub(super) alias: Option<Alias>,
     pub(super) security: Security,
+    /// The carrier that the peer has proven to be.
+    pub(super) carrier: Option<CarrierId>,
     /// It stands in the queue for handshake work.
     pub(super) is_queued: bool,
     pub(super) framer: Framer,
@@ -153,6 +155,7 @@ impl Connection {
                 Some(Expected::Peer(peer)) => Some(*peer),
                 Some(Expected::Anybody | Expected::Host(_)) | None => None,
             },
+            carrier: self.carrier,
         }
     }
 

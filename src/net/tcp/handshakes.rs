@@ -5,13 +5,15 @@
 use std::collections::VecDeque;
 
 use mio::Registry;
+use rustls::pki_types::ServerName;
 
 use super::Connections;
 use super::admission::Rank;
 use super::connection::{End, Security, State};
+use crate::config::{Carrier, CarrierId};
 use crate::instant::Instant;
 use crate::net::gauges::NetGauges;
-use crate::net::tls::Session;
+use crate::net::tls::{Session, holds_name, server_name};
 
 /// Connections with handshake work to do, and their generation: by rank, then in order.
 #[derive(Default)]
@@ -39,6 +41,28 @@ impl Queue {
     fn is_empty(&self) -> bool {
         self.ours.is_empty() && self.known.is_empty() && self.strangers.is_empty()
     }
+}
+
+/// The names that carriers prove to be theirs, in the config's order; one that no certificate can hold is none.
+pub(super) fn carriers_by_name(carriers: &[Carrier]) -> Vec<(ServerName<'static>, CarrierId)> {
+    let carriers = (0..).map(CarrierId).zip(carriers);
+    let names = carriers.flat_map(|(id, carrier)| {
+        let names = carrier.tls.names.iter();
+        names.filter_map(move |name| Some((server_name(name)?, id)))
+    });
+    names.collect()
+}
+
+/// The carrier that a peer has proven to be that has opened the connection.
+fn carrier_of(
+    session: &Session,
+    carriers: &[(ServerName<'static>, CarrierId)],
+) -> Option<CarrierId> {
+    let shown = session.peer_certificates()?;
+    let own = shown.first()?;
+    let mut names = carriers.iter();
+    let (_, id) = names.find(|(name, _)| holds_name(own, name))?;
+    Some(*id)
 }
 
 impl Connections {
@@ -116,7 +140,7 @@ impl Connections {
         now: Instant,
         counts: &mut NetGauges,
     ) -> Result<(), End> {
-        let Some(connection) = self.slots.get(slot) else {
+        let Some(connection) = self.slots.get_mut(slot) else {
             return Ok(());
         };
         let is_over = match &connection.security {
@@ -125,6 +149,9 @@ impl Connections {
         };
         if connection.state == State::Handshaking && is_over {
             counts.tls_handshakes += 1;
+            if let Security::Session(session) = &connection.security {
+                connection.carrier = carrier_of(session, &self.carriers);
+            }
             let next = match connection.expected {
                 Some(_) => State::Established,
                 None => State::Accepted,

@@ -63,6 +63,7 @@ impl Bench {
             remote: self.peer.local_addr().unwrap(),
             connection: None,
             tls: None,
+            carrier: None,
         };
         self.connections.send(
             self.poll.registry(),
@@ -456,6 +457,7 @@ fn a_failure_of_tls_is_logged_with_whom_we_expected_and_a_remedy() {
             remote: bench.peer.local_addr().unwrap(),
             connection: None,
             tls: Some(id),
+            carrier: None,
         };
         bench.connections.send(
             bench.poll.registry(),

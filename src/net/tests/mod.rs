@@ -173,9 +173,9 @@ impl Core for Scripted {
         })
     }
 
-    fn admits(&mut self, source: IpAddr, _now: Instant) -> bool {
+    fn admits(&mut self, flow: &Flow, _now: Instant) -> bool {
         let board = self.board.lock().unwrap_or_else(PoisonError::into_inner);
-        board.banned != Some(source)
+        board.banned != Some(flow.remote.ip())
     }
 
     fn accepts(&self, source: IpAddr, _now: Instant) -> bool {

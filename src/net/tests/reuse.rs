@@ -60,6 +60,7 @@ impl Peer {
             remote: self.address,
             connection,
             tls: None,
+            carrier: None,
         }
     }
 

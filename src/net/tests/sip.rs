@@ -116,6 +116,7 @@ fn connections_are_opened_once_and_then_reused() {
         remote: peer.local_addr().unwrap(),
         connection: None,
         tls: None,
+        carrier: None,
     });
     let client = bench.udp_client();
     let message = order("RELAY", 0);
@@ -149,6 +150,7 @@ fn a_refused_connection_and_an_unserved_transport_are_transport_errors() {
             remote: closed,
             connection: None,
             tls: None,
+            carrier: None,
         });
         bench.udp_client().send(&order("RELAY", 0)).unwrap();
         assert_eq!(bench.see_transport_error(), (0, TRANSACTION), "{transport}");
@@ -284,6 +286,7 @@ fn a_peer_that_accepts_and_answers_nothing_is_connected_to_again() {
         remote: peer.local_addr().unwrap(),
         connection: None,
         tls: None,
+        carrier: None,
     });
     let client = bench.udp_client();
     client.send(&order("RELAY", 0)).unwrap();

@@ -13,7 +13,9 @@ use rustls::{
 
 use super::reuse::{request, with_customer};
 use super::*;
-use crate::config::{CertificateFiles, Host, TlsPeer, TlsPeerId, TlsPolicy, TlsRoots};
+use crate::config::{
+    Carrier, CarrierId, CarrierTls, CertificateFiles, Host, TlsPeer, TlsPeerId, TlsPolicy, TlsRoots,
+};
 
 const TLS: usize = 2;
 
@@ -271,6 +273,7 @@ fn a_peer_must_prove_its_name_unless_the_route_does_not_ask() {
             remote: peer.local_addr().unwrap(),
             connection: None,
             tls: Some(id),
+            carrier: None,
         });
         bench.udp_client().send(&order("RELAY", 0)).unwrap();
         let received = serve(&peer, &carrier);
@@ -323,6 +326,53 @@ fn a_certificate_that_a_client_shows_must_be_trusted_and_none_need_be_shown() {
             .write_all(&message)
             .and_then(|()| client.read_exact(&mut received));
         assert_eq!(answered.is_ok(), is_taken, "{answered:?}");
+    }
+}
+
+#[test]
+fn a_carrier_is_known_by_the_certificate_that_it_shows() {
+    let folder = Folder::new();
+    let own = folder.issue("own", &["sip.example"]);
+    let carrier = folder.issue("carrier", &["other.example", "sbc.carrier.example"]);
+    let customer = folder.issue("customer", &["pbx.example"]);
+    let pems = [&carrier, &customer].map(|files| std::fs::read_to_string(&files.certificate));
+    let client_ca = folder.0.path().join("peers.pem");
+    std::fs::write(&client_ca, pems.map(Result::unwrap).concat()).unwrap();
+    let mut config = config(2);
+    config.sip.listeners.push(SipListener {
+        transport: Transport::Tls,
+        ..config.sip.listeners[TCP].clone()
+    });
+    config.sip.tls.certificates = vec![own.clone()];
+    config.sip.tls.client_ca = Some(client_ca);
+    for name in ["sbc.example", "sbc.carrier.example"] {
+        config.carriers.push(Carrier {
+            name: name.to_owned(),
+            sources: Vec::new(),
+            routes: Vec::new(),
+            tls: CarrierTls {
+                names: vec![Host::from(name)],
+                ..CarrierTls::default()
+            },
+            policy: Arc::default(),
+        });
+    }
+    let material = Material::load(&config.sip.tls, &[]).unwrap();
+    let bench = Bench::start_with(&config, 0, material).unwrap();
+    for version in [&rustls::version::TLS12, &rustls::version::TLS13] {
+        for (shown, expected) in [
+            (Some(&carrier), Some(CarrierId(1))),
+            (Some(&customer), None),
+            (None, None),
+        ] {
+            // Whichever shard owns the message, it hears who has sent it.
+            for owner in [0, 1] {
+                let mut client = connect_as(&bench, &own, "sip.example", version, shown);
+                echo(&mut client, &order("ECHO", owner));
+                let (_, flow, _) = bench.see_message();
+                assert_eq!(flow.carrier, expected);
+            }
+        }
     }
 }
 
@@ -434,6 +484,7 @@ fn a_connection_over_tls_stands_for_whom_its_certificate_names() {
             remote: peer.local_addr().unwrap(),
             connection: None,
             tls: Some(id),
+            carrier: None,
         });
         for owner in 0..shards {
             bench.udp_client().send(&order("RELAY", owner)).unwrap();
@@ -485,6 +536,7 @@ fn a_peer_that_had_come_to_us_is_called_back_by_the_name_that_it_goes_by() {
             remote: peer.local_addr().unwrap(),
             connection: None,
             tls: None,
+            carrier: None,
         });
         let message = format!(
             "RELAY {uri} SIP/2.0\r\nVia: SIP/2.0/TLS 127.0.0.1;branch=z9hG4bK1\r\n{route}\

@@ -35,7 +35,7 @@ impl ResolvesServerCert for ByName {
 }
 
 /// Whether a certificate names this host (subjectAltName, RFC 5922 §7.1).
-fn holds_name(certificate: &CertificateDer<'_>, name: &ServerName<'_>) -> bool {
+pub(in crate::net) fn holds_name(certificate: &CertificateDer<'_>, name: &ServerName<'_>) -> bool {
     ParsedCertificate::try_from(certificate)
         .is_ok_and(|certificate| verify_server_name(&certificate, name).is_ok())
 }

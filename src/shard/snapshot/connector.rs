@@ -51,12 +51,6 @@ impl VoiceConnector {
         }
     }
 
-    /// Whether termination's list of the customer's hosts holds this address.
-    pub fn allows_source(&self, source: IpAddr) -> bool {
-        let mut networks = self.allowed_networks().iter();
-        networks.any(|network| network.contains(source))
-    }
-
     pub(super) fn allowed_networks(&self) -> &[IpNetwork] {
         let termination = self.termination.as_ref();
         termination.map_or(&[], |termination| &termination.cidr_allowed_list)

@@ -20,9 +20,12 @@ pub use self::connector::{
 pub use self::number::{GroupMember, NumberHolder};
 pub use self::proxy::{ProxyParticipant, ProxySession, ProxySessions};
 use super::health::NextHops;
+use super::io::Flow;
 use super::sources::Sources;
 pub use super::tls_peers::TlsPeers;
-use crate::config::{Carrier, CarrierRoute, Host, Target, TlsPeer, TlsPolicy, Transport};
+use crate::config::{
+    Carrier, CarrierId, CarrierRoute, Host, Target, TlsPeer, TlsPolicy, Transport,
+};
 use crate::connector_id::VoiceConnectorId;
 use crate::numbering::{E164, Prefix, PrefixMap};
 use crate::sip::locate::Place;
@@ -49,7 +52,7 @@ pub struct Snapshot {
     /// Where the host names of routes, carriers and peers are (lower case). A name that is missing has not
     /// been located yet.
     located: imbl::HashMap<Arc<str>, Arc<[Located]>>,
-    /// Who sends from where, besides the carriers.
+    /// Who sends from where.
     sources: Sources,
     /// Names and addresses of this node itself (listeners, aliases), lower case, without port.
     pub own_hosts: imbl::HashSet<Arc<str>>,
@@ -83,18 +86,30 @@ impl Snapshot {
 
     /// The carrier that calls from this address belong to.
     pub fn carrier_by_source(&self, source: IpAddr) -> Option<&Carrier> {
-        self.carriers.iter().find(|carrier| {
-            carrier
-                .sources
-                .iter()
-                .any(|network| network.contains(source))
-        })
+        self.carrier(self.sources.carrier(source)?)
+    }
+
+    /// The carrier that a message belongs to which came so: the one that its peer has proven to be, else the one
+    /// whose source it came from.
+    pub fn carrier_of(&self, flow: &Flow) -> Option<&Carrier> {
+        let proven = flow.carrier.and_then(|id| self.carrier(id));
+        proven.or_else(|| self.carrier_by_source(flow.remote.ip().to_canonical()))
+    }
+
+    /// The carrier at this place of the config.
+    pub fn carrier(&self, id: CarrierId) -> Option<&Carrier> {
+        self.carriers.get(usize::try_from(id.0).ok()?)
+    }
+
+    /// Whether termination's list of the customer's hosts holds this address, of a connector that is in here.
+    pub fn allows_source(&self, connector: VoiceConnectorId, source: IpAddr) -> bool {
+        self.sources.allows(connector, source)
     }
 
     /// Whether somebody with whom there is an arrangement sends from here: a carrier, a customer's host, or a
     /// place that a route leads to.
     pub fn knows_source(&self, source: IpAddr) -> bool {
-        self.sources.knows(source) || self.carrier_by_source(source).is_some()
+        self.sources.knows(source)
     }
 
     /// The connector that allows this source, where it is one and no more.
@@ -117,10 +132,13 @@ impl Snapshot {
         &self.carriers
     }
 
-    /// Replaces the carriers; their routes must have been secured.
+    /// Replaces the carriers; their routes must have been secured. Connections name them by their places.
     pub fn set_carriers(&mut self, carriers: impl Into<Arc<[Carrier]>>) {
         let before = std::mem::replace(&mut self.carriers, carriers.into());
         self.carrier_routes = Arc::new(routes_by_prefix(&self.carriers));
+        for (id, carrier) in with_ids(&self.carriers) {
+            self.sources.add_carrier(id, &carrier.sources);
+        }
         for address in addresses_of_carriers(&self.carriers) {
             self.sources.add_place(address);
         }
@@ -132,6 +150,9 @@ impl Snapshot {
         }
         for address in addresses_of_carriers(&before) {
             self.sources.remove_place(address);
+        }
+        for (id, carrier) in with_ids(&before) {
+            self.sources.remove_carrier(id, &carrier.sources);
         }
     }
 
@@ -273,6 +294,10 @@ fn routes_by_prefix(carriers: &[Carrier]) -> PrefixMap<Vec<(usize, usize)>> {
         }
     }
     places.into_iter().collect()
+}
+
+fn with_ids(carriers: &[Carrier]) -> impl Iterator<Item = (CarrierId, &Carrier)> {
+    (0..).map(CarrierId).zip(carriers)
 }
 
 fn addresses_of_carriers(carriers: &[Carrier]) -> impl Iterator<Item = IpAddr> {

@@ -15,7 +15,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use bytes::Bytes;
-use trunkline::config::{Limits, Transport};
+use trunkline::config::{CarrierId, Limits, Transport};
 use trunkline::instant::Instant;
 use trunkline::shard::io::Flow;
 use trunkline::sip::message::{Message, Method, Request};
@@ -55,6 +55,8 @@ pub(crate) struct Agent {
     /// Where its packets come from: another address behind a translator.
     pub(crate) source: SocketAddr,
     pub(crate) transport: Transport,
+    /// The carrier that it has proven to be on its connection.
+    pub(crate) carrier: Option<CarrierId>,
     /// The gateway's address to send first requests to.
     pub(crate) gateway: SocketAddr,
     /// For calls that come.
@@ -118,6 +120,7 @@ impl Agent {
             contact: None,
             source: address,
             transport,
+            carrier: None,
             gateway,
             plan,
             random_plan: None,
