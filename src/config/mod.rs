@@ -6,6 +6,7 @@
 mod conflict;
 mod defaults;
 mod next_hop;
+mod own_places;
 mod problem;
 mod settle;
 mod store_url;
@@ -27,6 +28,7 @@ use ipnetwork::IpNetwork;
 use crate::numbering::Prefix;
 
 pub use next_hop::NextHop;
+pub use own_places::OwnPlaces;
 pub use problem::{ConfigError, ConfigErrors, Problem, unreadable};
 pub use store_url::StoreUrl;
 pub use termination::{SpendingLimits, TerminationPolicies, TerminationPolicy};
