@@ -10,12 +10,10 @@ use crate::store::tests::place::Place;
 use crate::store::{Put, Resource};
 
 const DOMAIN: &str = "vc.example";
-const SEATTLE: &str = "seattle000000000000000";
+pub(super) const SEATTLE: &str = "seattle000000000000000";
 const GROUP: &str = "6f1d9c52-3f0e-4b57-9a41-0f6f1c1e5a01";
 const MENU: &str = "6f1d9c52-3f0e-4b57-9a41-0f6f1c1e5a02";
 const RULE: &str = "6f1d9c52-3f0e-4b57-9a41-0f6f1c1e5a03";
-
-const EMERGENCY: &str = "[VoiceConnector.EmergencyCallingConfiguration]\nDNIS = ";
 
 fn documented() -> String {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/config/declared.toml");
@@ -47,7 +45,7 @@ async fn declare(api: &Api, text: &str) -> BTreeMap<Resource, Put> {
 }
 
 /// What is wrong with the files, without the folder that they are in.
-async fn faults(control: &Control, texts: &[&str]) -> Vec<String> {
+pub(super) async fn faults(control: &Control, texts: &[&str]) -> Vec<String> {
     let errors = put(control, texts).await.err().unwrap();
     let shown = |error: &declared::DeclaredError| {
         let text = error.to_string();
@@ -60,7 +58,7 @@ async fn faults(control: &Control, texts: &[&str]) -> Vec<String> {
     errors.0.iter().map(shown).collect()
 }
 
-fn account(rest: &str) -> String {
+pub(super) fn account(rest: &str) -> String {
     format!("Account = \"{ACCOUNT}\"\n{rest}")
 }
 
@@ -563,43 +561,6 @@ async fn a_wrong_file_is_refused_with_its_lines() {
             "0.toml:3: \
           Termination.DefaultPhoneNumber: +12*******07 is no number of the VoiceConnector, nor of a group that it is \
           in; associate it",
-        ),
-        (
-            connector(
-                "RequireEncryption = true\n[VoiceConnector.Origination]\nRoutes = [{ Host = \"192.0.2.1\", Protocol = \"UDP\" }]",
-            ),
-            "0.toml:8: VoiceConnector[0].Origination.Routes[0].Protocol: expected TCP, for the VoiceConnector requires \
-             encryption",
-        ),
-        (
-            connector("[VoiceConnector.Origination]\nRoutes = [{ Host = \"pbx.vc.example\" }]"),
-            "0.toml:7: VoiceConnector[0].Origination.Routes[0].Host: expected another host than this node itself: its \
-             calls would come back",
-        ),
-        (
-            connector(&format!(
-                "{EMERGENCY}[{{ EmergencyPhoneNumber = \"+12065550911\", CallingCountry = \"US\" }}]"
-            )),
-            "0.toml:6: VoiceConnector[0].EmergencyCallingConfiguration: expected Termination and Origination, neither \
-             of them Disabled, where emergency calling is configured",
-        ),
-        (
-            connector(&format!(
-                "{EMERGENCY}[{{ EmergencyPhoneNumber = \"+12065550911\", CallingCountry = \"XX\" }}]"
-            )),
-            "0.toml:7: VoiceConnector[0].EmergencyCallingConfiguration.DNIS[0].CallingCountry: expected an ISO 3166-1 \
-             alpha-2 country that exists",
-        ),
-        (
-            connector("[VoiceConnector.Proxy]\nPhoneNumberCountries = [\"US\", \"XX\"]"),
-            "0.toml:7: VoiceConnector[0].Proxy.PhoneNumberCountries[1]: expected an ISO 3166-1 alpha-2 country that \
-             exists",
-        ),
-        (
-            connector("[VoiceConnector.Proxy]\nPhoneNumberCountries = [\"CA\"]")
-                + &number(&format!("VoiceConnectorId = \"{SEATTLE}\"")).replace(&account(""), ""),
-            "0.toml:3: Proxy.PhoneNumberCountries: expected a country of which the VoiceConnector has a phone number; \
-             associate one first",
         ),
         (
             number(&format!(

@@ -1,5 +1,6 @@
 //! Settings that cannot work together are refused when they are written.
 
+use super::declared::{SEATTLE, account, faults};
 use super::numbers::{associate, order};
 use super::*;
 use crate::config::Config;
@@ -187,4 +188,63 @@ async fn a_proxy_has_numbers_to_choose_from_and_does_not_fall_back_on_them() {
         )
     );
     fallback(OWN[1]).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_file_is_held_to_the_same() {
+    const EMERGENCY: &str = "[VoiceConnector.EmergencyCallingConfiguration]\nDNIS = ";
+    let api = Api::open().await;
+    let connector = |rest: &str| {
+        account(&format!(
+            "\n[[VoiceConnector]]\nVoiceConnectorId = \"{SEATTLE}\"\nName = \"x\"\n{rest}\n"
+        ))
+    };
+    let number = |rest: &str| {
+        account(&format!(
+            "[[PhoneNumber]]\nE164PhoneNumber = \"+12065550100\"\n{rest}\n"
+        ))
+    };
+    let cases = [
+        (
+            connector(
+                "RequireEncryption = true\n[VoiceConnector.Origination]\nRoutes = [{ Host = \"192.0.2.1\", Protocol = \"UDP\" }]",
+            ),
+            "0.toml:8: VoiceConnector[0].Origination.Routes[0].Protocol: expected TCP, for the VoiceConnector requires \
+             encryption",
+        ),
+        (
+            connector("[VoiceConnector.Origination]\nRoutes = [{ Host = \"pbx.vc.example\" }]"),
+            "0.toml:7: VoiceConnector[0].Origination.Routes[0].Host: expected another host than this node itself: its \
+             calls would come back",
+        ),
+        (
+            connector(&format!(
+                "{EMERGENCY}[{{ EmergencyPhoneNumber = \"+12065550911\", CallingCountry = \"US\" }}]"
+            )),
+            "0.toml:6: VoiceConnector[0].EmergencyCallingConfiguration: expected Termination and Origination, neither \
+             of them Disabled, where emergency calling is configured",
+        ),
+        (
+            connector(&format!(
+                "{EMERGENCY}[{{ EmergencyPhoneNumber = \"+12065550911\", CallingCountry = \"XX\" }}]"
+            )),
+            "0.toml:7: VoiceConnector[0].EmergencyCallingConfiguration.DNIS[0].CallingCountry: expected an ISO 3166-1 \
+             alpha-2 country that exists",
+        ),
+        (
+            connector("[VoiceConnector.Proxy]\nPhoneNumberCountries = [\"US\", \"XX\"]"),
+            "0.toml:7: VoiceConnector[0].Proxy.PhoneNumberCountries[1]: expected an ISO 3166-1 alpha-2 country that \
+             exists",
+        ),
+        (
+            connector("[VoiceConnector.Proxy]\nPhoneNumberCountries = [\"CA\"]")
+                + &number(&format!("VoiceConnectorId = \"{SEATTLE}\"")).replace(&account(""), ""),
+            "0.toml:3: Proxy.PhoneNumberCountries: expected a country of which the VoiceConnector has a phone number; \
+             associate one first",
+        ),
+    ];
+    for (text, expected) in cases {
+        let control = &api.state.control;
+        assert_eq!(faults(control, &[&text]).await, [expected], "{text}");
+    }
 }
