@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use trunkline::api::declared;
-use trunkline::config::{self, Config, ConfigErrors};
+use trunkline::config::{self, Config, ConfigErrors, OwnPlaces};
 use trunkline::{control, telemetry};
 
 /// A call is some dozens of allocations of a few hundred bytes that live for half a minute: glibc's
@@ -106,7 +106,7 @@ fn check(file: &Path) -> ExitCode {
         Ok(config) => config,
         Err(errors) => return refuse(&errors),
     };
-    if let Err(errors) = declared::read(&config.declared.files, &config.sip.domain) {
+    if let Err(errors) = declared::read(&config.declared.files, &OwnPlaces::of(&config.sip)) {
         return refuse(&errors);
     }
     print(&format!("{}: ok\n{}\n", file.display(), config.summary()))

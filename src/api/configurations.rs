@@ -7,6 +7,7 @@ use super::errors::{ApiError, NotFound};
 use super::members::connector_id;
 use super::model::Input;
 use super::request::{ApiRequest, ApiResponse};
+use super::workable;
 use crate::store::{Key, Store};
 
 /// One of a connector's configurations.
@@ -110,9 +111,15 @@ impl Configuration {
             }
         };
         let key = self.key(request, input);
+        let writing = state.control.hold_writes().await;
+        match self.kind {
+            Store::PROXY => workable::proxy_of(state, request, input, &body).await?,
+            Store::EMERGENCY => workable::emergency(self.member, &body)?,
+            _ => {}
+        }
         let put = state
             .control
-            .put_configuration(key, connector, &body, (state.now)())
+            .put_configuration(&writing, key, connector, &body, (state.now)())
             .await?;
         self.respond(&put.body)
     }

@@ -11,6 +11,7 @@ use axum::http::{Method, StatusCode};
 
 pub(super) use self::messages::said;
 use super::model::Range;
+use super::workable::{BOTH_ENABLED, OVER_TCP};
 use crate::connector_id::VoiceConnectorId;
 use crate::numbering::E164;
 use crate::store::{NumberProblem, Resource, StoreError};
@@ -102,6 +103,8 @@ pub enum BadRequest {
     NoApplicationCalls,
     /// The connector's proxy makes no new sessions.
     ProxyDisabled,
+    /// Termination or origination is to be turned off under an emergency calling configuration.
+    EmergencyConfigured,
     /// A proxy session that is to be changed has ended.
     ProxySessionClosed,
     /// Every number that could stand for a participant stands for it already.
@@ -399,7 +402,7 @@ impl From<StoreError> for ApiError {
             StoreError::Configured(_) => Self::Conflict(Conflict::EmergencyConfiguration),
             StoreError::DefaultPhoneNumber => BadRequest::Invalid {
                 member: "Termination.DefaultPhoneNumber".to_owned(),
-                expected: Expected::Form("a number of this account; order it first"),
+                expected: Expected::Form("a number of the VoiceConnector, or of a group that it is in; associate it first"),
             }
             .into(),
             StoreError::NumbersAssociated(count) => {
@@ -409,6 +412,17 @@ impl From<StoreError> for ApiError {
                 Conflict::ConnectorInGroup { id, name }.into()
             }
             StoreError::UnknownGroup(id) => NotFound::VoiceConnectorGroup(id.to_string()).into(),
+            StoreError::UdpWithEncryption { route } => BadRequest::Invalid {
+                member: format!("Origination.Routes[{route}].Protocol"),
+                expected: Expected::Form(OVER_TCP),
+            }
+            .into(),
+            StoreError::EmergencyConfigured => BadRequest::EmergencyConfigured.into(),
+            StoreError::NotEnabled => BadRequest::Invalid {
+                member: "EmergencyCallingConfiguration".to_owned(),
+                expected: Expected::Form(BOTH_ENABLED),
+            }
+            .into(),
             StoreError::UnknownSession => NotFound::ProxySession.into(),
             StoreError::Contended => Self::ServiceUnavailable,
             StoreError::GroupHasNumbers(count) => Conflict::GroupHasNumbers(count).into(),

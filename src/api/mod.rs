@@ -33,6 +33,7 @@ mod termination;
 mod throttle;
 mod users;
 mod voice_connectors;
+mod workable;
 
 #[cfg(test)]
 mod tests;

@@ -9,9 +9,11 @@ use super::errors::{ApiError, BadRequest};
 use super::members::connector_id;
 use super::model::Input;
 use super::request::{ApiRequest, ApiResponse, Member, Members};
+use super::workable::over_tcp_where_encrypted;
 use crate::store::{OriginationRecord, RouteProtocol, RouteRecord};
 
 const DEFAULT_PORT: u16 = 5060;
+const ANOTHER: &str = "another host than this node itself: its calls would come back";
 const HOST: &str = "a fully qualified domain name or an IP address";
 
 /// `PutVoiceConnectorOrigination`
@@ -21,13 +23,15 @@ pub(super) async fn put(
     input: &Input,
 ) -> Result<ApiResponse, ApiError> {
     let id = connector_id(input.text("VoiceConnectorId"))?;
-    let asked = origination(&input.members(), state.quotas.origination_routes)?;
+    let is_own = |host: &str, port| state.control.is_own_place(host, port);
+    let asked = origination(&input.members(), state.quotas.origination_routes, &is_own)?;
     let connector = state
         .control
         .store()
         .voice_connector(request.account, id)
         .await?;
     let record = asked.settle(connector.require_encryption);
+    over_tcp_where_encrypted("Origination", &record, connector.require_encryption)?;
     state
         .control
         .put_origination(request.account, id, &record)
@@ -103,8 +107,12 @@ fn default_protocol(require_encryption: bool) -> RouteProtocol {
     }
 }
 
-/// The `Origination` of these members, with at most so many routes.
-pub(super) fn origination(members: &Members<'_>, most: usize) -> Result<Asked, BadRequest> {
+/// The `Origination` of these members, with at most so many routes, none to what is this node itself.
+pub(super) fn origination(
+    members: &Members<'_>,
+    most: usize,
+    is_own: &dyn Fn(&str, u16) -> bool,
+) -> Result<Asked, BadRequest> {
     let members = members.required("Origination")?.members()?;
     let disabled = members
         .optional("Disabled")
@@ -117,12 +125,15 @@ pub(super) fn origination(members: &Members<'_>, most: usize) -> Result<Asked, B
     };
     let routes = routes.map_or(Ok(Vec::new()), |routes| routes.list(0..=most))?;
     Ok(Asked {
-        routes: routes.into_iter().map(route).collect::<Result<_, _>>()?,
+        routes: routes
+            .into_iter()
+            .map(|member| route(member, is_own))
+            .collect::<Result<_, _>>()?,
         disabled: disabled.unwrap_or(false),
     })
 }
 
-fn route(route: Member<'_>) -> Result<AskedRoute, BadRequest> {
+fn route(route: Member<'_>, is_own: &dyn Fn(&str, u16) -> bool) -> Result<AskedRoute, BadRequest> {
     let members = route.members()?;
     let share = |name: &str| {
         members
@@ -132,14 +143,14 @@ fn route(route: Member<'_>) -> Result<AskedRoute, BadRequest> {
     let port = members
         .optional("Port")
         .map_or(Ok(DEFAULT_PORT), |port| port.integer(0..=65_535))?;
+    // The models allow 0, which no host listens on.
+    let port = if port == 0 { DEFAULT_PORT } else { port };
+    let host = || members.required("Host")?.text();
+    host()?.matching(HOST, is_host)?;
+    let host = host()?.matching(ANOTHER, |host| !is_own(host, port))?;
     Ok(AskedRoute {
-        host: members
-            .required("Host")?
-            .text()?
-            .matching(HOST, is_host)?
-            .to_owned(),
-        // The models allow 0, which no host listens on.
-        port: if port == 0 { DEFAULT_PORT } else { port },
+        host: host.to_owned(),
+        port,
         protocol: members.optional("Protocol").map(protocol).transpose()?,
         priority: share("Priority")?,
         weight: share("Weight")?,

@@ -16,6 +16,7 @@ use super::members::{invalid, iso8601};
 use super::model::Input;
 use super::request::{ApiRequest, ApiResponse};
 use super::resources::{Kind, members};
+use super::workable::countries_of;
 use crate::instant::Instant;
 use crate::numbering::E164;
 use crate::shard::snapshot::ProxySessions;
@@ -300,50 +301,68 @@ async fn before(
 }
 
 /// A number that may stand for participants.
-struct Candidate<'a> {
+struct Candidate {
     number: E164,
-    country: &'a str,
+    country: String,
 }
 
 /// The connector's numbers in the proxy's countries. A participant's own number stands for nobody, nor does the one that
 /// calls to no session go to: they would come back.
-async fn candidates<'a>(
-    state: &'a ApiState,
+async fn candidates(
+    state: &ApiState,
     request: &ApiRequest<'_>,
     connector: &str,
     proxy: &Value,
     sessions: &ProxySessions,
-) -> Result<Vec<Candidate<'a>>, ApiError> {
+) -> Result<Vec<Candidate>, ApiError> {
     let fallback = proxy.get("FallBackPhoneNumber").and_then(Value::as_str);
     let fallback: Option<E164> = fallback.and_then(|number| number.parse().ok());
     let is_free = |number| Some(number) != fallback && !sessions.has_participant(number);
+    let is_candidate = |number: E164| {
+        let country = country_of(state, number);
+        let is_allowed = |country| countries_of(proxy).any(|allowed| allowed == country);
+        country.is_some_and(is_allowed) && is_free(number)
+    };
+    let numbers = numbers_of(state, request, connector, CANDIDATES_MAX, is_candidate);
+    let candidates = numbers.await?.into_iter().filter_map(|number| {
+        let country = country_of(state, number)?;
+        Some(Candidate { number, country })
+    });
+    Ok(candidates.collect())
+}
+
+/// The country of a number: its pool's, or else by the numbering plan.
+pub(super) fn country_of(state: &ApiState, number: E164) -> Option<String> {
+    match pool_of(&state.number_pools, number) {
+        Some(pool) => Some(pool.country.clone()),
+        None => number.country().map(|country| country.to_string()),
+    }
+}
+
+/// At least `enough` of a connector's numbers that are wanted, where it has as many.
+pub(super) async fn numbers_of(
+    state: &ApiState,
+    request: &ApiRequest<'_>,
+    connector: &str,
+    enough: usize,
+    is_wanted: impl Fn(E164) -> bool,
+) -> Result<Vec<E164>, ApiError> {
     let filter = NumberFilter {
         holder: connector.parse().ok().map(Holder::VoiceConnector),
         ..NumberFilter::default()
     };
-    let countries = proxy.get("PhoneNumberCountries").and_then(Value::as_array);
-    let is_allowed = |country: &str| {
-        countries.is_some_and(|allowed| allowed.iter().any(|allowed| allowed == country))
-    };
-    let mut candidates = Vec::new();
+    let mut numbers = Vec::new();
     let mut after: Option<String> = None;
     loop {
         let store = state.control.store();
         let page = store
             .phone_numbers(request.account, &filter, after.as_deref(), 1000)
             .await?;
-        for number in page.rows.iter().map(|row| row.number) {
-            let Some(pool) = pool_of(&state.number_pools, number) else {
-                continue;
-            };
-            if is_allowed(&pool.country) && is_free(number) {
-                let country = pool.country.as_str();
-                candidates.push(Candidate { number, country });
-            }
-        }
+        let rows = page.rows.iter().map(|row| row.number);
+        numbers.extend(rows.filter(|number| is_wanted(*number)));
         match page.next {
-            Some(next) if candidates.len() < CANDIDATES_MAX => after = Some(next),
-            Some(_) | None => return Ok(candidates),
+            Some(next) if numbers.len() < enough => after = Some(next),
+            Some(_) | None => return Ok(numbers),
         }
     }
 }
@@ -392,7 +411,7 @@ impl<'a> Choice<'a> {
     }
 
     /// A number for each participant: one number for both where one is free for both.
-    fn choose(&self, candidates: &[Candidate<'_>]) -> Result<[E164; 2], BadRequest> {
+    fn choose(&self, candidates: &[Candidate]) -> Result<[E164; 2], BadRequest> {
         if let Some(again) = self.sticky(candidates) {
             return Ok(again);
         }
@@ -418,7 +437,7 @@ impl<'a> Choice<'a> {
     }
 
     /// The numbers that the two had last and can have again, where they prefer them.
-    fn sticky(&self, candidates: &[Candidate<'_>]) -> Option<[E164; 2]> {
+    fn sticky(&self, candidates: &[Candidate]) -> Option<[E164; 2]> {
         let is_there = |number| {
             candidates
                 .iter()
@@ -436,11 +455,13 @@ impl<'a> Choice<'a> {
 
     /// The least is the best: a match of place first, then one that the two did not have before where they
     /// prefer that.
-    fn rank(&self, candidate: &Candidate<'_>) -> (bool, bool, bool, E164) {
+    fn rank(&self, candidate: &Candidate) -> (bool, bool, bool, E164) {
         let number = candidate.number;
         let is_of_country = match self.country {
             Some(country) => candidate.country == country,
-            None => country_code(number) == country_code(self.pair[0]),
+            None => self.pair[0]
+                .country()
+                .is_some_and(|country| candidate.country == country.as_str()),
         };
         let is_of_area = is_of_country && area_code(number) == self.area_code;
         let (is_abroad, is_far) = match self.level {
@@ -458,37 +479,6 @@ impl<'a> Choice<'a> {
 fn area_code(number: E164) -> Option<u64> {
     let digits = number.digits();
     (digits / 10_000_000_000 == 1).then_some(digits / 10_000_000 % 1_000)
-}
-
-/// ITU-T E.164 country codes have one digit in the zones 1 and 7, and two or three in the others.
-fn country_code(number: E164) -> u64 {
-    let mut digits = number.digits();
-    let mut leading = [0; 3];
-    let mut count = 0;
-    while digits > 0 {
-        leading = [digits, leading[0], leading[1]];
-        digits /= 10;
-        count += 1;
-    }
-    let [one, two, three] = leading;
-    match two {
-        _ if count < 3 || matches!(one, 1 | 7) => one,
-        20
-        | 27
-        | 30..=34
-        | 36
-        | 39..=41
-        | 43..=49
-        | 51..=58
-        | 60..=66
-        | 81
-        | 82
-        | 84
-        | 86
-        | 90..=95
-        | 98 => two,
-        _ => three,
-    }
 }
 
 fn respond(document: &Document, now: Timestamp) -> Result<ApiResponse, ApiError> {
@@ -513,22 +503,4 @@ fn session(document: &Document, now: Timestamp) -> Result<Value, StoreError> {
         "GeoMatchLevel": member("GeoMatchLevel"),
         "GeoMatchParams": member("GeoMatchParams"),
     }))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn country_codes_have_one_to_three_digits() {
-        for (number, code) in [
-            ("+12065550100", 1),
-            ("+74951234567", 7),
-            ("+442071838700", 44),
-            ("+35315550100", 353),
-            ("+12", 1),
-        ] {
-            assert_eq!(country_code(number.parse().unwrap()), code, "{number}");
-        }
-    }
 }

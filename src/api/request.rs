@@ -122,6 +122,7 @@ impl<'a> Members<'a> {
 }
 
 /// A member of a body, or an element of a list, with its path.
+#[derive(Clone)]
 pub(super) struct Member<'a> {
     path: String,
     value: &'a Value,

@@ -9,6 +9,7 @@ use super::errors::{ApiError, BadRequest};
 use super::members::{connector_id, e164, iso8601};
 use super::model::Input;
 use super::request::{ApiRequest, ApiResponse, Member, Members};
+use super::workable::is_country;
 use crate::store::{HealthRecord, TerminationRecord};
 
 /// As many as there are countries, and to spare.
@@ -113,12 +114,13 @@ fn list<T>(
 }
 
 fn region(member: Member<'_>) -> Result<String, BadRequest> {
+    member.clone().text()?.matching(
+        "an ISO 3166-1 alpha-2 country, two capital letters",
+        |text| text.len() == 2 && text.bytes().all(|byte| byte.is_ascii_uppercase()),
+    )?;
     member
         .text()?
-        .matching(
-            "an ISO 3166-1 alpha-2 country, two capital letters",
-            |text| text.len() == 2 && text.bytes().all(|byte| byte.is_ascii_uppercase()),
-        )
+        .matching("an ISO 3166-1 alpha-2 country that exists", is_country)
         .map(str::to_owned)
 }
 

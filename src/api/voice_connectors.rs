@@ -3,11 +3,11 @@
 use serde::Serialize;
 
 use super::errors::ApiError;
-use super::members::{connector_id, iso8601, next_token, page_length};
+use super::members::{connector_id, invalid, iso8601, next_token, page_length};
 use super::model::Input;
 use super::request::{ApiRequest, ApiResponse};
 use super::{ApiState, configurations, proxy_sessions, tags};
-use crate::store::{NewVoiceConnector, VoiceConnectorRecord};
+use crate::store::{NewVoiceConnector, StoreError, VoiceConnectorRecord};
 
 pub(super) const AWS_REGIONS: &[&str] = &[
     "us-east-1",
@@ -24,6 +24,8 @@ pub(super) const AWS_REGIONS: &[&str] = &[
 pub(super) const DEFAULT_AWS_REGION: &str = "us-east-1";
 
 pub(super) const DEFAULT_NETWORK_TYPE: &str = "IPV4_ONLY";
+
+const NOT_OVER_UDP: &str = "false while the VoiceConnector's origination has a route over UDP; put its routes over TCP first";
 
 /// `CreateVoiceConnector`
 pub(super) async fn create(
@@ -80,10 +82,14 @@ pub(super) async fn update(
 ) -> Result<ApiResponse, ApiError> {
     let id = connector_id(input.text("VoiceConnectorId"))?;
     let (name, require_encryption) = (input.text("Name"), input.boolean("RequireEncryption"));
-    let record = state
-        .control
-        .update_voice_connector(request.account, id, name, require_encryption)
-        .await?;
+    let control = &state.control;
+    let updated = control.update_voice_connector(request.account, id, name, require_encryption);
+    let record = match updated.await {
+        Err(StoreError::UdpWithEncryption { .. }) => {
+            return Err(invalid("RequireEncryption", NOT_OVER_UDP).into());
+        }
+        updated => updated?,
+    };
     respond(&record)
 }
 

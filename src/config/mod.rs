@@ -7,6 +7,7 @@ mod carrier;
 mod conflict;
 mod defaults;
 mod next_hop;
+mod own_places;
 mod problem;
 mod settle;
 mod store_url;
@@ -30,6 +31,7 @@ use crate::numbering::dialling::DiallingRules;
 
 pub use carrier::{CARRIED_FIELDS, CodecList, HeaderRules, carries_speech};
 pub use next_hop::NextHop;
+pub use own_places::OwnPlaces;
 pub use problem::{ConfigError, ConfigErrors, Problem, unreadable};
 pub use store_url::StoreUrl;
 pub use termination::{SpendingLimits, TerminationPolicies, TerminationPolicy};

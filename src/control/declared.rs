@@ -9,7 +9,7 @@ use tokio::sync::RwLock;
 use super::publish::Control;
 use super::watch::{FILES_LOOK, Watch};
 use crate::api::declared::{self, DeclaredErrors, Owners};
-use crate::config::Config;
+use crate::config::{Config, OwnPlaces};
 use crate::store::{OpenError, Put, Store};
 
 /// Resources of one reading that the log names one by one.
@@ -72,8 +72,8 @@ pub fn export(config: &Config, account: &str) -> Result<String, ExportError> {
 pub struct DeclaredFiles {
     /// The files.
     pub files: Vec<PathBuf>,
-    /// `sip.domain`
-    pub domain: String,
+    /// The places of the node.
+    pub own: OwnPlaces,
     /// Where they are put.
     pub control: Arc<Control>,
     /// What they declared when they were read last.
@@ -90,8 +90,8 @@ impl DeclaredFiles {
         if self.files.is_empty() {
             return Ok(());
         }
-        let (files, domain) = (self.files.clone(), self.domain.clone());
-        let read = tokio::task::spawn_blocking(move || declared::read(&files, &domain));
+        let (files, own) = (self.files.clone(), self.own.clone());
+        let read = tokio::task::spawn_blocking(move || declared::read(&files, &own));
         let read = match read.await {
             Ok(read) => read?,
             // The panic hook has written the place. Nothing is taken for declared that was not read.
@@ -169,7 +169,7 @@ mod tests {
         .await;
         let declared = DeclaredFiles {
             files: vec![file.clone()],
-            domain: "vc.example".to_owned(),
+            own: OwnPlaces::of(&Config::default_for_start().sip),
             control: control.unwrap(),
             owners: Arc::default(),
         };

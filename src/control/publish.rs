@@ -20,7 +20,8 @@ use jiff::Timestamp;
 use tokio::sync::{Mutex, MutexGuard, Notify};
 
 use crate::config::{
-    Carrier, Config, Host, NextHop, Secret, Target, TerminationPolicies, TlsPolicy, Transport,
+    Carrier, Config, Host, NextHop, OwnPlaces, Secret, Target, TerminationPolicies, TlsPolicy,
+    Transport,
 };
 use crate::connector_id::VoiceConnectorId;
 use crate::net::sys::Clock;
@@ -56,6 +57,7 @@ pub struct Control {
     /// What the config says of customers' calls.
     policies: TerminationPolicies,
     time: ShardTime,
+    own_places: std::sync::OnceLock<OwnPlaces>,
     names_changed: Arc<Notify>,
     /// Tells the shards to look at the snapshot.
     wake: std::sync::OnceLock<Box<dyn Fn() + Send + Sync>>,
@@ -98,6 +100,7 @@ impl Control {
             customers,
             policies,
             time,
+            own_places: std::sync::OnceLock::new(),
             names_changed: Arc::new(Notify::new()),
             wake: std::sync::OnceLock::new(),
         }))
@@ -142,20 +145,18 @@ impl Control {
 
     /// Names and addresses of this node itself, from its listeners and aliases.
     pub async fn set_own_hosts(&self, config: &Config) {
-        let listeners = config
-            .sip
-            .listeners
-            .iter()
-            .flat_map(|listener| [listener.bind, listener.advertise]);
-        let addresses = listeners.map(|address| Host::Address(address.ip()).to_string());
-        let aliases = config.sip.aliases.iter().cloned();
-        let hosts = addresses
-            .chain(aliases)
-            .chain([config.sip.domain.clone()])
-            .map(Arc::from)
-            .collect();
+        let own = OwnPlaces::of(&config.sip);
+        let hosts = own.hosts().map(Arc::from).collect();
+        // The config stays the same for as long as the node runs.
+        let _set_before = self.own_places.set(own);
         let writing = self.writing.lock().await;
         self.publish(&writing, |snapshot| snapshot.own_hosts = hosts);
+    }
+
+    /// Whether a route to this host and port would lead to this node itself.
+    pub fn is_own_place(&self, host: &str, port: u16) -> bool {
+        let own = self.own_places.get();
+        own.is_some_and(|own| own.hold(host, port))
     }
 
     /// `OutboundHostName` of a connector that is created now.
@@ -350,14 +351,14 @@ impl Control {
     /// Puts a configuration of a connector that is a document.
     pub async fn put_configuration(
         &self,
+        writing: &MutexGuard<'_, ()>,
         key: Key<'_>,
         id: VoiceConnectorId,
         body: &serde_json::Value,
         now: Timestamp,
     ) -> Result<Document, StoreError> {
-        let writing = self.writing.lock().await;
         let (document, connector) = self.store.put_of_connector(key, id, body, now).await?;
-        self.publish_whole(&writing, connector);
+        self.publish_whole(writing, connector);
         Ok(document)
     }
 

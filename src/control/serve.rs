@@ -24,7 +24,7 @@ use super::publish::{Control, RouteNames};
 use super::{deletion, random_bytes, resolver};
 use crate::api::declared::DeclaredErrors;
 use crate::api::{self, AddressTable, ApiState, Throttle};
-use crate::config::{Config, Transport};
+use crate::config::{Config, OwnPlaces, Transport};
 use crate::gateway::Cause;
 use crate::gateway::limiter::CallLimiter;
 use crate::instant::Instant;
@@ -126,7 +126,7 @@ async fn run(config: Config) -> Result<(), ServeError> {
     let declared = Arc::default();
     let declared_files = DeclaredFiles {
         files: config.declared.files.clone(),
-        domain: config.sip.domain.clone(),
+        own: OwnPlaces::of(&config.sip),
         control: Arc::clone(&control),
         owners: Arc::clone(&declared),
     };

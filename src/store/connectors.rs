@@ -10,7 +10,7 @@ use sqlx::{Any, Executor, Row, Transaction};
 
 use super::records::{
     EmergencyRecord, HealthRecord, NewVoiceConnector, OriginationRecord, Page, ProxyRecord,
-    StoreError, TerminationRecord, VoiceConnectorRecord,
+    RouteProtocol, StoreError, TerminationRecord, VoiceConnectorRecord,
 };
 use super::{Change, Key, Store, timestamp};
 use crate::connector_id::VoiceConnectorId;
@@ -182,6 +182,7 @@ impl Store {
         if done.rows_affected() == 0 {
             return Err(StoreError::UnknownVoiceConnector(id));
         }
+        refuse_udp(&Self::whole_within(&mut transaction, id).await?)?;
         self.commit_connector(transaction, id).await
     }
 
@@ -264,7 +265,8 @@ impl Store {
         configuration(&row, "origination")?.ok_or(StoreError::NotConfigured("origination"))
     }
 
-    /// Puts the connector's termination, or takes it away. Its `DefaultPhoneNumber` has to be the account's.
+    /// Puts the connector's termination, or takes it away. Its `DefaultPhoneNumber` has to be the connector's, or that of
+    /// a group that it is in.
     pub async fn set_termination(
         &self,
         account: &str,
@@ -277,20 +279,35 @@ impl Store {
         let sql = "UPDATE voice_connector SET termination = $1, updated = $2 WHERE id = $3 AND account = $4";
         let mut transaction = self.begin().await?;
         Self::configure(&mut transaction, sql, account, id, termination, now).await?;
+        if termination.is_none_or(|termination| termination.disabled) {
+            refuse_emergency(&Self::whole_within(&mut transaction, id).await?)?;
+        }
         if let Some(number) = number {
             // Locked: who deletes it sees this connector first.
-            let owned = sqlx::query(
-                "UPDATE phone_number SET updated = updated WHERE number = $1 AND account = $2 AND deleted IS NULL",
-            )
-            .bind(number.digits() as i64)
-            .bind(account)
-            .execute(&mut *transaction)
-            .await?;
-            if owned.rows_affected() == 0 {
+            if !Self::lock_number_of(&mut transaction, id, number).await? {
                 return Err(StoreError::DefaultPhoneNumber);
             }
         }
         self.commit_connector(transaction, id).await
+    }
+
+    /// Locks a number until the transaction ends; false where it is neither the connector's nor that of a group that the
+    /// connector is in.
+    pub(super) async fn lock_number_of(
+        transaction: &mut Transaction<'static, Any>,
+        id: VoiceConnectorId,
+        number: E164,
+    ) -> Result<bool, StoreError> {
+        let locked = sqlx::query(
+            "UPDATE phone_number SET updated = updated WHERE number = $1 AND (voice_connector = $2 \
+             OR voice_connector_group IN (SELECT voice_connector_group FROM voice_connector_group_item \
+             WHERE voice_connector = $2))",
+        )
+        .bind(number.digits() as i64)
+        .bind(id.as_str())
+        .execute(&mut **transaction)
+        .await?;
+        Ok(locked.rows_affected() == 1)
     }
 
     /// Puts the connector's origination, or takes it away.
@@ -304,6 +321,11 @@ impl Store {
         let sql = "UPDATE voice_connector SET origination = $1, updated = $2 WHERE id = $3 AND account = $4";
         let mut transaction = self.begin().await?;
         Self::configure(&mut transaction, sql, account, id, origination, now).await?;
+        let whole = Self::whole_within(&mut transaction, id).await?;
+        if origination.is_none_or(|origination| origination.disabled) {
+            refuse_emergency(&whole)?;
+        }
+        refuse_udp(&whole)?;
         self.commit_connector(transaction, id).await
     }
 
@@ -528,6 +550,38 @@ impl Store {
             Ok(connector)
         };
         rows.iter().map(with_the_rest).collect()
+    }
+}
+
+/// An encrypted connector has no route over UDP.
+fn refuse_udp(connector: &WholeConnector) -> Result<(), StoreError> {
+    let origination = connector.origination.as_ref();
+    let mut routes = origination
+        .iter()
+        .flat_map(|origination| &origination.routes);
+    let over_udp = routes.position(|route| route.protocol == RouteProtocol::Udp);
+    match over_udp.filter(|_| connector.record.require_encryption) {
+        Some(route) => Err(StoreError::UdpWithEncryption { route }),
+        None => Ok(()),
+    }
+}
+
+/// Emergency calling "must be deleted prior to" turning termination or origination off
+/// (`DeleteVoiceConnectorTermination`).
+fn refuse_emergency(connector: &WholeConnector) -> Result<(), StoreError> {
+    match connector.emergency {
+        Some(_) => Err(StoreError::EmergencyConfigured),
+        None => Ok(()),
+    }
+}
+
+impl WholeConnector {
+    /// Whether calls may go out and come in, as emergency calling needs it.
+    pub(super) fn is_enabled(&self) -> bool {
+        let termination = self.termination.as_ref();
+        let origination = self.origination.as_ref();
+        termination.is_some_and(|termination| !termination.disabled)
+            && origination.is_some_and(|origination| !origination.disabled)
     }
 }
 

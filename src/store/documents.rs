@@ -250,6 +250,14 @@ impl Store {
         Self::lock_connector(&mut transaction, key.account, connector).await?;
         let parent = connector.as_str();
         let put = Self::put_document_within(&mut transaction, key, parent, body, now).await?;
+        let is_emergency = key.kind == Self::EMERGENCY;
+        if is_emergency
+            && !Self::whole_within(&mut transaction, connector)
+                .await?
+                .is_enabled()
+        {
+            return Err(StoreError::NotEnabled);
+        }
         let connector = self.commit_connector(transaction, connector).await?;
         Ok((put, connector))
     }

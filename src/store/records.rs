@@ -386,10 +386,19 @@ pub enum StoreError {
     },
     /// The connector still has a configuration of this kind. 409.
     Configured(&'static str),
-    /// The `DefaultPhoneNumber` of a termination is not the account's. 400.
+    /// The `DefaultPhoneNumber` of a termination is neither the connector's nor that of a group that it is in. 400.
     DefaultPhoneNumber,
     /// No such voice connector group in this account. 404.
     UnknownGroup(Uuid),
+    /// The connector requires encryption, and this route of its origination is over UDP. 400.
+    UdpWithEncryption {
+        /// Counted from 0.
+        route: usize,
+    },
+    /// Emergency calling is configured, and needs what was to be taken away. 400.
+    EmergencyConfigured,
+    /// Emergency calling needs termination and origination, which are not there or disabled. 400.
+    NotEnabled,
     /// No such proxy session in this account. 404.
     UnknownSession,
     /// Others changed the resource again and again in this moment. 503.

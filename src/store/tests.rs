@@ -143,7 +143,21 @@ async fn a_connector_and_its_configurations_survive_a_restart(fixture: Fixture) 
     let (store, wanted) = (&fixture.store, termination());
     let put = store.set_termination(ACCOUNT, connector.id, Some(&wanted), now());
     assert!(matches!(put.await, Err(StoreError::DefaultPhoneNumber)));
-    fixture.numbers(&[number("+12065550100")]).await;
+    let numbers = [number("+12065550100")];
+    fixture.numbers(&numbers).await;
+    let put = store.set_termination(ACCOUNT, connector.id, Some(&wanted), now());
+    assert!(matches!(put.await, Err(StoreError::DefaultPhoneNumber)));
+    // A group's is its connectors'.
+    let items = vec![GroupItem {
+        voice_connector: connector.id,
+        priority: 1,
+    }];
+    let home = group("home", items);
+    store.insert_group(&home, 10).await.unwrap();
+    store
+        .associate_numbers(ACCOUNT, home.id, &numbers, false, now())
+        .await
+        .unwrap();
     fixture
         .store
         .set_termination(ACCOUNT, connector.id, Some(&termination()), now())

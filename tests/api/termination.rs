@@ -21,6 +21,11 @@ fn termination_is_put_read_and_deleted() {
     let somebody_elses = client.call("PUT", &path, Some(body.clone()));
     somebody_elses.refused(400, "BadRequest");
     order(&client, &["+12065550100"]);
+    let not_its_own = client.call("PUT", &path, Some(body.clone()));
+    not_its_own.refused(400, "BadRequest");
+    let associate = format!("/voice-connectors/{id}?operation=associate-phone-numbers");
+    let number = json!({"E164PhoneNumbers": ["+12065550100"]});
+    client.call("POST", &associate, Some(number)).ok(200);
     let put = client.call("PUT", &path, Some(body.clone())).ok(200);
     assert_eq!(put, body);
     assert_eq!(client.call("GET", &path, None).ok(200), body);

@@ -88,7 +88,7 @@ def configure(api, connector, number):
     """Gives a connector every configuration, and the number."""
     of_connector = {"VoiceConnectorId": connector}
     api.associate_phone_numbers_with_voice_connector(**of_connector, E164PhoneNumbers=[number], ForceAssociate=False)
-    api.put_voice_connector_origination(**of_connector, Origination={"Disabled": True})
+    api.put_voice_connector_origination(**of_connector, Origination={"Disabled": False})
     api.put_voice_connector_termination(
         **of_connector, Termination={"CallingRegions": ["US"], "CidrAllowedList": ["203.0.113.0/28"]},
     )

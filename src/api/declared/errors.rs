@@ -154,8 +154,8 @@ fn store_fault(f: &mut fmt::Formatter<'_>, error: &DeclareError) -> fmt::Result 
         ),
         DeclareError::DefaultPhoneNumber(_, number) => write!(
             f,
-            "Termination.DefaultPhoneNumber: {} is no number of the account; declare it, or order it through the \
-             API",
+            "Termination.DefaultPhoneNumber: {} is no number of the VoiceConnector, nor of a group that it is in; \
+             associate it",
             Masked(*number)
         ),
         DeclareError::Store(StoreError::NulInText) => {

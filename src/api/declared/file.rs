@@ -12,6 +12,7 @@ use super::resources::{self, Section};
 use super::{Declared, Owner};
 use crate::api::errors::ApiError;
 use crate::api::model::{self, Model};
+use crate::config::OwnPlaces;
 
 /// The sections of a file, with the shape of each, in the order in which they are read.
 const SECTIONS: [(&str, &str); 5] = [
@@ -23,7 +24,7 @@ const SECTIONS: [(&str, &str); 5] = [
 ];
 
 /// Adds what a file declares, and returns what is wrong with it.
-pub(super) fn read(declared: &mut Declared, path: &Path, domain: &str) -> Vec<DeclaredError> {
+pub(super) fn read(declared: &mut Declared, path: &Path, own: &OwnPlaces) -> Vec<DeclaredError> {
     let file: Arc<Path> = path.into();
     let whole = |fault, line| {
         vec![DeclaredError {
@@ -73,7 +74,7 @@ pub(super) fn read(declared: &mut Declared, path: &Path, domain: &str) -> Vec<De
                 .map(|members| Section {
                     key: &key,
                     owner: &owner,
-                    domain,
+                    own,
                     members,
                 })
                 .and_then(|section| resources::add(declared, name, &section));

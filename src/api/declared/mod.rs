@@ -21,6 +21,7 @@ pub use export::export;
 pub use put::put;
 
 use self::resources::Rule;
+use crate::config::OwnPlaces;
 use crate::store::{Declaration, Resource};
 
 /// What files declare, and what is right by itself: whether it fits to what the store has is not known yet.
@@ -66,16 +67,16 @@ impl Owners {
     }
 }
 
-/// Reads files; a connector that is new has the host name `{id}.{domain}`.
+/// Reads files for the node that is at these places; a connector that is new has the host name `{id}.{sip.domain}`.
 ///
 /// # Errors
 ///
 /// Everything that is wrong with them, as far as it can be said without the store.
-pub fn read(files: &[PathBuf], domain: &str) -> Result<Declared, DeclaredErrors> {
+pub fn read(files: &[PathBuf], own: &OwnPlaces) -> Result<Declared, DeclaredErrors> {
     let mut declared = Declared::default();
     let mut errors = Vec::new();
     for path in files {
-        errors.extend(file::read(&mut declared, path, domain));
+        errors.extend(file::read(&mut declared, path, own));
     }
     match errors.is_empty() {
         true => Ok(declared),

@@ -13,10 +13,12 @@ use crate::api::members::{connector_id, invalid};
 use crate::api::resources::text;
 use crate::api::sip_media_applications as applications;
 use crate::api::sip_rules;
+use crate::api::workable::{IN_COUNTRIES, countries_of};
 use crate::control::publish::Control;
 use crate::numbering::E164;
 use crate::store::{
-    Declaration, DeclareError, DeclaredDocument, Document, Put, Resource, StoreError,
+    Declaration, DeclareError, DeclaredDocument, Document, Holder, NumberFilter, Put, Resource,
+    Store, StoreError,
 };
 
 /// Puts everything, and says where it is declared and what was not so before.
@@ -54,6 +56,16 @@ pub async fn put(
         match settle(control, &owners, known, &rule).await {
             Ok(document) => declaration.documents.push(document),
             Err(fault) => errors.push(owners.blame(&Resource::SipRule(rule.id), fault)),
+        }
+    }
+    if !errors.is_empty() {
+        return Err(DeclaredErrors(errors));
+    }
+    for document in &declaration.documents {
+        if document.kind == Store::PROXY
+            && let Err(fault) = has_numbers(control, &declaration, document).await
+        {
+            errors.push(owners.blame(&document.of, fault));
         }
     }
     if !errors.is_empty() {
@@ -170,6 +182,43 @@ async fn settle(
         parent: String::new(),
         body: Some(Value::Object(body)),
     })
+}
+
+/// A connector's `Proxy` has numbers to choose from: declared with the connector, or associated with it already.
+async fn has_numbers(
+    control: &Control,
+    declaration: &Declaration,
+    document: &DeclaredDocument,
+) -> Result<(), Fault> {
+    let Some(proxy) = &document.body else {
+        return Ok(());
+    };
+    let is_wanted = |number: E164| {
+        let country = number.country();
+        country.is_some_and(|country| countries_of(proxy).any(|wanted| wanted == country.as_str()))
+    };
+    let connector = document.id.parse().ok().map(Holder::VoiceConnector);
+    let mut declared = declaration.numbers.iter();
+    if declared.any(|number| number.holder == connector && is_wanted(number.number)) {
+        return Ok(());
+    }
+    let filter = NumberFilter {
+        holder: connector,
+        ..NumberFilter::default()
+    };
+    let mut after: Option<String> = None;
+    loop {
+        let store = control.store();
+        let page = store.phone_numbers(&document.account, &filter, after.as_deref(), 1_000);
+        let page = page.await.map_err(|error| Fault::Store(error.into()))?;
+        if page.rows.iter().any(|row| is_wanted(row.number)) {
+            return Ok(());
+        }
+        match page.next {
+            Some(next) => after = Some(next),
+            None => return Err(invalid("Proxy.PhoneNumberCountries", IN_COUNTRIES).into()),
+        }
+    }
 }
 
 /// The number or the host name is the account's, or declared to be.

@@ -15,14 +15,16 @@ use crate::api::request::Members;
 use crate::api::sip_media_applications as applications;
 use crate::api::termination::termination;
 use crate::api::voice_connectors::{DEFAULT_AWS_REGION, DEFAULT_NETWORK_TYPE};
-use crate::api::{credentials, sip_rules, tags};
-use crate::config::Secret;
+use crate::api::{credentials, sip_rules, tags, workable};
+use crate::config::{OwnPlaces, Secret};
 use crate::connector_id::VoiceConnectorId;
 use crate::numbering::E164;
 use crate::store::{
     DeclaredConnector, DeclaredCredential, DeclaredDocument, DeclaredGroup, DeclaredNumber, Holder,
-    NewVoiceConnector, Proof, Resource,
+    NewVoiceConnector, OriginationRecord, Proof, Resource,
 };
+
+const EMERGENCY: &str = "EmergencyCallingConfiguration";
 
 /// A section of a file; it is of its shape.
 pub(super) struct Section<'s> {
@@ -30,8 +32,8 @@ pub(super) struct Section<'s> {
     pub(super) key: &'s str,
     /// Whose it is.
     pub(super) owner: &'s Owner,
-    /// What a new connector's host name ends with.
-    pub(super) domain: &'s str,
+    /// The places of the node that reads it.
+    pub(super) own: &'s OwnPlaces,
     /// What it says.
     pub(super) members: &'s Map<String, Value>,
 }
@@ -162,19 +164,20 @@ fn connector(declared: &mut Declared, section: &Section<'_>) -> Result<(), Fault
                 .to_owned(),
             integration_type: section.owned("IntegrationType"),
         },
-        outbound_host_name: format!("{id}.{}", section.domain),
+        outbound_host_name: format!("{id}.{}", section.own.domain()),
         termination: match has("Termination") {
             true => Some(termination(&members)?),
             false => None,
         },
         origination: match has("Origination") {
-            true => Some(origination(&members, usize::MAX)?.settle(require_encryption)),
+            true => Some(declared_origination(section, &members)?),
             false => None,
         },
         credentials: declared_credentials(section)?,
     };
     let resource = Resource::VoiceConnector(id);
     declared.own(resource.clone(), section.owner)?;
+    workable_configurations(section, &connector)?;
     let parts = configurations::ALL.map(|configuration| {
         let (kind, member) = (configuration.kind(), configuration.member());
         section.part(&resource, kind, id.as_str(), member)
@@ -184,6 +187,41 @@ fn connector(declared: &mut Declared, section: &Section<'_>) -> Result<(), Fault
     declared.declaration.documents.push(tags);
     declared.declaration.connectors.push(connector);
     Ok(())
+}
+
+fn declared_origination(
+    section: &Section<'_>,
+    members: &Members<'_>,
+) -> Result<OriginationRecord, Fault> {
+    let is_own = |host: &str, port| section.own.hold(host, port);
+    let require_encryption = section.boolean("RequireEncryption");
+    let record = origination(members, usize::MAX, &is_own)?.settle(require_encryption);
+    let path = section.path("Origination");
+    workable::over_tcp_where_encrypted(&path, &record, require_encryption)?;
+    Ok(record)
+}
+
+/// "Origination and termination settings must be enabled" before emergency calling
+/// (`PutVoiceConnectorEmergencyCallingConfiguration`).
+fn workable_configurations(
+    section: &Section<'_>,
+    connector: &DeclaredConnector,
+) -> Result<(), Fault> {
+    if let Some(proxy) = section.members.get("Proxy") {
+        workable::proxy(&section.path("Proxy."), "PhoneNumberCountries", proxy)?;
+    }
+    let Some(emergency) = section.members.get(EMERGENCY) else {
+        return Ok(());
+    };
+    workable::emergency(&section.path(EMERGENCY), emergency)?;
+    let termination = connector.termination.as_ref();
+    let origination = connector.origination.as_ref();
+    let is_enabled = termination.is_some_and(|termination| !termination.disabled)
+        && origination.is_some_and(|origination| !origination.disabled);
+    match is_enabled {
+        true => Ok(()),
+        false => Err(invalid(section.path(EMERGENCY), workable::BOTH_ENABLED).into()),
+    }
 }
 
 fn declared_credentials(section: &Section<'_>) -> Result<Vec<DeclaredCredential>, Fault> {

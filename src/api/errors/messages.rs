@@ -33,6 +33,10 @@ impl fmt::Display for BadRequest {
             Self::ProxyDisabled => f.write_str(
                 "The VoiceConnector's proxy is disabled; enable it with PutVoiceConnectorProxy first",
             ),
+            Self::EmergencyConfigured => f.write_str(
+                "The VoiceConnector has an emergency calling configuration, which needs termination and origination; \
+                 delete it with DeleteVoiceConnectorEmergencyCallingConfiguration first",
+            ),
             Self::ProxySessionClosed => {
                 f.write_str("The ProxySession is Closed; create another with CreateProxySession")
             }

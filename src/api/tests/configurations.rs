@@ -94,7 +94,8 @@ async fn what_origination_may_not_be_is_refused_by_name() {
 #[tokio::test]
 async fn termination_is_put_read_and_deleted() {
     let api = Api::open().await;
-    let path = format!("{}/termination", api.connector().await);
+    let connector = api.connector().await;
+    let path = format!("{connector}/termination");
     assert_eq!(refused(api.get(&path).await).0, "NotFoundException");
     let whole = json!({"Termination": {
         "CpsLimit": 5,
@@ -103,16 +104,21 @@ async fn termination_is_put_read_and_deleted() {
         "CidrAllowedList": ["192.0.2.0/27", "2001:db8::/32"],
         "Disabled": true,
     }});
-    assert_eq!(
-        refused(api.put(&path, whole.clone()).await),
-        bad_request(
-            "Termination.DefaultPhoneNumber: expected a number of this account; order it first"
-        )
-    );
     let order = json!({"ProductType": "VoiceConnector", "E164PhoneNumbers": ["+12065550100"]});
     api.post(StatusCode::CREATED, "/phone-number-orders", order)
         .await
         .unwrap();
+    // It is the account's, and not the connector's.
+    assert_eq!(
+        refused(api.put(&path, whole.clone()).await),
+        bad_request(
+            "Termination.DefaultPhoneNumber: expected a number of the VoiceConnector, or of a group that it is in; \
+             associate it first"
+        )
+    );
+    let numbers = json!({"E164PhoneNumbers": ["+12065550100"]});
+    let errors = super::numbers::associate(&api, &connector, numbers).await;
+    assert_eq!(errors, json!([]));
     assert_eq!(api.put(&path, whole.clone()).await.unwrap(), whole);
     assert_eq!(api.get(&path).await.unwrap(), whole);
     let defaults = json!({"Termination": {
@@ -149,6 +155,10 @@ async fn what_termination_may_not_be_is_refused_by_name() {
             json!({"CallingRegions": ["US", "usa"]}),
             "Termination.CallingRegions[1]: expected an ISO 3166-1 alpha-2 country, two capital \
              letters",
+        ),
+        (
+            json!({"CallingRegions": ["US", "XX"]}),
+            "Termination.CallingRegions[1]: expected an ISO 3166-1 alpha-2 country that exists",
         ),
         (
             json!({"CidrAllowedList": ["192.0.2.0/27", "192.0.2.0/33"]}),

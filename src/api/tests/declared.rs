@@ -5,12 +5,12 @@ use std::path::PathBuf;
 
 use super::*;
 use crate::api::declared::{self, DeclaredErrors, Owners, export};
-use crate::config::SipTls;
+use crate::config::{Config, OwnPlaces, SipTls};
 use crate::store::tests::place::Place;
 use crate::store::{Put, Resource};
 
 const DOMAIN: &str = "vc.example";
-const SEATTLE: &str = "seattle000000000000000";
+pub(super) const SEATTLE: &str = "seattle000000000000000";
 const GROUP: &str = "6f1d9c52-3f0e-4b57-9a41-0f6f1c1e5a01";
 const MENU: &str = "6f1d9c52-3f0e-4b57-9a41-0f6f1c1e5a02";
 const RULE: &str = "6f1d9c52-3f0e-4b57-9a41-0f6f1c1e5a03";
@@ -32,7 +32,10 @@ async fn put(
         path
     };
     let files: Vec<PathBuf> = texts.iter().enumerate().map(write).collect();
-    declared::put(control, declared::read(&files, DOMAIN)?, clock()).await
+    let mut sip = Config::default_for_start().sip;
+    sip.domain = DOMAIN.to_owned();
+    let read = declared::read(&files, &OwnPlaces::of(&sip))?;
+    declared::put(control, read, clock()).await
 }
 
 async fn declare(api: &Api, text: &str) -> BTreeMap<Resource, Put> {
@@ -42,7 +45,7 @@ async fn declare(api: &Api, text: &str) -> BTreeMap<Resource, Put> {
 }
 
 /// What is wrong with the files, without the folder that they are in.
-async fn faults(control: &Control, texts: &[&str]) -> Vec<String> {
+pub(super) async fn faults(control: &Control, texts: &[&str]) -> Vec<String> {
     let errors = put(control, texts).await.err().unwrap();
     let shown = |error: &declared::DeclaredError| {
         let text = error.to_string();
@@ -55,7 +58,7 @@ async fn faults(control: &Control, texts: &[&str]) -> Vec<String> {
     errors.0.iter().map(shown).collect()
 }
 
-fn account(rest: &str) -> String {
+pub(super) fn account(rest: &str) -> String {
     format!("Account = \"{ACCOUNT}\"\n{rest}")
 }
 
@@ -556,8 +559,8 @@ async fn a_wrong_file_is_refused_with_its_lines() {
         (
             connector("[VoiceConnector.Termination]\nDefaultPhoneNumber = \"+12065550107\""),
             "0.toml:3: \
-          Termination.DefaultPhoneNumber: +12*******07 is no number of the account; declare it, or order it through \
-          the API",
+          Termination.DefaultPhoneNumber: +12*******07 is no number of the VoiceConnector, nor of a group that it is \
+          in; associate it",
         ),
         (
             number(&format!(

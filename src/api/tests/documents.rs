@@ -1,5 +1,6 @@
-//! Configurations that calls do not read: all of one behaviour.
+//! Configurations that are documents: all of one behaviour.
 
+use super::numbers::order;
 use super::*;
 
 /// Path below a connector, what is put, what is answered, and a wrong body with its refusal.
@@ -69,10 +70,19 @@ fn configurations() -> Vec<(&'static str, Value, Value, Value, &'static str)> {
     ]
 }
 
+const OWN: &str = "+12065550101";
+
+/// A node, and the path of a connector that may have every configuration.
+async fn open() -> (Api, String) {
+    let api = Api::open().await;
+    order(&api, &[OWN]).await;
+    let connector = api.connector_with(&[OWN]).await;
+    (api, connector)
+}
+
 #[tokio::test]
 async fn a_configuration_is_put_read_and_deleted() {
-    let api = Api::open().await;
-    let connector = api.connector().await;
+    let (api, connector) = open().await;
     for (below, put, answered, _, _) in configurations() {
         let path = format!("{connector}/{below}");
         let missing = refused(api.get(&path).await);
@@ -91,8 +101,7 @@ async fn a_configuration_is_put_read_and_deleted() {
 
 #[tokio::test]
 async fn a_configuration_that_is_wrong_is_refused_by_name_and_changes_nothing() {
-    let api = Api::open().await;
-    let connector = api.connector().await;
+    let (api, connector) = open().await;
     for (below, put, answered, wrong, message) in configurations() {
         let path = format!("{connector}/{below}");
         api.put(&path, put).await.unwrap();
@@ -115,8 +124,7 @@ async fn what_no_declaration_names_is_not_kept() {
 
 #[tokio::test]
 async fn a_connector_goes_with_its_configurations_and_not_with_an_emergency_one() {
-    let api = Api::open().await;
-    let connector = api.connector().await;
+    let (api, connector) = open().await;
     for (below, put, ..) in configurations() {
         api.put(&format!("{connector}/{below}"), put).await.unwrap();
     }
@@ -128,6 +136,11 @@ async fn a_connector_goes_with_its_configurations_and_not_with_an_emergency_one(
     );
     let emergency = format!("{connector}/emergency-calling-configuration");
     api.delete(&emergency).await.unwrap();
+    let disassociate = format!("{connector}?operation=disassociate-phone-numbers");
+    let number = json!({"E164PhoneNumbers": [OWN]});
+    api.post(StatusCode::OK, &disassociate, number)
+        .await
+        .unwrap();
     api.delete(&connector).await.unwrap();
     for (below, ..) in configurations() {
         let result = api.get(&format!("{connector}/{below}")).await;

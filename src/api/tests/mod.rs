@@ -14,6 +14,7 @@ mod sip_applications;
 mod tags_and_settings;
 mod users;
 mod voice_connectors;
+mod workable;
 
 use axum::http::{Method, StatusCode};
 use serde_json::{Value, json};
@@ -174,6 +175,22 @@ impl Api {
             .unwrap();
         let id = output["VoiceConnector"]["VoiceConnectorId"].as_str();
         format!("/voice-connectors/{}", id.unwrap())
+    }
+
+    /// Creates a connector that has numbers, termination and origination, and returns its path.
+    async fn connector_with(&self, numbers: &[&str]) -> String {
+        let path = self.connector().await;
+        let numbers = json!({"E164PhoneNumbers": numbers, "ForceAssociate": true});
+        let associate = format!("{path}?operation=associate-phone-numbers");
+        let output = self.post(StatusCode::OK, &associate, numbers).await;
+        assert_eq!(output.unwrap()["PhoneNumberErrors"], json!([]));
+        for (name, body) in [
+            ("termination", json!({"Termination": {}})),
+            ("origination", json!({"Origination": {"Disabled": false}})),
+        ] {
+            self.put(&format!("{path}/{name}"), body).await.unwrap();
+        }
+        path
     }
 }
 

@@ -229,7 +229,14 @@ async fn what_is_still_named_is_not_deleted() {
     let put = |number| api.put(&termination_path, termination(number));
     let number_path = |last: u8| format!("/phone-numbers/%2B1206555010{last}");
 
-    put(Some("+12065550100")).await.unwrap();
+    let one = json!({"E164PhoneNumbers": ["+12065550100"]});
+    for dis in ["", "dis"] {
+        let path = format!("{path}?operation={dis}associate-phone-numbers");
+        api.post(StatusCode::OK, &path, one.clone()).await.unwrap();
+        if dis.is_empty() {
+            put(Some("+12065550100")).await.unwrap();
+        }
+    }
     assert_eq!(
         refused(api.delete(&number_path(0)).await),
         bad_request(&format!(
@@ -239,11 +246,11 @@ async fn what_is_still_named_is_not_deleted() {
     );
     put(None).await.unwrap();
     api.delete(&number_path(0)).await.unwrap();
-    // One that waits to be purged will be somebody else's.
     assert_eq!(
         refused(put(Some("+12065550100")).await),
         bad_request(
-            "Termination.DefaultPhoneNumber: expected a number of this account; order it first"
+            "Termination.DefaultPhoneNumber: expected a number of the VoiceConnector, or of a group that it is in; \
+             associate it first"
         )
     );
 

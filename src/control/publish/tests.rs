@@ -103,7 +103,8 @@ fn key<'i>(kind: &'static str, id: &'i VoiceConnectorId) -> Key<'i> {
 
 async fn put_proxy(control: &Control, id: VoiceConnectorId, body: serde_json::Value) {
     let key = key(Store::PROXY, &id);
-    let put = control.put_configuration(key, id, &body, Timestamp::now());
+    let writing = control.hold_writes().await;
+    let put = control.put_configuration(&writing, key, id, &body, Timestamp::now());
     put.await.unwrap();
 }
 
@@ -462,9 +463,23 @@ async fn what_a_connector_says_of_proxy_and_emergency_calls_is_what_calls_see() 
         {"EmergencyPhoneNumber": "+12065550911", "TestPhoneNumber": "12065550933", "CallingCountry": "US"},
         {"EmergencyPhoneNumber": "+14165550911", "CallingCountry": "CA"},
     ]});
-    let key_of_emergency = key(Store::EMERGENCY, &id);
-    let put = control.put_configuration(key_of_emergency, id, &emergency, Timestamp::now());
+    let origination = to("192.0.2.1");
+    let put = control.put_origination(ACCOUNT, id, &origination);
     put.await.unwrap();
+    let termination = TerminationRecord {
+        cps_limit: 1,
+        default_phone_number: None,
+        calling_regions: Vec::new(),
+        cidr_allowed_list: Vec::new(),
+        disabled: false,
+    };
+    let put = control.put_termination(ACCOUNT, id, &termination);
+    put.await.unwrap();
+    let writing = control.hold_writes().await;
+    let of_it = key(Store::EMERGENCY, &id);
+    let put = control.put_configuration(&writing, of_it, id, &emergency, Timestamp::now());
+    put.await.unwrap();
+    drop(writing);
     let seen = |snapshot: &Snapshot| {
         let connector = &snapshot.connectors[&id];
         let proxy = ProxyPolicy {
@@ -560,7 +575,9 @@ async fn names_are_looked_at_again_where_a_connectors_have_changed() {
         told.is_ok()
     };
     let put = async |host: &str| {
-        let done = control.put_origination(ACCOUNT, id, &to(host)).await;
+        let mut origination = to(host);
+        origination.routes[0].protocol = RouteProtocol::Tcp;
+        let done = control.put_origination(ACCOUNT, id, &origination).await;
         done.unwrap();
         is_told().await
     };

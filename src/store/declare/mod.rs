@@ -69,7 +69,7 @@ pub enum DeclareError {
     NoConnector(Resource, VoiceConnectorId),
     /// The resource names a group that the account does not have.
     NoGroup(Resource, Uuid),
-    /// The connector's `DefaultPhoneNumber` is not of its account.
+    /// The connector's `DefaultPhoneNumber` is neither its own nor that of a group that it is in.
     DefaultPhoneNumber(VoiceConnectorId, E164),
     /// The store.
     Store(StoreError),
@@ -324,10 +324,8 @@ impl Putting<'_> {
             let Some(number) = connector.default_phone_number() else {
                 continue;
             };
-            let there = numbers_among(&mut self.transaction, &[number]).await?;
-            let owner = there.get(&number).filter(|record| record.deleted.is_none());
-            let owner = owner.map(|record| record.account.as_str());
-            if owner != Some(connector.new.account.as_str()) {
+            let id = connector.id;
+            if !Store::lock_number_of(&mut self.transaction, id, number).await? {
                 return Err(DeclareError::DefaultPhoneNumber(connector.id, number));
             }
         }

@@ -5,7 +5,7 @@ use uuid::Uuid;
 
 use super::*;
 
-fn group(name: &str, items: Vec<GroupItem>) -> GroupRecord {
+pub(super) fn group(name: &str, items: Vec<GroupItem>) -> GroupRecord {
     GroupRecord {
         id: Uuid::new_v4(),
         account: ACCOUNT.to_owned(),

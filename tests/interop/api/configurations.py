@@ -21,6 +21,11 @@ PROXY = {
 
 def check(api, site):
     connector = {"VoiceConnectorId": site.connector("configurations")}
+    number = site.order(1)
+    api.refuses("PutVoiceConnectorProxy", "PhoneNumberPoolCountries", **connector, **PROXY)
+    api.answers("AssociatePhoneNumbersWithVoiceConnector", {"PhoneNumberErrors": []},
+                **connector, E164PhoneNumbers=number)
+    enabled(api, connector)
     for name, wanted, other in (
         ("Streaming", STREAMING, {"DataRetentionInHours": 0, "Disabled": True}),
         ("Logging", LOGGING, {"EnableSIPLogs": False}),
@@ -37,7 +42,22 @@ def check(api, site):
         member = "ExternalSystemsConfiguration"
         kept(api, connector, f"VoiceConnector{member}", member, EXTERNAL, EXTERNAL, {}, {})
     refusals(api, connector)
+    api.answers("DisassociatePhoneNumbersFromVoiceConnector", {"PhoneNumberErrors": []},
+                **connector, E164PhoneNumbers=number)
     api.answers("DeleteVoiceConnector", **connector)
+
+
+def enabled(api, connector):
+    """Emergency calling needs termination and origination."""
+    def refused():
+        api.refuses("PutVoiceConnectorEmergencyCallingConfiguration", "EmergencyCallingConfiguration",
+                    **connector, EmergencyCallingConfiguration=EMERGENCY)
+
+    refused()
+    api.answers("PutVoiceConnectorTermination", **connector,
+                Termination={"CallingRegions": ["US"], "CidrAllowedList": ["203.0.113.0/28"]})
+    refused()
+    api.answers("PutVoiceConnectorOrigination", **connector, Origination={"Routes": [{"Host": "pbx.example.com"}]})
 
 
 def kept(api, connector, name, member, request, answer, other_request, other_answer):

@@ -81,6 +81,10 @@ def states(api, site, key, others):
     api.answers("UpdateVoiceConnectorGroup", **one, Name="all", VoiceConnectorItems=[])
     api.answers("DeleteVoiceConnectorGroup", **one)
 
+    api.answers("PutVoiceConnectorTermination", VoiceConnectorId=key,
+                Termination={"CallingRegions": ["US"], "CidrAllowedList": ["203.0.113.0/28"]})
+    api.answers("PutVoiceConnectorOrigination", VoiceConnectorId=key,
+                Origination={"Routes": [{"Host": "192.0.2.1", "Protocol": "TCP"}]})
     emergency = {"DNIS": [{"EmergencyPhoneNumber": "+12065550911", "CallingCountry": "US"}]}
     api.answers("PutVoiceConnectorEmergencyCallingConfiguration",
                 VoiceConnectorId=key, EmergencyCallingConfiguration=emergency)

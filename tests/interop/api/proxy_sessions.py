@@ -11,11 +11,14 @@ def check(api, site):
     proxy = {"DefaultSessionExpiryMinutes": 60, "PhoneNumberPoolCountries": ["US"]}
     create = "CreateProxySession"
     api.depends(create, "NotFoundException", "proxy", **connector, **wanted)
-    api.answers("PutVoiceConnectorProxy", **connector, **proxy)
-    api.refuses(create, "ParticipantPhoneNumbers[0]", **connector, **wanted)
+    api.refuses("PutVoiceConnectorProxy", "PhoneNumberPoolCountries", **connector, **proxy)
     numbers = site.order(2)
-    api.answers("AssociatePhoneNumbersWithVoiceConnector", {"PhoneNumberErrors": []},
-                **connector, E164PhoneNumbers=numbers)
+    both = {**connector, "E164PhoneNumbers": numbers}
+    api.answers("AssociatePhoneNumbersWithVoiceConnector", {"PhoneNumberErrors": []}, **both)
+    api.answers("PutVoiceConnectorProxy", **connector, **proxy)
+    api.answers("DisassociatePhoneNumbersFromVoiceConnector", {"PhoneNumberErrors": []}, **both)
+    api.refuses(create, "ParticipantPhoneNumbers[0]", **connector, **wanted)
+    api.answers("AssociatePhoneNumbersWithVoiceConnector", {"PhoneNumberErrors": []}, **both)
     api.answers("PutVoiceConnectorProxy", **connector, **proxy, Disabled=True)
     api.depends(create, "BadRequestException", "disabled", **connector, **wanted)
     api.answers("PutVoiceConnectorProxy", **connector, **proxy)

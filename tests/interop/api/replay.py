@@ -170,11 +170,13 @@ def connector(page, node):
     page.replay(
         "GetVoiceConnectorTermination", "GetVoiceConnectorTerminationHealth", "PutVoiceConnectorTerminationCredentials",
         "ListVoiceConnectorTerminationCredentials", "DeleteVoiceConnectorTerminationCredentials",
-        "PutVoiceConnectorOrigination", "GetVoiceConnectorOrigination", "DeleteVoiceConnectorOrigination",
+        "PutVoiceConnectorOrigination", "GetVoiceConnectorOrigination",
         "PutVoiceConnectorLoggingConfiguration", "GetVoiceConnectorLoggingConfiguration",
         "PutVoiceConnectorStreamingConfiguration", "GetVoiceConnectorStreamingConfiguration",
         "DeleteVoiceConnectorStreamingConfiguration", "PutVoiceConnectorEmergencyCallingConfiguration",
         "GetVoiceConnectorEmergencyCallingConfiguration", "DeleteVoiceConnectorEmergencyCallingConfiguration",
+        # Emergency calling needs it.
+        "DeleteVoiceConnectorOrigination",
     )
 
 

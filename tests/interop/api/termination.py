@@ -10,7 +10,7 @@ HEALTH_S = 10
 
 def check(api, site):
     connector = {"VoiceConnectorId": site.connector("termination")}
-    settings(api, site, connector)
+    number = settings(api, site, connector)
     credentials(api, connector)
     health(api, site, connector)
     api.answers("DeleteVoiceConnectorTermination", **connector)
@@ -21,6 +21,8 @@ def check(api, site):
         "PutVoiceConnectorTerminationCredentials", "ListVoiceConnectorTerminationCredentials",
         "DeleteVoiceConnectorTerminationCredentials", "GetVoiceConnectorTerminationHealth",
     )
+    api.answers("DisassociatePhoneNumbersFromVoiceConnector", {"PhoneNumberErrors": []},
+                **connector, E164PhoneNumbers=[number])
     api.answers("DeleteVoiceConnector", **connector)
 
 
@@ -34,12 +36,17 @@ def settings(api, site, connector):
     api.refuses("PutVoiceConnectorTermination", "Termination.DefaultPhoneNumber",
                 **connector, Termination=wanted | {"DefaultPhoneNumber": "+442071838750"})
     number = site.order(1)[0]
+    api.refuses("PutVoiceConnectorTermination", "Termination.DefaultPhoneNumber",
+                **connector, Termination=wanted | {"DefaultPhoneNumber": number})
+    api.answers("AssociatePhoneNumbersWithVoiceConnector", {"PhoneNumberErrors": []},
+                **connector, E164PhoneNumbers=[number])
     wanted["DefaultPhoneNumber"] = number
     api.answers("PutVoiceConnectorTermination", {"Termination": wanted}, **connector, Termination=wanted)
     api.answers("GetVoiceConnectorTermination", {"Termination": wanted}, **connector)
     for member, wrong in (
         ("CidrAllowedList[0]", {"CidrAllowedList": ["203.0.113.0/33"]}),
         ("CallingRegions[1]", {"CallingRegions": ["US", "usa"]}),
+        ("CallingRegions[1]", {"CallingRegions": ["US", "XX"]}),
         ("CpsLimit", {"CpsLimit": 0}),
     ):
         api.refuses("PutVoiceConnectorTermination", f"Termination.{member}", **connector, Termination=wanted | wrong)
@@ -51,6 +58,7 @@ def settings(api, site, connector):
         **connector, Termination={"Disabled": True},
     )
     api.answers("PutVoiceConnectorTermination", {"Termination": wanted}, **connector, Termination=wanted)
+    return number
 
 
 def credentials(api, connector):
