@@ -56,8 +56,11 @@ pub(super) fn of_customer(
         let claimed = identity(request, name, None)?;
         owned = owned.or(claimed.filter(|number| snapshot.is_number_of(*number, connector.id)));
     }
+    // The default may have gone to somebody else since it was set.
+    let default = termination.default_phone_number;
+    let default = default.filter(|number| snapshot.is_number_of(*number, connector.id));
     owned
-        .or(termination.default_phone_number)
+        .or(default)
         .ok_or_else(|| match from {
             Some(number) => Refusal {
                 reason: format!("Caller Id {number} is not valid"),

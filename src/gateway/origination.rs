@@ -168,7 +168,9 @@ fn admit_to_participant(
     let session = caller.and_then(|caller| {
         let sessions = &context.snapshot.proxy_sessions;
         let session = sessions.find(caller, number, context.now)?;
-        Some((session, session.other(caller)))
+        // A number that has gone to somebody else stands for nobody of its last owner's.
+        let is_held = context.snapshot.is_number_of(number, session.connector);
+        is_held.then(|| (session, session.other(caller)))
     });
     if let Some((session, other)) = session {
         if !session.voice {
