@@ -50,8 +50,7 @@ pub fn admit(
     uri: &Uri<'_>,
     context: &mut Context<'_>,
 ) -> Result<Admission, Refusal> {
-    let number = number_in(uri)
-        .filter(|number| number.digits() >= DIGITS_MIN)
+    let number = dialled(uri)
         .ok_or_else(|| Refusal::from(Cause::DialledNotE164).remembered())
         .inspect_err(|refusal| context.refused("dialled number", refusal))?;
     context.trace.note("dialled number", || number.to_string());
@@ -66,6 +65,11 @@ pub fn admit(
         policy: Some(carrier.policy.clone()),
         ..admission
     })
+}
+
+/// The number that a carrier asks for.
+pub(super) fn dialled(uri: &Uri<'_>) -> Option<E164> {
+    number_in(uri).filter(|number| number.digits() >= DIGITS_MIN)
 }
 
 /// A call to a number of a connector or of a group.
@@ -203,7 +207,7 @@ fn admit_to_participant(
 }
 
 /// Who calls, as far as the network says so: the number that is shown, or that a trusted carrier vouches for.
-fn caller_of(carrier: &Carrier, request: &Request) -> Result<Option<E164>, Refusal> {
+pub(super) fn caller_of(carrier: &Carrier, request: &Request) -> Result<Option<E164>, Refusal> {
     let shown = caller_id::from_number(request);
     match (shown, carrier.policy.trusted) {
         (None, true) => caller_id::identity(request, HeaderName::PAssertedIdentity),
