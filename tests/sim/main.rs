@@ -37,6 +37,7 @@ mod limits;
 mod locating;
 mod loss;
 mod media;
+mod messages;
 mod network;
 mod options;
 mod policy;
