@@ -406,6 +406,29 @@ fn nobody_else_writes_through_a_session() {
 }
 
 #[test]
+fn a_text_goes_to_no_country_that_calls_may_not_go_to() {
+    let at_home = |snapshot: &mut Snapshot| {
+        with(texts(), None)(snapshot);
+        let mut connector = (*snapshot.connectors[&connector_id(PLAIN)]).clone();
+        let termination = connector.termination.as_mut().unwrap();
+        termination.calling_regions = vec!["DE".parse().unwrap()];
+        snapshot.put_connector(connector);
+    };
+    play_with(
+        |_| {},
+        at_home,
+        |world| {
+            let abroad = write(world, ANNA, FOR_BORIS);
+            let home = write(world, BORIS, FOR_ANNA);
+            world.run(1_000);
+            assert_eq!(world.at_call(abroad).answers(), [403]);
+            assert_eq!(refused(world, Cause::CountryNotAllowed), 1);
+            assert_eq!(world.at_call(home).answers(), [200]);
+        },
+    );
+}
+
+#[test]
 fn numbers_that_stand_for_nobody_and_customers_take_and_send_none() {
     play(|world| {
         for (agent, to) in [

@@ -46,6 +46,9 @@ pub(crate) fn with(session: ProxySession, fallback: Option<&str>) -> impl Fn(&mu
             disabled: false,
             fallback,
         });
+        // Where the second participant is.
+        let termination = connector.termination.as_mut().unwrap();
+        termination.calling_regions.push("AU".parse().unwrap());
         snapshot.put_connector(connector);
         for number in [FOR_ANNA, FOR_BORIS] {
             let holder = NumberHolder::Connector(connector_id(PLAIN));

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::request::{request_bytes_max, too_large};
 use crate::config::{Carrier, Transport};
-use crate::gateway::origination::{caller_of, dialled};
+use crate::gateway::origination::{caller_of, destination_of, dialled};
 use crate::gateway::routing::{Candidate, carrier_candidates};
 use crate::gateway::{Cause, Refusal};
 use crate::numbering::E164;
@@ -35,7 +35,7 @@ pub(crate) struct PagerAdmission {
 }
 
 /// Decides over a MESSAGE that a carrier sent. Only numbers that stand for somebody take any; nobody but the other
-/// participant gets one, and without a session there is nobody to take it instead.
+/// participant gets one, where the connector's calls may go there, and without a session there is nobody to take it instead.
 pub(crate) fn admit(
     carrier: &Carrier,
     request: &Request,
@@ -58,6 +58,8 @@ pub(crate) fn admit(
     }
     let content_type = content_type_of(request)?;
     let other = session.other(caller);
+    let connector = snapshot.connectors.get(&session.connector);
+    destination_of(connector.ok_or(Cause::NoProxySession)?, other.number)?;
     let mut candidates = carrier_candidates(other.number, &snapshot, &mut core.random);
     if candidates.is_empty() {
         return Err(Refusal::from(Cause::NoCarrier).for_seconds(60));
