@@ -59,15 +59,13 @@ pub(super) fn of_customer(
     // The default may have gone to somebody else since it was set.
     let default = termination.default_phone_number;
     let default = default.filter(|number| snapshot.is_number_of(*number, connector.id));
-    owned
-        .or(default)
-        .ok_or_else(|| match from {
-            Some(number) => Refusal {
-                reason: format!("Caller Id {number} is not valid"),
-                ..Cause::CallerIdNotValid.into()
-            },
-            None => Cause::CallerIdNotValid.into(),
-        })
+    owned.or(default).ok_or_else(|| match from {
+        Some(number) => Refusal {
+            reason: format!("Caller Id {number} is not valid"),
+            ..Cause::CallerIdNotValid.into()
+        },
+        None => Cause::CallerIdNotValid.into(),
+    })
 }
 
 /// What a carrier's call is said to come from: the number in `+` form where From has one, else From's user part

@@ -47,9 +47,8 @@ pub fn admit(
     uri: &Uri<'_>,
     context: &mut Context<'_>,
 ) -> Result<Admission, Refusal> {
-    let rules = &carrier.policy.numbers;
-    let number = dialled_number(uri, rules)
-        .map_err(|_| Refusal::from(Cause::DialledNotE164).remembered())
+    let number = dialled(carrier, uri)
+        .ok_or_else(|| Refusal::from(Cause::DialledNotE164).remembered())
         .inspect_err(|refusal| context.refused("dialled number", refusal))?;
     context.trace.note("dialled number", || number.to_string());
     let admission = match context.snapshot.proxy_sessions.has_number(number) {
@@ -63,6 +62,11 @@ pub fn admit(
         policy: Some(carrier.policy.clone()),
         ..admission
     })
+}
+
+/// The number that a carrier asks for.
+pub(super) fn dialled(carrier: &Carrier, uri: &Uri<'_>) -> Option<E164> {
+    dialled_number(uri, &carrier.policy.numbers).ok()
 }
 
 /// A call to a number of a connector or of a group.
@@ -203,7 +207,7 @@ fn admit_to_participant(
 }
 
 /// Who calls, as far as the network says so: the number that is shown, or that a trusted carrier vouches for.
-fn caller_of(carrier: &Carrier, request: &Request) -> Result<Option<E164>, Refusal> {
+pub(super) fn caller_of(carrier: &Carrier, request: &Request) -> Result<Option<E164>, Refusal> {
     let policy = Some(&*carrier.policy);
     let shown = caller_id::from_number(request, policy);
     match (shown, carrier.policy.trusted) {

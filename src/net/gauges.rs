@@ -49,6 +49,12 @@ figures! {
         media_ports_in_use,
         /// Pairs of media sockets bound and free now.
         media_ports_free,
+        /// MESSAGEs on their way now.
+        pager_messages,
+        /// MESSAGEs that were sent on, since the start.
+        pager_messages_begun,
+        /// MESSAGEs refused because there were too many, since the start.
+        pager_messages_refused_full,
         /// SIP messages handled since the start.
         messages,
         /// SIP messages that could not be parsed, since the start.
@@ -79,7 +85,7 @@ figures! {
         pings_sent,
         /// Pings that nobody answered, or with a 503 or 408, since the start.
         pings_unanswered,
-        /// Panics in the handling of a call, each of which ended that call, since the start.
+        /// Panics in the handling of a call or of a MESSAGE, each of which ended that one, since the start.
         call_panics,
     }
 }

@@ -9,7 +9,7 @@ use bytes::Bytes;
 
 use super::ShardTimer;
 use super::health::Health;
-use super::identifiers::{CallId, Ticket};
+use super::identifiers::{CallId, MessageId, Ticket};
 use super::io::{Flow, Output, TransactionId};
 use super::listeners;
 use super::random::Random;
@@ -23,6 +23,7 @@ use crate::config::{
 use crate::gateway::authentication::BackOffs;
 use crate::gateway::call::CallTimer;
 use crate::gateway::limiter::CallLimiter;
+use crate::gateway::pager::MessageTimer;
 use crate::gateway::routing::places_of;
 use crate::gateway::trace::Trace;
 use crate::gateway::{Admission, Refusal, origination, termination};
@@ -42,6 +43,9 @@ const ALLOW: &str = "INVITE, ACK, CANCEL, BYE, OPTIONS, UPDATE, PRACK, INFO";
 
 /// The bodies that are understood, as an Accept value (RFC 3261 §20.1).
 pub(super) const ACCEPT: &str = "application/sdp, application/pidf+xml, multipart/mixed";
+
+/// Those of a MESSAGE.
+const ACCEPT_IN_MESSAGE: &str = "text/plain";
 
 /// The extensions that are served, as option tags (RFC 3261 §19.2).
 pub(crate) const OPTION_TAGS: [&str; 2] = [OPTION_100REL, OPTION_TIMER];
@@ -209,6 +213,16 @@ impl Core {
             .insert(self.now + after, ShardTimer::Call(call, timer))
     }
 
+    pub(crate) fn start_message_timer(
+        &mut self,
+        after: Duration,
+        message: MessageId,
+        timer: MessageTimer,
+    ) -> TimerId {
+        self.wheel
+            .insert(self.now + after, ShardTimer::Message(message, timer))
+    }
+
     pub(crate) fn cancel_timer(&mut self, timer: &mut Option<TimerId>) {
         if let Some(timer) = timer.take() {
             self.wheel.cancel(timer);
@@ -345,6 +359,18 @@ impl Core {
         writer.field(HeaderName::Allow, &[ALLOW, refer, register]);
     }
 
+    /// Adds our Via for a flow, with this branch.
+    pub(crate) fn write_via(&self, writer: &mut Writer<'_>, flow: &Flow, branch: &str) {
+        let sent_by = self.advertised(flow.listener);
+        let (transport, alias) = (flow.transport.via_token(), alias_parameter(flow));
+        writer.field(
+            HeaderName::Via,
+            &[
+                "SIP/2.0/", transport, " ", sent_by, ";branch=", branch, ";rport", alias,
+            ],
+        );
+    }
+
     /// Place and branch for a request; `None` where the table of transactions is full.
     pub(crate) fn ticket(&mut self) -> Option<Ticket> {
         let secret = self.random.next_u64();
@@ -462,10 +488,7 @@ impl Core {
         }
         self.write_warning(&mut writer, flow, refusal);
         match refusal.status {
-            200 if request
-                .cseq()
-                .is_ok_and(|cseq| cseq.method == Method::Options) =>
-            {
+            200 if is_of(request, Method::Options) => {
                 self.write_allow(&mut writer);
                 writer
                     .field(HeaderName::Accept, &[ACCEPT])
@@ -473,6 +496,12 @@ impl Core {
             }
             405 => {
                 self.write_allow(&mut writer);
+            }
+            // RFC 3261 §21.4.13
+            415 if is_of(request, Method::Message) => {
+                writer
+                    .field(HeaderName::Accept, &[ACCEPT_IN_MESSAGE])
+                    .field(HeaderName::AcceptEncoding, &["identity"]);
             }
             415 => {
                 writer.field(HeaderName::Accept, &[ACCEPT]);
@@ -511,6 +540,10 @@ impl Core {
         );
         format!("{:016x}", hasher.finish())
     }
+}
+
+fn is_of(request: &Fields, method: Method) -> bool {
+    request.cseq().is_ok_and(|cseq| cseq.method == method)
 }
 
 /// The option tags that a request demands and that are not served (RFC 3261 §8.2.2.3): a gateway is no

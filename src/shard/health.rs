@@ -18,7 +18,7 @@ use siphasher::sip::SipHasher13;
 use slab::Slab;
 
 use super::ShardTimer;
-use super::core::{ACCEPT, Core, OPTION_TAGS, alias_parameter, finished, message_buffer};
+use super::core::{ACCEPT, Core, OPTION_TAGS, finished, message_buffer};
 use super::io::{Flow, TransactionId};
 use super::transactions::User;
 use super::wheel::TimerId;
@@ -298,15 +298,8 @@ impl Core {
         let mut out = message_buffer();
         let mut writer = Writer::request(&mut out, Method::Options.as_str(), uri);
         let sent_by = self.advertised(flow.listener);
-        let transport = flow.transport.via_token();
-        let alias = alias_parameter(flow);
+        self.write_via(&mut writer, flow, branch);
         writer
-            .field(
-                HeaderName::Via,
-                &[
-                    "SIP/2.0/", transport, " ", sent_by, ";branch=", branch, ";rport", alias,
-                ],
-            )
             .number(HeaderName::MaxForwards, 70)
             .field(HeaderName::From, &["<sip:", sent_by, ">;tag=", &tag])
             .field(HeaderName::To, &["<", uri, ">"])

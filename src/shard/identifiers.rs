@@ -90,6 +90,15 @@ pub struct CallId {
     pub generation: u32,
 }
 
+/// A MESSAGE that this shard relays.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct MessageId {
+    /// Slot in the shard's table of messages.
+    pub(crate) slot: u32,
+    /// Tells a slot's occupants apart.
+    pub(crate) generation: u32,
+}
+
 /// A transaction that is about to be made: its place, and the branch that names it.
 #[derive(Clone, Debug)]
 pub(crate) struct Ticket {

@@ -12,11 +12,13 @@ pub mod identifiers;
 pub mod io;
 pub(crate) mod listeners;
 mod owner;
+mod pager_messages;
 pub mod random;
 mod registrations;
 mod resting;
 pub mod snapshot;
 mod sources;
+mod suspicion;
 mod tls_peers;
 pub(crate) mod transactions;
 pub mod wheel;
@@ -33,38 +35,27 @@ pub use self::core::Settings;
 use self::core::{Core, unsupported_options};
 use self::guard::{Guard, GuardCounters, Verdict};
 use self::health::{HealthCounters, NextHops, PingId};
-use self::identifiers::{CallId, Minted};
+use self::identifiers::{CallId, MessageId, Minted};
 use self::io::{Flow, Input, Output, TransactionId};
+use self::pager_messages::PagerMessages;
 use self::snapshot::Snapshot;
+use self::suspicion::{MALFORMED_POINTS, points_of};
 use self::transactions::{Report, User};
 use crate::config::Transport;
 use crate::gateway::call::{Call, CallTimer, Outcome};
 use crate::gateway::classify::{Classified, classify};
 use crate::gateway::limiter::CallLimiter;
+use crate::gateway::pager::MessageTimer;
 use crate::gateway::refusal::RefusalCounts;
 use crate::gateway::{Admission, Cause, Refusal};
 use crate::instant::Instant;
 use crate::media::{Forward, MediaSocket};
-use crate::sip::message::{HeaderName, Message, Method, ParseError, Rejected, Request, Response};
+use crate::sip::message::{Message, Method, ParseError, Rejected, Request, Response};
 use crate::sip::transaction::Timer;
 use crate::sip::uri::{Scheme, Uri};
 use crate::sip::writer::reason_phrase;
 use crate::telemetry::{EndCause, Event, PingFailure};
 
-/// What scanners call themselves in User-Agent.
-const SCANNERS: [&str; 9] = [
-    "friendly-scanner",
-    "friendly-request",
-    "sipvicious",
-    "sipcli",
-    "sip-scan",
-    "sundayddr",
-    "pplsip",
-    "VaxSIPUserAgent",
-    "iWar",
-];
-/// Points of a message that cannot be read.
-const MALFORMED_POINTS: u32 = 5;
 /// Seconds after which a call that was refused for lag may come again.
 const OVERLOAD_RETRY_AFTER: u32 = 5;
 /// Strangers are not listened to at so many times the lag at which calls are refused.
@@ -79,6 +70,7 @@ pub(crate) enum ShardTimer {
     Transaction(TransactionId, Timer),
     Call(CallId, CallTimer),
     Ping(PingId),
+    Message(MessageId, MessageTimer),
 }
 
 /// One shard.
@@ -90,6 +82,7 @@ pub struct Shard {
     is_overloaded: bool,
     calls: Slab<Held>,
     generation: u32,
+    pager: PagerMessages,
     /// Alive in all calls.
     dialogs: usize,
     counters: Counters,
@@ -120,7 +113,11 @@ pub struct Counters {
     pub refused_lag: u64,
     /// Calls begun.
     pub calls: u64,
-    /// Panics in the handling of a call; each ended that call.
+    /// MESSAGEs that were sent on.
+    pub pager_messages: u64,
+    /// MESSAGEs that were refused because there were too many.
+    pub pager_messages_refused_full: u64,
+    /// Panics in the handling of a call or of a MESSAGE; each ended it.
     pub panics: u64,
 }
 
@@ -131,6 +128,8 @@ pub struct Occupancy {
     pub calls: usize,
     /// Dialogs that are alive.
     pub dialogs: usize,
+    /// MESSAGEs on their way.
+    pub pager_messages: usize,
     /// Transactions.
     pub transactions: usize,
     /// Timers.
@@ -159,6 +158,7 @@ impl Shard {
             core,
             calls: Slab::new(),
             generation: 0,
+            pager: PagerMessages::default(),
             dialogs: 0,
             counters: Counters::default(),
         }
@@ -264,6 +264,9 @@ impl Shard {
                     self.with_call(id, |call, core| call.on_timer(core, timer))
                 }
                 ShardTimer::Ping(id) => self.core.on_ping_timer(id, self.is_overloaded),
+                ShardTimer::Message(id, timer) => {
+                    self.with_pager_message(id, |message, core| message.on_timer(core, timer))
+                }
             }
         }
     }
@@ -303,6 +306,7 @@ impl Shard {
         Occupancy {
             calls: self.calls.len(),
             dialogs: self.dialogs,
+            pager_messages: self.pager.len(),
             transactions: self.core.transactions.len(),
             timers: self.core.wheel.len(),
             media_ports: self.core.media.ports_in_use(),
@@ -321,6 +325,7 @@ impl Shard {
         for id in all {
             self.with_call(id, |call, core| call.abort(core, EndCause::Shutdown));
         }
+        self.abort_pager_messages();
     }
 
     /// The shard that a message belongs to: what we minted says so, anything else goes by Call-ID.
@@ -367,6 +372,10 @@ impl Shard {
             (Some(Report::Deliver), User::Ping(id)) => {
                 self.core.on_ping_response(id, response.status)
             }
+            (Some(Report::Deliver), User::Message(message)) => self
+                .with_pager_message(message, |message, core| {
+                    message.on_response(core, id, response)
+                }),
             (Some(report), user) => self.on_report(id, user, report),
             (None, _) => {}
         }
@@ -380,6 +389,11 @@ impl Shard {
             }
             (User::Ping(id), Report::TransportError) => {
                 return self.core.on_ping_failed(id, PingFailure::NotSent);
+            }
+            (User::Message(message), report) => {
+                return self.with_pager_message(message, |message, core| {
+                    message.on_report(core, id, report)
+                });
             }
             (User::Ping(_), Report::Deliver) | (User::Nobody, _) => return,
         };
@@ -467,6 +481,7 @@ impl Shard {
             }
             Method::Invite => self.begin_call(flow, request.clone()),
             Method::Options => self.answer_options(flow, &request),
+            Method::Message => self.begin_pager_message(flow, &request),
             Method::Bye
             | Method::Cancel
             | Method::Prack
@@ -480,11 +495,9 @@ impl Shard {
             Method::Register if self.core.settings.registers => {
                 self.answer_register(flow, &request)
             }
-            Method::Register
-            | Method::Refer
-            | Method::Subscribe
-            | Method::Message
-            | Method::Publish => Err(Refusal::new(405, reason_phrase(405))),
+            Method::Register | Method::Refer | Method::Subscribe | Method::Publish => {
+                Err(Refusal::new(405, reason_phrase(405)))
+            }
             Method::Unknown => Err(Refusal::new(501, reason_phrase(501))),
         };
         if let Err(refusal) = outcome {
@@ -511,22 +524,6 @@ impl Shard {
                     self.core.reply_stateless(&request, &flow, &refusal);
                 }
             }
-        }
-    }
-
-    /// Somebody did what strangers do who look for a way in.
-    fn suspect(&mut self, flow: &Flow, points: u32) {
-        if flow.carrier.is_some() {
-            return;
-        }
-        let (source, now) = (flow.remote.ip(), self.core.now);
-        let ban = self.guard.suspect(source, points, now, &self.core.snapshot);
-        if let Some(ban) = ban {
-            self.core.outputs.push_back(Output::Ban(ban));
-            self.core.event(Event::SourceBanned {
-                source,
-                length: ban.length,
-            });
         }
     }
 
@@ -642,22 +639,6 @@ impl Shard {
 
 fn refusal_of(error: &ParseError) -> Refusal {
     Refusal::new(error.status(), error.reason())
-}
-
-/// How suspicious a refused request of a stranger is, in points of which a hundred make a ban. A challenge is
-/// no refusal, and a wrong password from a network that is not allowed never gets so far.
-fn points_of(request: &Request, refusal: &Refusal) -> u32 {
-    let agent = request.header(HeaderName::UserAgent).unwrap_or_default();
-    let is_scanner = SCANNERS.iter().any(|scanner| {
-        let start = agent.get(..scanner.len());
-        start.is_some_and(|start| start.eq_ignore_ascii_case(scanner))
-    });
-    let points = match refusal.status {
-        401 | 407 | 482 | 503 => 0,
-        403..=405 | 501 => 10,
-        0..=400 | 402 | 406 | 408..=481 | 483..=500 | 502 | 504.. => 5,
-    };
-    points + if is_scanner { 90 } else { 0 }
 }
 
 /// RFC 3261 §8.2.2.3 and §16.3: hops left, nothing demanded that is not served.

@@ -10,7 +10,7 @@ use slab::Slab;
 
 use super::ShardTimer;
 use super::health::PingId;
-use super::identifiers::{CallId, Minted, Ticket};
+use super::identifiers::{CallId, MessageId, Minted, Ticket};
 use super::io::{Flow, Output, TransactionId};
 use super::wheel::{TimerId, Wheel};
 use crate::config::{Limits, SipTimers};
@@ -29,6 +29,8 @@ pub(crate) enum User {
     Leg(CallId, u8),
     /// A ping of a next hop.
     Ping(PingId),
+    /// A MESSAGE that is relayed.
+    Message(MessageId),
 }
 
 /// What a transaction tells its user.
@@ -54,7 +56,7 @@ pub(crate) struct Transactions {
     slots: Slab<Transaction>,
     /// Server transactions by [`Keys::server`].
     servers: HashMap<u128, u32>,
-    /// Server transactions of INVITEs outside a dialog by [`Keys::merging`].
+    /// Server transactions of INVITE and MESSAGE outside a dialog by [`Keys::merging`].
     merging: HashMap<u128, u32>,
     generation: u32,
     maximum: usize,
@@ -263,7 +265,7 @@ impl Transactions {
         let key = self.keys.server(request, request.method);
         let id = self.insert(machine, response_flow, user, key);
         self.servers.insert(key, id.slot);
-        if begins_dialog(request) {
+        if may_merge(request) {
             let merge_key = self.keys.merging(request);
             self.merging.insert(merge_key, id.slot);
             if let Some(transaction) = self.slots.get_mut(id.slot as usize) {
@@ -273,15 +275,15 @@ impl Transactions {
         Some(id)
     }
 
-    /// Whether an INVITE that matched no transaction came here before on another way and is still being
-    /// answered (RFC 3261 §8.2.2.2).
+    /// Whether an INVITE or a MESSAGE that matched no transaction came here before on another way and is still
+    /// being answered, or, of a MESSAGE, was answered a moment ago (RFC 3261 §8.2.2.2).
     pub(crate) fn is_merged(&self, request: &Request) -> bool {
-        begins_dialog(request)
+        may_merge(request)
             && self
                 .merging
                 .get(&self.keys.merging(request))
                 .and_then(|slot| self.slots.get(*slot as usize))
-                .is_some_and(Transaction::awaits_final_response)
+                .is_some_and(Transaction::is_ongoing)
     }
 
     fn insert(&mut self, machine: Machine, flow: Flow, user: User, key: u128) -> TransactionId {
@@ -437,6 +439,18 @@ impl Transactions {
         self.drive(id, Happening::TransportError, AtHand::Nothing, around)
     }
 
+    /// Does not send a request again; what it is answered is heard until its time is over.
+    pub(crate) fn quiet(&mut self, id: TransactionId, wheel: &mut Wheel<ShardTimer>) {
+        let transaction = self.slots.get_mut(id.slot as usize);
+        let Some(transaction) = transaction.filter(|it| it.generation == id.generation) else {
+            return;
+        };
+        transaction.kept = Bytes::new();
+        if let Some(timer) = transaction.retransmission.take() {
+            wheel.cancel(timer);
+        }
+    }
+
     /// Ends a transaction without a word to anybody.
     pub(crate) fn forget(&mut self, id: TransactionId, wheel: &mut Wheel<ShardTimer>) {
         if self.get(id).is_none() {
@@ -528,12 +542,23 @@ fn of_status(status: u16) -> Happening {
     }
 }
 
-/// Whether a request is an INVITE outside a dialog.
-fn begins_dialog(request: &Request) -> bool {
-    request.method == Method::Invite && request.to().is_ok_and(|to| to.tag().is_none())
+/// Whether it does harm that a request is served once for each way that it came by: an INVITE or a MESSAGE outside a
+/// dialog.
+fn may_merge(request: &Request) -> bool {
+    matches!(request.method, Method::Invite | Method::Message)
+        && request.to().is_ok_and(|to| to.tag().is_none())
 }
 
 impl Transaction {
+    fn is_ongoing(&self) -> bool {
+        match self.machine {
+            Machine::Server(_) => true,
+            Machine::InviteServer(_) | Machine::InviteClient(_) | Machine::Client(_) => {
+                self.awaits_final_response()
+            }
+        }
+    }
+
     fn awaits_final_response(&self) -> bool {
         matches!(
             self.machine,

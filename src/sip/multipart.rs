@@ -129,7 +129,8 @@ fn is_line_end(rest: &[u8]) -> bool {
     after.starts_with(b"\r\n")
 }
 
-fn params_of(value: &str) -> Option<Params<'_>> {
+/// The parameters of a Content-Type or a Content-Disposition.
+pub fn params_of(value: &str) -> Option<Params<'_>> {
     let at = value.find(';')?;
     Params::read_all(lexical::trim(value.get(at..)?))
 }

@@ -1,11 +1,12 @@
 //! The log: one line an event, on standard error.
 
 use std::io::IsTerminal;
+use std::time::Duration;
 
 use tracing::level_filters::LevelFilter;
 use tracing::{Level, debug, info, warn};
 
-use super::{CallFacts, CallKind, Event, PingFailure, SpendingAlert};
+use super::{CallFacts, CallKind, Event, MessageFacts, PingFailure, SpendingAlert};
 use crate::config::{LogFormat, LogLevel, NextHop};
 use crate::instant::Instant;
 use crate::numbering::{Country, E164, Masked};
@@ -189,6 +190,11 @@ fn line(event: &Event, is_admitted: bool) {
         Event::ProxySessionUsed { connector, session } => {
             debug!(%connector, %session, "proxy session used");
         }
+        Event::MessageRelayed {
+            facts,
+            status,
+            waited,
+        } => message(facts, *status, *waited),
         Event::CallStarted(facts) => {
             // Whoever calls for help may have to be found.
             if facts.kind == CallKind::Emergency {
@@ -263,6 +269,19 @@ fn call(facts: &CallFacts, what: &str) {
     } = facts;
     let (caller, called) = (masked(caller), masked(called));
     debug!(call_id, ?direction, ?kind, %connector, caller, called, "{what}");
+}
+
+fn message(facts: &MessageFacts, status: u16, waited: Duration) {
+    let MessageFacts {
+        call_id,
+        connector,
+        session,
+        caller,
+        called,
+    } = facts;
+    let (caller, called) = (Masked(*caller), Masked(*called));
+    let waited_ms = u64::try_from(waited.as_millis()).unwrap_or(u64::MAX);
+    info!(call_id, %connector, %session, %caller, %called, status, waited_ms, "message relayed");
 }
 
 /// A number that was dialled for help: a short one is nobody's.

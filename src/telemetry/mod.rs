@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use crate::config::{NextHop, Transport};
 use crate::connector_id::VoiceConnectorId;
-use crate::numbering::Country;
+use crate::numbering::{Country, E164};
 
 /// Which way a call goes; the words are the API's.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -162,6 +162,15 @@ pub enum Event {
         /// `ProxySessionId`
         session: Arc<str>,
     },
+    /// A MESSAGE from one participant of a proxy session to the other was answered, whatever became of it.
+    MessageRelayed {
+        /// Which.
+        facts: Box<MessageFacts>,
+        /// What the sender was told.
+        status: u16,
+        /// From its coming to its answer.
+        waited: Duration,
+    },
     /// A ping of a next hop was answered, or was not.
     Pinged {
         /// Who was asked.
@@ -228,6 +237,21 @@ impl std::ops::AddAssign for Received {
         self.rtcp_packets += more.rtcp_packets;
         self.dropped += more.dropped;
     }
+}
+
+/// What identifies a relayed MESSAGE in logs and records. What it says is in none.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct MessageFacts {
+    /// Call-ID on the sender's side.
+    pub call_id: String,
+    /// Whose session it is.
+    pub connector: VoiceConnectorId,
+    /// `ProxySessionId`
+    pub session: Arc<str>,
+    /// The number that stands for the sender.
+    pub caller: E164,
+    /// The receiver's own number.
+    pub called: E164,
 }
 
 /// What identifies a call in logs and records.

@@ -38,6 +38,7 @@ mod limits;
 mod locating;
 mod loss;
 mod media;
+mod messages;
 mod network;
 mod options;
 mod policy;

@@ -293,7 +293,7 @@ fn originations() -> Vec<Case> {
 fn every_cause_has_its_status_its_phrase_and_its_count() {
     let cases: Vec<Case> = terminations().into_iter().chain(originations()).collect();
     for cause in Cause::ALL {
-        // What is refused to messages is told with the messages.
+        // `nobody_else_writes_through_a_session` meets what no call does.
         let is_told =
             cases.iter().any(|case| case.cause == cause) || cause == Cause::ProxyWithoutSms;
         assert!(is_told, "no call meets {cause:?}");

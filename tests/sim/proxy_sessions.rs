@@ -14,14 +14,14 @@ use crate::cast::{CARRIER, CARRIER_SPARE, PLAIN, connector_id, inbound, play_wit
 use crate::world::World;
 
 /// Two participants, and what stands for the first and the second one.
-const ANNA: &str = "+4930901820";
-const BORIS: &str = "+442071838701";
-const FOR_ANNA: &str = "+12065550180";
-const FOR_BORIS: &str = "+12065550181";
-const STRANGER: &str = "+442071838750";
-const FALLBACK: &str = "+442071838799";
+pub(crate) const ANNA: &str = "+4930901820";
+pub(crate) const BORIS: &str = "+442071838701";
+pub(crate) const FOR_ANNA: &str = "+12065550180";
+pub(crate) const FOR_BORIS: &str = "+12065550181";
+pub(crate) const STRANGER: &str = "+442071838750";
+pub(crate) const FALLBACK: &str = "+442071838799";
 
-fn session() -> ProxySession {
+pub(crate) fn session() -> ProxySession {
     let participant = |number: &str, proxy: &str| ProxyParticipant {
         number: number.parse().unwrap(),
         proxy: proxy.parse().unwrap(),
@@ -38,7 +38,7 @@ fn session() -> ProxySession {
     }
 }
 
-fn with(session: ProxySession, fallback: Option<&str>) -> impl Fn(&mut Snapshot) {
+pub(crate) fn with(session: ProxySession, fallback: Option<&str>) -> impl Fn(&mut Snapshot) {
     let fallback = fallback.map(|number| number.parse().unwrap());
     move |snapshot| {
         let mut connector = (*snapshot.connectors[&connector_id(PLAIN)]).clone();
@@ -46,6 +46,9 @@ fn with(session: ProxySession, fallback: Option<&str>) -> impl Fn(&mut Snapshot)
             disabled: false,
             fallback,
         });
+        // Where the second participant is.
+        let termination = connector.termination.as_mut().unwrap();
+        termination.calling_regions.push("AU".parse().unwrap());
         snapshot.put_connector(connector);
         for number in [FOR_ANNA, FOR_BORIS] {
             let holder = NumberHolder::Connector(connector_id(PLAIN));
@@ -86,7 +89,7 @@ fn called(world: &World) -> (String, String) {
     (invite.uri().to_owned(), invite.head().to_owned())
 }
 
-const TELLING: [(&str, &str); 9] = [
+pub(crate) const TELLING: [(&str, &str); 9] = [
     (
         "P-Asserted-Identity",
         "\"Anna\" <sip:+4930901820@x.example>",

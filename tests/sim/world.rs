@@ -20,6 +20,7 @@ use trunkline::sip::message::{Fields, Message};
 use trunkline::telemetry::Event;
 
 use crate::agent::call::{Call, State};
+use crate::agent::messaging::Letter;
 use crate::agent::plan::{Act, Plan};
 use crate::agent::{Agent, Effect, Hands, Wake};
 use crate::gateway::Gateway;
@@ -177,6 +178,12 @@ impl World {
     /// An agent calls.
     pub(crate) fn call(&mut self, agent: usize, to: &str, plan: Plan) -> CallRef {
         let call = self.with_agent(agent, |agent, hands| agent.call(to, plan, hands));
+        CallRef { agent, call }
+    }
+
+    /// An agent sends a MESSAGE.
+    pub(crate) fn write(&mut self, agent: usize, to: &str, letter: &Letter) -> CallRef {
+        let call = self.with_agent(agent, |agent, hands| agent.write(to, letter, hands));
         CallRef { agent, call }
     }
 
@@ -555,6 +562,7 @@ impl World {
             let one = shard.occupancy();
             sum.calls += one.calls;
             sum.dialogs += one.dialogs;
+            sum.pager_messages += one.pager_messages;
             sum.transactions += one.transactions;
             sum.timers += one.timers;
             sum.media_ports += one.media_ports;

@@ -1,6 +1,7 @@
 //! Credentials for a carrier that asks who calls (RFC 3261 §22, RFC 7616, RFC 8760).
 
 use super::{Call, Leg, Side};
+use crate::config::{CarrierCredentials, CarrierPolicy};
 use crate::shard::core::Core;
 use crate::sip::digest::{self, Account, Algorithm, Challenge};
 use crate::sip::message::{HeaderName, Method, Response};
@@ -10,7 +11,7 @@ use crate::sip::writer::Writer;
 const CHALLENGES_MAX: u8 = 2;
 
 /// A challenge that a leg's requests answer from now on.
-pub(super) struct Authorization {
+pub(in crate::gateway) struct Authorization {
     challenge: Challenge<'static>,
     /// The header field that answers: that of a proxy, or of a server.
     field: HeaderName,
@@ -23,13 +24,15 @@ pub(super) struct Authorization {
     in_invite: Option<String>,
 }
 
-impl Leg {
-    /// Takes a challenge; false where there are no credentials for it, or where it says that they are wrong.
-    pub(super) fn take_challenge(&mut self, response: &Response) -> bool {
-        let policy = self.policy.as_ref();
-        let Some(credentials) = policy.and_then(|policy| policy.credentials.as_ref()) else {
-            return false;
-        };
+impl Authorization {
+    /// Takes a challenge after the one `before`; `None` where there are no credentials for it, or where it says that
+    /// they are wrong.
+    pub(in crate::gateway) fn after(
+        before: Option<&Self>,
+        policy: Option<&CarrierPolicy>,
+        response: &Response,
+    ) -> Option<Self> {
+        let credentials = policy?.credentials.as_ref()?;
         let (asks, answers) = match response.status {
             401 => (HeaderName::WwwAuthenticate, HeaderName::Authorization),
             _ => (
@@ -37,15 +40,10 @@ impl Leg {
                 HeaderName::ProxyAuthorization,
             ),
         };
-        let Some(challenge) = best_challenge(response, asks) else {
-            return false;
-        };
-        let before = self
-            .authorization
-            .as_ref()
-            .map_or(0, |auth| auth.challenges);
+        let challenge = best_challenge(response, asks)?;
+        let before = before.map_or(0, |before| before.challenges);
         if before == CHALLENGES_MAX || (before > 0 && !challenge.stale) {
-            return false;
+            return None;
         }
         let ha1 = digest::ha1(
             challenge.algorithm,
@@ -53,15 +51,50 @@ impl Leg {
             &challenge.realm,
             &credentials.password.0,
         );
-        self.authorization = Some(Authorization {
+        Some(Self {
             challenge,
             field: answers,
             ha1,
             count: 0,
             challenges: before + 1,
             in_invite: None,
-        });
-        true
+        })
+    }
+
+    /// Adds credentials to a request with this Request-URI; returns their value.
+    pub(in crate::gateway) fn write(
+        &mut self,
+        credentials: &CarrierCredentials,
+        writer: &mut Writer<'_>,
+        (method, uri): (Method, &str),
+        cnonce: u64,
+    ) -> String {
+        self.count += 1;
+        let account = Account {
+            username: &credentials.username,
+            ha1: &self.ha1,
+        };
+        let value = digest::answer(
+            &self.challenge,
+            account,
+            method.as_str(),
+            uri,
+            &format!("{cnonce:016x}"),
+            self.count,
+        );
+        writer.field(self.field, &[&value]);
+        value
+    }
+}
+
+impl Leg {
+    /// Takes a challenge; false where there are no credentials for it, or where it says that they are wrong.
+    pub(super) fn take_challenge(&mut self, response: &Response) -> bool {
+        let before = self.authorization.as_ref();
+        let taken = Authorization::after(before, self.policy.as_deref(), response);
+        let is_taken = taken.is_some();
+        self.authorization = taken.or_else(|| self.authorization.take());
+        is_taken
     }
 
     /// The peer took a request of ours: what it says next is a new challenge.
@@ -90,20 +123,8 @@ impl Leg {
             }
             return;
         }
-        authorization.count += 1;
-        let account = Account {
-            username: &credentials.username,
-            ha1: &authorization.ha1,
-        };
-        let value = digest::answer(
-            &authorization.challenge,
-            account,
-            method.as_str(),
-            &self.dialog.remote_target,
-            &format!("{:016x}", core.random.next_u64()),
-            authorization.count,
-        );
-        writer.field(authorization.field, &[&value]);
+        let request = (method, &*self.dialog.remote_target);
+        let value = authorization.write(credentials, writer, request, core.random.next_u64());
         if method == Method::Invite {
             authorization.in_invite = Some(value);
         }

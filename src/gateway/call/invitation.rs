@@ -292,7 +292,7 @@ fn write_parts(core: &mut Core, writer: Writer<'_>, body: Option<Bytes>, locatio
 
 /// How a request reaches a place. One that is sent to over UDP in spite of its size is known for a while to take
 /// no stream.
-pub(super) fn flow_to(core: &mut Core, candidate: &Candidate) -> Result<Flow, Refusal> {
+pub(in crate::gateway) fn flow_to(core: &mut Core, candidate: &Candidate) -> Result<Flow, Refusal> {
     if candidate.udp_at_any_size {
         let now = core.now;
         core.without_stream
@@ -318,7 +318,7 @@ pub(super) fn flow_to(core: &mut Core, candidate: &Candidate) -> Result<Flow, Re
 }
 
 /// The URI of a number at a place: what the place's configuration leaves to the DNS, the URI does too.
-fn request_uri(called: &str, target: &Target, is_sips: bool) -> String {
+pub(in crate::gateway) fn request_uri(called: &str, target: &Target, is_sips: bool) -> String {
     let Target {
         host,
         port,

@@ -24,21 +24,21 @@
 //! - `anchor`: what the call does with its media; `codecs`: what its sides may speak with
 
 mod anchor;
-mod carrier_auth;
+pub(super) mod carrier_auth;
 mod codecs;
 mod established;
 mod exchange;
 mod glare;
 mod info;
-mod invitation;
+pub(super) mod invitation;
 mod limits;
-mod next_hop;
+pub(super) mod next_hop;
 mod offer_answer;
 mod redirect;
 mod reinvite;
 mod reliable;
 mod session_timer;
-mod setup;
+pub(super) mod setup;
 mod target;
 mod teardown;
 mod transfer;

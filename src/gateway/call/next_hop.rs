@@ -87,33 +87,44 @@ pub(super) fn caller_over_tls(
     flow: &Flow,
     admission: &Admission,
 ) -> Option<TlsPeerId> {
+    match (admission.direction, flow.transport) {
+        (Direction::Origination, _) => carrier_over_tls(snapshot, flow),
+        (Direction::Termination, Transport::Tls) => {
+            let source = flow.remote.ip().to_canonical();
+            let routes = &admission.connector.origination.as_ref()?.routes;
+            let targets = routes.iter().map(|route| &route.target);
+            let mut secured = targets.filter(|target| target.tls.is_some());
+            secured
+                .find(|target| leads_to(snapshot, target, source))?
+                .tls
+        }
+        (Direction::Termination, Transport::Udp | Transport::Tcp) => None,
+    }
+}
+
+/// The same at a carrier.
+pub(in crate::gateway) fn carrier_over_tls(snapshot: &Snapshot, flow: &Flow) -> Option<TlsPeerId> {
     if flow.transport != Transport::Tls {
         return None;
     }
     let source = flow.remote.ip().to_canonical();
-    let leads_there = |target: &&Target| match &target.host {
+    let routes = &snapshot.carrier_of(flow)?.routes;
+    let secured = || {
+        let targets = routes.iter().map(|route| &route.target);
+        targets.filter(|target| target.tls.is_some())
+    };
+    let first = || secured().next();
+    let there = secured().find(|target| leads_to(snapshot, target, source));
+    there.or_else(first)?.tls
+}
+
+fn leads_to(snapshot: &Snapshot, target: &Target, source: IpAddr) -> bool {
+    match &target.host {
         Host::Address(address) => *address == source,
         Host::Name(name) => {
             let places = snapshot.places(name, target.port, target.transport);
             let mut places = places.unwrap_or_default().iter();
             places.any(|place| place.addresses.contains(&source))
-        }
-    };
-    match admission.direction {
-        Direction::Origination => {
-            let routes = &snapshot.carrier_of(flow)?.routes;
-            let secured = || {
-                let targets = routes.iter().map(|route| &route.target);
-                targets.filter(|target| target.tls.is_some())
-            };
-            let first = || secured().next();
-            secured().find(leads_there).or_else(first)?.tls
-        }
-        Direction::Termination => {
-            let routes = &admission.connector.origination.as_ref()?.routes;
-            let targets = routes.iter().map(|route| &route.target);
-            let mut secured = targets.filter(|target| target.tls.is_some());
-            secured.find(leads_there)?.tls
         }
     }
 }

@@ -30,7 +30,7 @@ use crate::sip::writer::reason_phrase;
 use crate::telemetry::{CallFacts, CallKind, Direction, EndCause, Event};
 
 /// Seconds for which a place that said nothing at all is tried after the others.
-const SILENT_PLACE_RESTS_S: u64 = 30;
+pub(in crate::gateway) const SILENT_PLACE_RESTS_S: u64 = 30;
 /// Bytes of a peer's reason phrase that are passed on at most.
 const REASON_BYTES_MAX: usize = 120;
 
@@ -456,16 +456,8 @@ impl Call {
         }
     }
 
-    /// RFC 3261 §16.7 step 6: a 6xx before all, else the lowest class; in a class the first that came.
     pub(super) fn note_failure(&mut self, failure: Refusal) {
-        let rank = |failure: &Refusal| match failure.status {
-            600.. => 0,
-            status => status / 100,
-        };
-        let best = self.best_failure.as_ref();
-        if best.is_none_or(|best| rank(&failure) < rank(best)) {
-            self.best_failure = Some(failure);
-        }
+        keep_best(&mut self.best_failure, failure);
     }
 
     pub(super) fn on_route_timer(&mut self, core: &mut Core) {
@@ -506,14 +498,25 @@ fn is_sips(request: &Request) -> bool {
     Uri::parse(request.uri()).is_ok_and(|uri| uri.scheme == Scheme::Sips)
 }
 
+/// RFC 3261 §16.7 step 6: a 6xx before all, else the lowest class; in a class the first that came.
+pub(in crate::gateway) fn keep_best(best: &mut Option<Refusal>, failure: Refusal) {
+    let rank = |failure: &Refusal| match failure.status {
+        600.. => 0,
+        status => status / 100,
+    };
+    if best.as_ref().is_none_or(|best| rank(&failure) < rank(best)) {
+        *best = Some(failure);
+    }
+}
+
 /// The failures after which the next place is tried.
-pub(super) fn is_retried_elsewhere(status: u16) -> bool {
+pub(in crate::gateway) fn is_retried_elsewhere(status: u16) -> bool {
     matches!(status, 408 | 430 | 480 | 500 | 502 | 503 | 504)
 }
 
 /// A failure as leg A hears it. A challenge or a redirection is between the gateway and leg B; a 503
 /// would say that the gateway itself is out of service (RFC 3261 §16.7 step 6).
-pub(super) fn for_caller(failure: Refusal) -> Refusal {
+pub(in crate::gateway) fn for_caller(failure: Refusal) -> Refusal {
     match failure.status {
         300..400 => Refusal::new(480, reason_phrase(480)),
         401 | 407 => Refusal::new(502, reason_phrase(502)),
@@ -526,7 +529,7 @@ pub(super) fn for_caller(failure: Refusal) -> Refusal {
 }
 
 /// The failures in which Retry-After means something to a caller (RFC 3261 §20.33).
-fn tells_when(status: u16) -> bool {
+pub(in crate::gateway) fn tells_when(status: u16) -> bool {
     matches!(status, 480 | 486 | 500 | 503 | 600 | 603)
 }
 

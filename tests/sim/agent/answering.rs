@@ -172,6 +172,7 @@ impl Agent {
             None if request.method == Method::Invite && request.to().unwrap().tag().is_none() => {
                 self.on_first_invite(&request, hands)
             }
+            None if request.method == Method::Message => self.on_first_message(&request),
             None => {
                 self.refuse_unknown(request, hands);
                 return;
@@ -199,6 +200,7 @@ impl Agent {
             Method::Invite => self.on_invite(index, request, hands),
             Method::Ack => self.on_ack(index, &request),
             Method::Cancel => self.on_cancel(index, &request, hands),
+            Method::Message => self.on_message(index, request, hands),
             Method::Bye => self.on_bye(index, &request, hands),
             Method::Info => match self.calls[index].plan.info {
                 Some(0) => {}
@@ -389,7 +391,11 @@ impl Agent {
     }
 
     /// The challenge that a request gets in the place of an answer, where its credentials are not good.
-    fn challenge(&mut self, index: usize, request: &Request) -> Option<(u16, bytes::Bytes)> {
+    pub(super) fn challenge(
+        &mut self,
+        index: usize,
+        request: &Request,
+    ) -> Option<(u16, bytes::Bytes)> {
         let demand = self.calls[index].plan.demands.clone()?;
         let (asks, answers) = match demand.status {
             401 => ("WWW-Authenticate", HeaderName::Authorization),

@@ -7,6 +7,7 @@
 pub(crate) mod acting;
 mod answering;
 pub(crate) mod call;
+pub(crate) mod messaging;
 pub(crate) mod plan;
 pub(crate) mod wire;
 

@@ -107,6 +107,8 @@ pub(crate) struct Plan {
     pub(crate) with_requests: Vec<(&'static str, String)>,
     /// What it answers to INFO, where that is not 200; 0 is nothing.
     pub(crate) info: Option<u16>,
+    /// What it answers to MESSAGE; nothing where there is none.
+    pub(crate) message: Option<u16>,
     /// Header fields of its failure responses.
     pub(crate) with_failures: Vec<(&'static str, String)>,
     /// As caller: reliable responses are not acknowledged.
@@ -154,6 +156,7 @@ impl Plan {
             with_answers: Vec::new(),
             with_requests: Vec::new(),
             info: None,
+            message: Some(200),
             with_failures: Vec::new(),
             no_prack: false,
             session: None,
@@ -172,6 +175,14 @@ impl Plan {
     /// Answers so at once.
     pub(crate) fn says(status: u16) -> Self {
         Self::idle().then(When::Invited, 0, Act::Answer(status))
+    }
+
+    /// Answers so to MESSAGE.
+    pub(crate) fn takes_messages(status: Option<u16>) -> Self {
+        Self {
+            message: status,
+            ..Self::answers()
+        }
     }
 
     pub(crate) fn deaf() -> Self {
