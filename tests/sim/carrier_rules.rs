@@ -432,11 +432,11 @@ fn what_a_carriers_rules_remove_does_not_cross_and_what_they_add_is_there() {
 
 #[test]
 fn a_carrier_that_has_shown_its_certificate_is_one_wherever_it_comes_from() {
-    // The agent of the encrypted customer, whose address no carrier has.
+    // The agent of the encrypted customer: without a proof it is that one, who may not dial so.
     for (proven, status) in [
         (Some(CarrierId(0)), 200),
-        (Some(CarrierId(7)), 404),
-        (None, 404),
+        (Some(CarrierId(7)), 484),
+        (None, 484),
     ] {
         play_with(
             |gateway| gateway.transfers = true,

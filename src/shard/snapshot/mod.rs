@@ -84,16 +84,12 @@ impl Snapshot {
         }
     }
 
-    /// The carrier that calls from this address belong to.
-    pub fn carrier_by_source(&self, source: IpAddr) -> Option<&Carrier> {
-        self.carrier(self.sources.carrier(source)?)
-    }
-
     /// The carrier that a message belongs to which came so: the one that its peer has proven to be, else the one
     /// whose source it came from.
     pub fn carrier_of(&self, flow: &Flow) -> Option<&Carrier> {
         let proven = flow.carrier.and_then(|id| self.carrier(id));
-        proven.or_else(|| self.carrier_by_source(flow.remote.ip().to_canonical()))
+        let source = flow.remote.ip().to_canonical();
+        proven.or_else(|| self.carrier(self.sources.carrier(source)?))
     }
 
     /// The carrier at this place of the config.
