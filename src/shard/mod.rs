@@ -14,6 +14,7 @@ pub(crate) mod listeners;
 mod owner;
 pub mod random;
 mod registrations;
+pub mod reserve;
 mod resting;
 pub mod snapshot;
 mod sources;
@@ -89,6 +90,8 @@ pub struct Shard {
     lag: Duration,
     is_overloaded: bool,
     calls: Slab<Held>,
+    /// Places of the reserve that calls have.
+    reserved: usize,
     generation: u32,
     /// Alive in all calls.
     dialogs: usize,
@@ -97,6 +100,8 @@ pub struct Shard {
 
 struct Held {
     generation: u32,
+    /// It has a place of the reserve.
+    is_reserved: bool,
     /// Taken out while the call is at work.
     call: Option<Box<Call>>,
 }
@@ -158,6 +163,7 @@ impl Shard {
             is_overloaded: false,
             core,
             calls: Slab::new(),
+            reserved: 0,
             generation: 0,
             dialogs: 0,
             counters: Counters::default(),
@@ -455,7 +461,7 @@ impl Shard {
                 self.counters.stray += 1;
                 return;
             }
-            Method::Invite if self.is_overloaded => {
+            Method::Invite if self.is_overloaded && !self.has_reserve_for(&flow, &request) => {
                 self.counters.refused_lag += 1;
                 let refusal = Refusal::unavailable("Too Busy For New Calls", OVERLOAD_RETRY_AFTER);
                 self.core.reply_stateless(&request, &flow, &refusal);
@@ -528,15 +534,19 @@ impl Shard {
             return Err(Refusal::new(482, reason_phrase(482)));
         }
         check_request(&request)?;
-        if self.calls.len() >= self.core.settings.limits.calls_max {
+        let is_full = self.calls.len() >= self.core.settings.limits.calls_max;
+        if is_full && !self.has_reserve_for(&flow, &request) {
             self.counters.refused_full += 1;
             return Err(Refusal::unavailable("Too Many Calls", 5));
         }
         let admission = self.admit(&flow, &request)?;
         self.generation = self.generation.wrapping_add(1);
         let generation = self.generation;
+        let is_reserved = is_full || self.is_overloaded;
+        self.reserved += usize::from(is_reserved);
         let slot = self.calls.insert(Held {
             generation,
+            is_reserved,
             call: None,
         });
         let id = CallId {
@@ -551,7 +561,7 @@ impl Shard {
                 Ok(())
             }
             Err(refusal) => {
-                self.calls.remove(slot);
+                self.release(slot);
                 Err(refusal.remembered())
             }
         }
@@ -614,7 +624,7 @@ impl Shard {
             let aborted = catch_unwind(AssertUnwindSafe(|| call.abort(core, EndCause::Internal)));
             if aborted.is_err() {
                 self.counters.panics += 1;
-                self.calls.remove(id.slot as usize);
+                self.release(id.slot as usize);
                 return;
             }
         }
@@ -625,7 +635,7 @@ impl Shard {
         call.release_leases();
         self.dialogs += call.dialogs();
         if call.is_finished() {
-            self.calls.remove(id.slot as usize);
+            self.release(id.slot as usize);
         } else if let Some(held) = self.calls.get_mut(id.slot as usize) {
             held.call = Some(call);
         }
