@@ -49,7 +49,7 @@ pub fn export(config: &Config, account: &str) -> Result<String, ExportError> {
         .enable_all()
         .build();
     runtime.map_err(ExportError::System)?.block_on(async {
-        let store = Store::open(config.store.url.reveal())
+        let store = Store::look(config.store.url.reveal())
             .await
             .map_err(ExportError::Store)?;
         let exported = declared::export(&store, account).await;

@@ -68,11 +68,22 @@ impl Control {
     pub async fn open(
         url: &str,
         sip_domain: &str,
-        mut carriers: Vec<Carrier>,
+        carriers: Vec<Carrier>,
         customers: TlsPolicy,
         policies: TerminationPolicies,
     ) -> Result<Arc<Self>, OpenError> {
         let store = Store::open(url).await?;
+        Self::of(store, sip_domain, carriers, customers, policies).await
+    }
+
+    /// Makes the first snapshot of a store. Where it was opened to be looked at, what is written changes the snapshot alone.
+    pub async fn of(
+        store: Store,
+        sip_domain: &str,
+        mut carriers: Vec<Carrier>,
+        customers: TlsPolicy,
+        policies: TerminationPolicies,
+    ) -> Result<Arc<Self>, OpenError> {
         // Before anything is read, so that nothing is missed.
         let changes = store.changes().await?;
         let mut snapshot = Snapshot::default();

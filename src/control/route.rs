@@ -6,13 +6,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use jiff::Timestamp;
 use tokio::sync::{Mutex, Notify, mpsc};
 
 use super::publish::{Control, RouteNames};
 use super::random_bytes;
 use super::resolver::{self, Changes, Dns, Routes};
 use super::serve::spoken;
-use crate::config::{Carrier, Config, Transport};
+use crate::api::declared::{self, DeclaredErrors};
+use crate::config::{Carrier, Config, OwnPlaces, Transport};
 use crate::connector_id::VoiceConnectorId;
 use crate::gateway::explain::{Explanation, explain};
 use crate::gateway::headers::user_for;
@@ -25,10 +27,12 @@ use crate::shard::snapshot::Snapshot;
 use crate::sip::locate::Destination;
 use crate::sip::message::{Message, Request};
 use crate::sip::uri::Uri;
-use crate::store::OpenError;
+use crate::store::{OpenError, Resource, Store};
 
 /// How long host names are waited for.
 const LOCATE_MAX: Duration = Duration::from_secs(5);
+/// Declared resources that the store does not have yet, of which the answer says so one by one.
+const UNREAD_SHOWN: usize = 10;
 
 /// A call that nobody makes.
 #[derive(clap::Args, Debug)]
@@ -51,7 +55,7 @@ pub struct Question {
     #[arg(long, default_value = "udp", value_parser = transport)]
     transport: Transport,
     /// A header field of its INVITE, as in "P-Asserted-Identity: <sip:+12065550100@pbx.example>".
-    #[arg(long = "header", value_name = "FIELD")]
+    #[arg(long = "header", value_name = "FIELD", value_parser = header_field)]
     headers: Vec<String>,
 }
 
@@ -62,6 +66,8 @@ pub enum RouteError {
     System(std::io::Error),
     /// The store cannot be read.
     Store(OpenError),
+    /// What files declare is wrong.
+    Declared(DeclaredErrors),
     /// There are no name servers to be asked.
     Dns(String),
     /// No connector has this id.
@@ -79,6 +85,7 @@ impl fmt::Display for RouteError {
         match self {
             Self::System(error) => write!(f, "{error}"),
             Self::Store(error) => write!(f, "{error}"),
+            Self::Declared(errors) => write!(f, "{errors}"),
             Self::Dns(error) => write!(f, "{error}"),
             Self::UnknownConnector(id) => write!(
                 f,
@@ -96,7 +103,7 @@ impl fmt::Display for RouteError {
             ),
             Self::Malformed => write!(
                 f,
-                "the number, --from or a --header makes no INVITE that can be read: a field is written as \"Name: value\""
+                "the number, --from or a --header makes no INVITE that can be read; a number is written as +12065550100 or 911"
             ),
         }
     }
@@ -119,8 +126,9 @@ pub fn route(config: Config, question: &Question) -> Result<String, RouteError> 
 }
 
 async fn answer(config: Config, question: &Question) -> Result<String, RouteError> {
-    let control = Control::open(
-        config.store.url.reveal(),
+    let store = Store::look(config.store.url.reveal());
+    let control = Control::of(
+        store.await.map_err(RouteError::Store)?,
         &config.sip.domain,
         config.carriers.clone(),
         config.sip.tls.customers(),
@@ -128,6 +136,8 @@ async fn answer(config: Config, question: &Question) -> Result<String, RouteErro
     );
     let control = control.await.map_err(RouteError::Store)?;
     control.set_own_hosts(&config).await;
+    let unread = suppose_declared(&control, &config).await;
+    let unread = unread.map_err(RouteError::Declared)?;
     let call = question.call(&control.snapshot(), &config)?;
     let request = call.request(&config).ok_or(RouteError::Malformed)?;
     let uri = Uri::parse(request.uri()).map_err(|_| RouteError::Malformed)?;
@@ -142,7 +152,21 @@ async fn answer(config: Config, question: &Question) -> Result<String, RouteErro
         Instant::ORIGIN,
     );
     control.store().close().await;
-    Ok(told(&call, &explanation, snapshot.carriers()))
+    Ok(told(&call, &explanation, snapshot.carriers(), &unread))
+}
+
+/// Takes what files declare into the snapshot, as the node will at its next start or reload, and says what of it the store
+/// does not have yet. Nothing is written: the store is only looked at.
+async fn suppose_declared(
+    control: &Control,
+    config: &Config,
+) -> Result<Vec<Resource>, DeclaredErrors> {
+    if config.declared.files.is_empty() {
+        return Ok(Vec::new());
+    }
+    let read = declared::read(&config.declared.files, &OwnPlaces::of(&config.sip))?;
+    let (_, done) = declared::put(control, read, Timestamp::now()).await?;
+    Ok(done.into_keys().collect())
 }
 
 fn connector(text: &str) -> Result<VoiceConnectorId, String> {
@@ -156,6 +180,20 @@ fn transport(text: &str) -> Result<Transport, String> {
     let is_meant = |transport: &Transport| transport.uri_token() == text;
     let expected = || "one of udp, tcp, tls".to_owned();
     all.into_iter().find(is_meant).ok_or_else(expected)
+}
+
+/// One field, in one line: a second line would be another field, an empty one the end of the header.
+fn header_field(text: &str) -> Result<String, String> {
+    let is_name = |name: &str| {
+        let is_of_name = |byte: u8| byte.is_ascii_graphic() && byte != b':';
+        !name.is_empty() && name.bytes().all(is_of_name)
+    };
+    let field = text.trim();
+    let name = field.split_once(':').map(|(name, _)| name.trim_end());
+    match name.is_some_and(is_name) && !field.contains(char::is_control) {
+        true => Ok(field.to_owned()),
+        false => Err("a field is written as \"Name: value\", in one line".to_owned()),
+    }
 }
 
 /// The call that a question is about.
@@ -211,8 +249,14 @@ impl Call<'_> {
 
     /// The INVITE; `None` where it cannot be read.
     fn request(&self, config: &Config) -> Option<Request> {
-        let (number, host) = (&self.question.number, &self.host);
+        let (number, host) = (self.question.number.as_str(), &self.host);
         let from = self.question.from.as_deref().unwrap_or("anonymous");
+        if [number, from]
+            .into_iter()
+            .any(|text| text.contains(char::is_whitespace))
+        {
+            return None;
+        }
         let via = self.question.transport.via_token();
         let mut text = format!(
             "INVITE sip:{number}@{host} SIP/2.0\r\n\
@@ -225,7 +269,7 @@ impl Call<'_> {
              Max-Forwards: 70\r\n"
         );
         for field in &self.question.headers {
-            text.push_str(field.trim());
+            text.push_str(field);
             text.push_str("\r\n");
         }
         text.push_str("Content-Length: 0\r\n\r\n");
@@ -289,7 +333,12 @@ async fn locate_names(control: &Arc<Control>, config: &Config) -> Result<(), Rou
 }
 
 /// The answer as people read it.
-fn told(call: &Call<'_>, explanation: &Explanation, carriers: &[Carrier]) -> String {
+fn told(
+    call: &Call<'_>,
+    explanation: &Explanation,
+    carriers: &[Carrier],
+    unread: &[Resource],
+) -> String {
     let mut text = String::new();
     let Explanation { steps, outcome } = explanation;
     let question = call.question;
@@ -303,8 +352,20 @@ fn told(call: &Call<'_>, explanation: &Explanation, carriers: &[Carrier]) -> Str
         "{from} calls {number}: INVITE sip:{number}@{} from {source} over {transport}",
         call.host
     ));
+    for resource in unread.iter().take(UNREAD_SHOWN) {
+        line(format_args!(
+            "  as its file declares it, which the node has not read yet: {resource}"
+        ));
+    }
+    if let Some(more) = unread
+        .len()
+        .checked_sub(UNREAD_SHOWN)
+        .filter(|more| *more > 0)
+    {
+        line(format_args!("  and {more} more"));
+    }
     for step in steps {
-        line(format_args!("  {:<18}{}", step.check, step.found));
+        line(format_args!("  {:<20}{}", step.check, step.found));
     }
     match outcome {
         Err(refusal) => line(format_args!(

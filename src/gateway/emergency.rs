@@ -1,7 +1,10 @@
 //! Calls for help: 911, the test number 933, and the numbers of a connector's emergency calling configuration.
 
+use crate::shard::io::Flow;
+
+use super::classify::{Classified, classify};
 use crate::numbering::E164;
-use crate::shard::snapshot::VoiceConnector;
+use crate::shard::snapshot::{Snapshot, VoiceConnector};
 use crate::sip::uri::{Uri, unescape};
 
 /// An emergency call.
@@ -16,6 +19,18 @@ pub(super) enum Emergency {
 const HELP: &str = "911";
 /// Answers with what it knows of the caller, where there is such a service.
 const TEST: &str = "933";
+
+/// Whether a request is for help, and from a host that a connector allows: looked at where there is no room for other
+/// calls, before anything is kept.
+pub(crate) fn is_for_help(uri: &Uri<'_>, flow: &Flow, snapshot: &Snapshot) -> bool {
+    match classify(uri, flow, snapshot) {
+        Ok(Classified::Termination(connector)) => {
+            let source = flow.remote.ip().to_canonical();
+            snapshot.allows_source(connector.id, source) && Emergency::of(uri, &connector).is_some()
+        }
+        Ok(Classified::Origination(_)) | Err(_) => false,
+    }
+}
 
 impl Emergency {
     /// What a URI asks for, where that is help or a test of it.

@@ -9,7 +9,7 @@ pub mod call;
 mod caller_id;
 pub mod classify;
 mod destination;
-mod emergency;
+pub(crate) mod emergency;
 pub mod explain;
 pub mod headers;
 pub mod limiter;

@@ -321,7 +321,8 @@ fn has_destination(checked: &mut Checked<'_, '_>) -> Result<(), Refusal> {
         }
         Some(Emergency::Configured(number)) => {
             checked.passed("destination", || format!("{number}, an emergency call"));
-            number
+            checked.destination = Some(number);
+            return Ok(());
         }
         None => dialled_number(checked.uri, &checked.connector.policy.dialling)?,
     };

@@ -15,6 +15,7 @@ mod owner;
 mod pager_messages;
 pub mod random;
 mod registrations;
+pub mod reserve;
 mod resting;
 pub mod snapshot;
 mod sources;
@@ -81,6 +82,8 @@ pub struct Shard {
     lag: Duration,
     is_overloaded: bool,
     calls: Slab<Held>,
+    /// Places of the reserve that calls have.
+    reserved: usize,
     generation: u32,
     pager: PagerMessages,
     /// Alive in all calls.
@@ -90,6 +93,8 @@ pub struct Shard {
 
 struct Held {
     generation: u32,
+    /// It has a place of the reserve.
+    is_reserved: bool,
     /// Taken out while the call is at work.
     call: Option<Box<Call>>,
 }
@@ -157,6 +162,7 @@ impl Shard {
             is_overloaded: false,
             core,
             calls: Slab::new(),
+            reserved: 0,
             generation: 0,
             pager: PagerMessages::default(),
             dialogs: 0,
@@ -473,7 +479,7 @@ impl Shard {
                 self.counters.stray += 1;
                 return;
             }
-            Method::Invite if self.is_overloaded => {
+            Method::Invite if self.is_overloaded && !self.has_reserve_for(&flow, &request) => {
                 self.counters.refused_lag += 1;
                 let refusal = Refusal::unavailable("Too Busy For New Calls", OVERLOAD_RETRY_AFTER);
                 self.core.reply_stateless(&request, &flow, &refusal);
@@ -532,15 +538,19 @@ impl Shard {
             return Err(Refusal::new(482, reason_phrase(482)));
         }
         check_request(&request)?;
-        if self.calls.len() >= self.core.settings.limits.calls_max {
+        let is_full = self.calls.len() >= self.core.settings.limits.calls_max;
+        if is_full && !self.has_reserve_for(&flow, &request) {
             self.counters.refused_full += 1;
             return Err(Refusal::unavailable("Too Many Calls", 5));
         }
         let admission = self.admit(&flow, &request)?;
         self.generation = self.generation.wrapping_add(1);
         let generation = self.generation;
+        let is_reserved = is_full || self.is_overloaded;
+        self.reserved += usize::from(is_reserved);
         let slot = self.calls.insert(Held {
             generation,
+            is_reserved,
             call: None,
         });
         let id = CallId {
@@ -555,7 +565,7 @@ impl Shard {
                 Ok(())
             }
             Err(refusal) => {
-                self.calls.remove(slot);
+                self.release(slot);
                 Err(refusal.remembered())
             }
         }
@@ -619,7 +629,7 @@ impl Shard {
             let aborted = catch_unwind(AssertUnwindSafe(|| call.abort(core, EndCause::Internal)));
             if aborted.is_err() {
                 self.counters.panics += 1;
-                self.calls.remove(id.slot as usize);
+                self.release(id.slot as usize);
                 return;
             }
         }
@@ -630,7 +640,7 @@ impl Shard {
         call.release_leases();
         self.dialogs += call.dialogs();
         if call.is_finished() {
-            self.calls.remove(id.slot as usize);
+            self.release(id.slot as usize);
         } else if let Some(held) = self.calls.get_mut(id.slot as usize) {
             held.call = Some(call);
         }

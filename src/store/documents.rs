@@ -318,7 +318,7 @@ impl Store {
     ) -> Result<(), StoreError> {
         let mut transaction = self.begin().await?;
         Self::delete_documents_within(&mut transaction, kinds, account, parent).await?;
-        transaction.commit().await?;
+        self.commit(transaction, []).await?;
         Ok(())
     }
 

@@ -49,6 +49,16 @@ pub use spending::SpendingRow;
 pub struct Store {
     pool: AnyPool,
     database: Database,
+    purpose: Purpose,
+}
+
+/// What a database was opened for.
+#[derive(Clone, Copy)]
+enum Purpose {
+    /// To be written.
+    Serving,
+    /// To be looked at: nothing becomes of a write.
+    Looking,
 }
 
 /// Which database it is, for the few things that they do differently.
@@ -97,12 +107,17 @@ impl Store {
         }
     }
 
-    /// Makes a write durable, and tells the other nodes of it in the same moment.
+    /// Makes a write durable, and tells the other nodes of it in the same moment; undoes it where the database is only
+    /// looked at.
     async fn commit(
         &self,
         mut transaction: Transaction<'static, Any>,
         changes: impl IntoIterator<Item = Change>,
     ) -> Result<(), sqlx::Error> {
+        match self.purpose {
+            Purpose::Serving => {}
+            Purpose::Looking => return transaction.rollback().await,
+        }
         match self.database {
             // One process holds the file.
             Database::Sqlite => {}

@@ -1,5 +1,6 @@
 //! Opening the database and bringing its schema up to date.
 
+use std::cmp::Ordering;
 use std::fmt;
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
@@ -13,7 +14,7 @@ use sqlx::postgres::{PgConnectOptions, PgConnection};
 use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{Any, ConnectOptions, Connection, Executor, Row, Transaction};
 
-use super::{Database, Store};
+use super::{Database, Purpose, Store};
 
 /// The schema's changes in their order; `schema_version` says how many of them a database has.
 const MIGRATIONS: [&str; 6] = [
@@ -32,6 +33,9 @@ const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(10);
 /// What each connection to SQLite begins with.
 const SQLITE_SESSION: &str = "PRAGMA busy_timeout = 10000; PRAGMA journal_mode = WAL; \
      PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON";
+
+/// What each connection to SQLite begins with where the database is looked at: what it is stays as it is.
+const SQLITE_LOOK: &str = "PRAGMA busy_timeout = 10000; PRAGMA foreign_keys = ON";
 
 /// What each connection to PostgreSQL begins with. A node that vanished within a transaction does not hold its locks
 /// for ever.
@@ -55,6 +59,15 @@ pub enum OpenError {
     Url,
     /// The database file or its folder cannot be made.
     Folder(PathBuf, io::Error),
+    /// There is no such file, and nobody asked for one to be made.
+    Missing(PathBuf),
+    /// The database was written by an earlier version of this program, and is only to be looked at.
+    OlderSchema {
+        /// Its schema.
+        found: i64,
+        /// The one this program knows.
+        known: usize,
+    },
     /// The database was written by a later version of this program.
     NewerSchema {
         /// Its schema.
@@ -78,6 +91,17 @@ impl fmt::Display for OpenError {
                 f,
                 "the store's file {} cannot be made: {error}",
                 path.display()
+            ),
+            Self::Missing(path) => write!(
+                f,
+                "the store's file {} is not there: check --config, and its [store] url or [node] data_dir; \
+                 `trunkline serve` makes a store that is missing",
+                path.display()
+            ),
+            Self::OlderSchema { found, known } => write!(
+                f,
+                "the store has schema {found}, this version needs {known}: `trunkline serve` of this version brings it up \
+                 to date, or ask the version that wrote it"
             ),
             Self::NewerSchema { found, known } => write!(
                 f,
@@ -125,13 +149,19 @@ fn private_file(file: &Path) -> Result<(), OpenError> {
 
 /// The URL by which the driver finds the file of ours wherever it is: absolute, for a URL's parser takes the folders
 /// of a relative path for a host, and encoded.
-fn sqlite_url(url: &str) -> Result<String, OpenError> {
+fn sqlite_url(url: &str, purpose: Purpose) -> Result<String, OpenError> {
     let options = SqliteConnectOptions::from_str(url).map_err(|_| OpenError::Url)?;
     let file = options.get_filename();
-    private_file(file)?;
-    let found = file
-        .canonicalize()
-        .map_err(|error| OpenError::Folder(file.to_owned(), error))?;
+    match purpose {
+        Purpose::Serving => private_file(file)?,
+        Purpose::Looking => {}
+    }
+    let found =
+        file.canonicalize()
+            .map_err(|error| match error.kind() == io::ErrorKind::NotFound {
+                true => OpenError::Missing(file.to_owned()),
+                false => OpenError::Folder(file.to_owned(), error),
+            })?;
     let path = percent_encode(found.as_os_str().as_encoded_bytes(), PATH_KEPT);
     let parameters = url.find('?').and_then(|at| url.get(at..)).unwrap_or("");
     Ok(format!("sqlite://{path}{parameters}"))
@@ -150,9 +180,29 @@ impl Store {
     /// Opens the database at a `sqlite://` URL, making file and folder where they are missing, or at a `postgres://`
     /// URL, where it has to exist; makes the tables that are missing in it.
     pub async fn open(url: &str) -> Result<Self, OpenError> {
+        let store = Self::connect(url, Purpose::Serving).await?;
+        store.migrate().await?;
+        Ok(store)
+    }
+
+    /// Opens a database that is there, to be looked at: nothing is made, and its schema is this program's or it is
+    /// refused. Writes see each other within their transaction, and are undone where others' are made durable.
+    pub async fn look(url: &str) -> Result<Self, OpenError> {
+        let store = Self::connect(url, Purpose::Looking).await?;
+        store.expect_schema().await?;
+        Ok(store)
+    }
+
+    async fn connect(url: &str, purpose: Purpose) -> Result<Self, OpenError> {
         sqlx::any::install_default_drivers();
         let (database, url, session) = match url.split_once("://") {
-            Some(("sqlite", _)) => (Database::Sqlite, sqlite_url(url)?, SQLITE_SESSION),
+            Some(("sqlite", _)) => {
+                let session = match purpose {
+                    Purpose::Serving => SQLITE_SESSION,
+                    Purpose::Looking => SQLITE_LOOK,
+                };
+                (Database::Sqlite, sqlite_url(url, purpose)?, session)
+            }
             Some(("postgres" | "postgresql", _)) => {
                 let options = PgConnectOptions::from_str(url).map_err(|_| OpenError::Url)?;
                 first_connection(&options).await?;
@@ -177,9 +227,37 @@ impl Store {
             // A statement may hold phone numbers.
             .connect_with(AnyConnectOptions::from_str(&url)?.disable_statement_logging())
             .await?;
-        let store = Self { pool, database };
-        store.migrate().await?;
-        Ok(store)
+        Ok(Self {
+            pool,
+            database,
+            purpose,
+        })
+    }
+
+    async fn expect_schema(&self) -> Result<(), OpenError> {
+        let found = self.schema_found().await?;
+        let known = MIGRATIONS.len();
+        match usize::try_from(found).map(|found| found.cmp(&known)) {
+            Ok(Ordering::Equal) => Ok(()),
+            Ok(Ordering::Less) => Err(OpenError::OlderSchema { found, known }),
+            Ok(Ordering::Greater) | Err(_) => Err(OpenError::NewerSchema { found, known }),
+        }
+    }
+
+    /// How many migrations the database has; 0 where it has no table of ours.
+    async fn schema_found(&self) -> Result<i64, OpenError> {
+        let found = match self.database {
+            Database::Sqlite => "PRAGMA user_version",
+            Database::Postgres(_) => {
+                let exists = "SELECT CAST(COUNT(to_regclass('schema_version')) AS BIGINT)";
+                let row = sqlx::query(exists).fetch_one(&self.pool).await?;
+                if row.try_get::<i64, _>(0)? == 0 {
+                    return Ok(0);
+                }
+                "SELECT version FROM schema_version"
+            }
+        };
+        Ok(sqlx::query(found).fetch_one(&self.pool).await?.try_get(0)?)
     }
 
     async fn migrate(&self) -> Result<(), OpenError> {

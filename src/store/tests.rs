@@ -4,6 +4,7 @@ use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
 use sqlx::{Connection, Executor, Row};
 
 use self::inventory::*;
+use self::looking::*;
 use self::place::Place;
 use self::spending::*;
 use super::*;
@@ -34,6 +35,7 @@ macro_rules! on_both {
 }
 
 mod inventory;
+mod looking;
 pub(crate) mod place;
 mod spending;
 mod writers;
@@ -48,6 +50,8 @@ on_both! {
     documents_are_kept_by_kind_account_and_id
     a_schema_of_the_future_is_refused
     nodes_that_start_at_once_make_one_schema
+    what_is_only_looked_at_stays_as_it_is
+    a_schema_of_the_past_is_not_looked_at
     a_group_survives_a_restart_and_holds_its_connectors
     a_connector_is_deleted_or_put_in_a_group_by_two_writers
     a_number_passes_through_the_deletion_queue

@@ -23,6 +23,16 @@ fn config(directory: &Path, text: &str) -> PathBuf {
     config
 }
 
+/// The store of that config, as a node that was started once leaves it.
+fn make_store(directory: &Path) {
+    let mut runtime = tokio::runtime::Builder::new_current_thread();
+    runtime.enable_all().build().unwrap().block_on(async {
+        let url = format!("sqlite://{}", directory.join("trunkline.db").display());
+        let store = trunkline::store::Store::open(&url).await.unwrap();
+        store.close().await;
+    });
+}
+
 #[test]
 fn the_documented_file_of_declared_resources_is_right() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("config/declared.toml");
@@ -59,6 +69,7 @@ fn an_export_of_an_account_that_nobody_knows_is_refused() {
     let directory = tempfile::tempdir().unwrap();
     let config = config(directory.path(), "Account = \"111122223333\"\n");
     let config = config.to_str().unwrap();
+    make_store(directory.path());
     let unknown = trunkline(&["export", "--config", config, "999999999999"]);
     assert_eq!(unknown.status.code(), Some(1));
     assert!(unknown.stdout.is_empty());

@@ -1,8 +1,10 @@
 //! Calls for help.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use trunkline::config::{Carrier, CarrierPolicy};
+use trunkline::shard::reserve::RESERVED_CALLS_MAX;
 use trunkline::shard::snapshot::{EmergencyNumber, Snapshot};
 use trunkline::sip::message::{HeaderName, Method};
 use trunkline::sip::multipart;
@@ -11,8 +13,10 @@ use trunkline::telemetry::{CallKind, Event};
 use crate::agent::call::State;
 use crate::agent::plan::{Act, Plan};
 use crate::cast::{
-    CARRIER, CARRIER_TCP_V6, OUTSIDE, PBX, PLAIN, SLOW, connector_id, play_with, through,
+    CARRIER, CARRIER_TCP_V6, OUTSIDE, PBX, PBX_V6, PLAIN, SLOW, connector_id, inbound, play_with,
+    through,
 };
+use crate::world::World;
 
 const DESK: &str = "+13125550142";
 const TEST_DESK: &str = "+13125550143";
@@ -142,6 +146,104 @@ fn help_is_called_beyond_the_limits_and_with_any_caller_id() {
             for call in calls {
                 assert_eq!(world.at_call(call).status(), Some(200));
                 world.act(call, Act::Bye);
+            }
+        },
+    );
+}
+
+/// A call that idles, to be answered within three seconds if it ever is.
+fn calls(world: &mut World, agent: usize, to: &str, count: usize) -> Vec<Option<u16>> {
+    let calls: Vec<_> = (0..count)
+        .map(|_| world.call(agent, to, Plan::idle()))
+        .collect();
+    world.run(3_000);
+    calls
+        .into_iter()
+        .map(|call| world.at_call(call).status())
+        .collect()
+}
+
+fn in_table(world: &World) -> Vec<usize> {
+    let shards = world.shards.iter();
+    shards.map(|shard| shard.occupancy().calls).collect()
+}
+
+#[test]
+fn help_is_called_while_a_shard_is_behind_and_by_customers_alone() {
+    play_with(
+        |_| {},
+        with_emergency_carrier,
+        |world| {
+            for shard in &mut world.shards {
+                shard.set_lag(Duration::from_millis(250));
+            }
+            for (agent, to, expected) in [
+                (PBX, through(PLAIN, OUTSIDE), 503),
+                (PBX, through(PLAIN, "911"), 200),
+                (PBX, through(PLAIN, "933"), 200),
+                // Not from a host that the connector does not allow, nor from the PSTN.
+                (PBX_V6, through(PLAIN, "911"), 503),
+                (CARRIER, through(PLAIN, "911"), 503),
+                (CARRIER, inbound("911"), 503),
+            ] {
+                assert_eq!(calls(world, agent, &to, 1), [Some(expected)], "{to}");
+            }
+            world.shut_down();
+        },
+    );
+}
+
+#[test]
+fn help_is_called_where_the_table_of_calls_is_full() {
+    let both = |snapshot: &mut Snapshot| {
+        with_emergency_carrier(snapshot);
+        configured(Some(TEST_DESK))(snapshot);
+    };
+    play_with(
+        |gateway| gateway.limits.calls_max = 1,
+        both,
+        |world| {
+            let filled = calls(world, PBX, &through(PLAIN, OUTSIDE), 16);
+            assert!(filled.contains(&Some(503)));
+            assert!(in_table(world).iter().all(|calls| *calls == 1));
+            for number in ["911", "933", DESK, TEST_DESK] {
+                let answers = calls(world, PBX, &through(PLAIN, number), 4);
+                assert_eq!(answers, [Some(200); 4], "{number}");
+            }
+            assert_eq!(
+                calls(world, PBX, &through(PLAIN, OUTSIDE), 1),
+                [Some(503)],
+                "what help has taken is nobody else's"
+            );
+            world.shut_down();
+        },
+    );
+}
+
+#[test]
+fn the_room_that_is_kept_for_help_has_an_end_and_is_given_back() {
+    play_with(
+        |gateway| {
+            gateway.limits.calls_max = 0;
+            gateway.media_ports = 2_000;
+        },
+        with_emergency_carrier,
+        |world| {
+            let to = through(PLAIN, "911");
+            let most = RESERVED_CALLS_MAX * world.shards.len();
+            for _ in 0..2 {
+                // Twice as many as there is room for fill every shard.
+                let answers = calls(world, PBX, &to, 2 * most);
+                let taken = answers.iter().filter(|answer| **answer == Some(200));
+                assert_eq!(taken.count(), most);
+                assert!(
+                    in_table(world)
+                        .iter()
+                        .all(|calls| *calls == RESERVED_CALLS_MAX)
+                );
+                world.shut_down();
+                world.run(40_000);
+                assert!(in_table(world).iter().all(|calls| *calls == 0));
             }
         },
     );
