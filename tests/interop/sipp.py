@@ -28,11 +28,11 @@ class Sipp:
     """One SIPp. Use it as a context manager: the process is ended whatever happens."""
 
     def __init__(self, scenario, address, ports, directory, port=None, target=None, count=None,
-                 transport="udp", rate=50, hold_ms=None, timeout_s=60, echo=False, screen=False, extra=(),
+                 transport="udp", rate=50, hold_ms=None, timeout_s=60, echo=False, screen=False, trace=False, extra=(),
                  folder=SCENARIOS):
         """`port`: where it is for SIP, by default a free one. `target`: (address, port) to call, `None` to be
         called. `count`: calls; `None` until ended. `rate`: calls a second. `hold_ms`: how long a pause without a length of its own takes.
-        `folder`: where the scenario is."""
+        `trace`: keeps what it receives. `folder`: where the scenario is."""
         self.scenario = scenario
         self.address = address
         self.port = port or ports.take()
@@ -42,6 +42,7 @@ class Sipp:
         self._errors = Path(directory) / f"{name}.errors"
         self._screen = Path(directory) / f"{name}.screen"
         self._output = Path(directory) / f"{name}.out"
+        self._messages = Path(directory) / f"{name}.messages"
         command = ["sipp"]
         if target:
             command.append(f"{bracketed(target[0])}:{target[1]}")
@@ -62,6 +63,8 @@ class Sipp:
             command.append("-rtp_echo")
         if screen:
             command += ["-trace_screen", "-screen_file", self._screen]
+        if trace:
+            command += ["-trace_msg", "-message_file", self._messages]
         self._command = [str(part) for part in [*command, *extra]]
         self._transport = transport
         self.process = None
@@ -116,6 +119,11 @@ class Sipp:
         """RTP packets that it has sent back, once it has ended; `echo` and `screen` must have been set."""
         screens = self._screen.read_text(errors="replace")
         return max(map(int, re.findall(r"(\d+) Total echo RTP pckts 1st stream", screens)), default=0)
+
+    def received(self):
+        """The messages that it has received, in their order; `trace` must have been set."""
+        text = self._messages.read_text(errors="replace")
+        return re.findall(r"message received \[\d+\] bytes :\s+(.*?)(?=\n-{40}|\Z)", text, re.DOTALL)
 
     def show(self):
         """Prints what the process noted."""
