@@ -98,23 +98,9 @@ pub fn admit(
     flow: &Flow,
     context: &mut Context<'_>,
 ) -> Result<Admission, Refusal> {
-    let termination = termination_of(connector, context)?;
-    let mut checked = Checked {
-        connector,
-        termination,
-        request,
-        uri,
-        flow,
-        asked: Asked::AsProxy,
-        emergency: Emergency::of(uri, connector),
-        context,
-        authenticated_as: None,
-        destination: None,
-        country: None,
-        caller: None,
-        candidates: Vec::new(),
-        booking: Booking::default(),
-    };
+    let about = (request, uri, flow);
+    let mut checked = Checked::of(connector, about, Asked::AsProxy, context)?;
+    checked.emergency = Emergency::of(uri, connector);
     checked.booking.urgency = match checked.emergency {
         Some(_) => Urgency::Emergency,
         None => Urgency::Routine,
@@ -132,36 +118,9 @@ pub fn admit_registration(
     flow: &Flow,
     context: &mut Context<'_>,
 ) -> Result<(), Refusal> {
-    let termination = termination_of(connector, context)?;
-    let mut checked = Checked {
-        connector,
-        termination,
-        request,
-        uri,
-        flow,
-        asked: Asked::AsServer,
-        emergency: None,
-        context,
-        authenticated_as: None,
-        destination: None,
-        country: None,
-        caller: None,
-        candidates: Vec::new(),
-        booking: Booking::default(),
-    };
+    let about = (request, uri, flow);
+    let mut checked = Checked::of(connector, about, Asked::AsServer, context)?;
     run(&ENTRY, &mut checked)
-}
-
-fn termination_of<'a>(
-    connector: &'a VoiceConnector,
-    context: &mut Context<'_>,
-) -> Result<&'a Termination, Refusal> {
-    let termination = connector.termination.as_ref();
-    termination.ok_or_else(|| {
-        let refusal = Refusal::from(Cause::NoTermination);
-        context.trace.note("termination", || refused(&refusal));
-        refusal
-    })
 }
 
 /// Runs the checks until one refuses.
@@ -179,7 +138,37 @@ pub(super) fn refused(refusal: &Refusal) -> String {
     format!("refused: {} {}", refusal.status, refusal.reason)
 }
 
-impl Checked<'_, '_> {
+impl<'a, 'c> Checked<'a, 'c> {
+    /// A request of which nothing is known yet but that the connector has a termination.
+    fn of(
+        connector: &'a Arc<VoiceConnector>,
+        (request, uri, flow): (&'a Request, &'a Uri<'a>, &'a Flow),
+        asked: Asked,
+        context: &'a mut Context<'c>,
+    ) -> Result<Self, Refusal> {
+        let Some(termination) = &connector.termination else {
+            let refusal = Refusal::from(Cause::NoTermination);
+            context.trace.note("termination", || refused(&refusal));
+            return Err(refusal);
+        };
+        Ok(Self {
+            connector,
+            termination,
+            request,
+            uri,
+            flow,
+            asked,
+            context,
+            emergency: None,
+            authenticated_as: None,
+            destination: None,
+            country: None,
+            caller: None,
+            candidates: Vec::new(),
+            booking: Booking::default(),
+        })
+    }
+
     /// The check passed.
     fn passed(&mut self, check: &'static str, found: impl FnOnce() -> String) {
         self.context.trace.note(check, found);

@@ -3,7 +3,6 @@
 //! Its own parser drops the zero that an Italian number begins with, and takes the first of several countries; so
 //! its patterns are asked: all countries that a number may be of, and its class in each.
 
-use std::hash::{BuildHasher, RandomState};
 use std::sync::LazyLock;
 
 use phonenumber::Type;
@@ -218,8 +217,7 @@ fn on_every_area_code_of_north_america() {
 #[test]
 fn on_numbers_at_random() {
     let given = std::env::var("TRUNKLINE_NUMBERS_SEED").ok();
-    let drawn = || RandomState::new().hash_one(0);
-    let seed: u64 = given.map_or_else(drawn, |seed| seed.parse().unwrap());
+    let seed: u64 = given.map_or(20_260_220, |seed| seed.parse().unwrap());
     let mut key = [0; 16];
     key[..8].copy_from_slice(&seed.to_le_bytes());
     let mut random = Random::new(key);
