@@ -217,7 +217,7 @@ fn expect_last(lines: &[String], expected: &[&str]) {
 }
 
 const HEARD: &str = "Routes of one priority are drawn by weight for each call. A running node also looks at calls per second, \
-                     calls at once and the health of hosts.";
+                     calls at once, calls of this hour and the health of hosts.";
 
 #[test]
 fn every_check_of_a_call_that_passes_is_told_and_every_place_in_order() {

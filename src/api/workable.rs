@@ -8,7 +8,7 @@ use super::members::invalid;
 use super::model::Input;
 use super::proxy_sessions::{country_of, numbers_of};
 use super::request::ApiRequest;
-use crate::numbering::{Country, E164};
+use crate::numbering::{Class, Country, E164};
 use crate::store::{OriginationRecord, RouteProtocol};
 
 pub(super) const BOTH_ENABLED: &str =
@@ -45,6 +45,14 @@ pub(super) fn emergency(path: &str, configuration: &Value) -> Result<(), BadRequ
         let country = dnis.get("CallingCountry").and_then(Value::as_str);
         country.unwrap_or_default()
     });
+    for (index, dnis) in dnis.into_iter().flatten().enumerate() {
+        for name in ["EmergencyPhoneNumber", "TestPhoneNumber"] {
+            let number = dnis.get(name).and_then(Value::as_str);
+            if number.is_some_and(|number| !is_reachable(number)) {
+                return Err(invalid(format!("{path}.DNIS[{index}].{name}"), REACHABLE));
+            }
+        }
+    }
     let mut seen = std::collections::HashSet::new();
     for (index, country) in countries.enumerate() {
         let member = || format!("{path}.DNIS[{index}].CallingCountry");
@@ -61,6 +69,21 @@ pub(super) fn emergency(path: &str, configuration: &Value) -> Result<(), BadRequ
     Ok(())
 }
 
+const REACHABLE: &str =
+    "an ordinary or toll-free E.164 number with its country code, such as +12065550100";
+
+/// Whether a number can be called from everywhere, and costs no more than others.
+fn is_reachable(number: &str) -> bool {
+    let number = number.parse::<E164>().ok();
+    number.is_some_and(|number| {
+        let is_plain = matches!(number.class(), Class::Ordinary | Class::TollFree);
+        number.digit_count() >= REACHABLE_DIGITS_MIN && number.country().is_some() && is_plain
+    })
+}
+
+/// Digits of the shortest numbers that there are, with their country code.
+const REACHABLE_DIGITS_MIN: u32 = 7;
+
 /// What a `Proxy` says by itself, with the name that its countries have here. `path` is empty or ends with a dot.
 pub(super) fn proxy(path: &str, countries: &str, proxy: &Value) -> Result<(), BadRequest> {
     let minutes = proxy.get("DefaultSessionExpiryMinutes");
@@ -70,6 +93,11 @@ pub(super) fn proxy(path: &str, countries: &str, proxy: &Value) -> Result<(), Ba
     {
         let member = format!("{path}DefaultSessionExpiryMinutes");
         return Err(invalid(member, "minutes, or 0 for sessions without an end"));
+    }
+    let fallback = proxy.get("FallBackPhoneNumber").and_then(Value::as_str);
+    // The model allows an empty one.
+    if fallback.is_some_and(|number| !number.is_empty() && !is_reachable(number)) {
+        return Err(invalid(format!("{path}FallBackPhoneNumber"), REACHABLE));
     }
     for (index, country) in countries_of(proxy).enumerate() {
         // The model allows an empty one.

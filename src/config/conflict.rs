@@ -6,7 +6,7 @@ use ipnetwork::IpNetwork;
 
 use super::problem::{ConfigError, Problem};
 use super::settle::{Placed, PlacedApi, PlacedCarrier, PlacedMedia};
-use super::{Host, NumberPool, SipListener, SipTls};
+use super::{Host, NumberPool, SipListener, SipTls, Target, Transport};
 
 pub(super) fn listeners(listeners: &[Placed<SipListener>], errors: &mut Vec<ConfigError>) {
     // TLS runs over TCP: one port cannot be both.
@@ -119,6 +119,13 @@ pub(super) fn routes(
             Host::Name(_) => None,
             Host::Address(address) => Some(address),
         };
+        let leads_to = |listener: &Placed<SipListener>| {
+            let place = address.map(|address| SocketAddr::new(address, port_of(target, transport)));
+            place == Some(listener.value.bind) || place == Some(listener.value.advertise)
+        };
+        if let Some(own) = listeners.iter().find(|listener| leads_to(listener)) {
+            errors.push(route.refused(Problem::RouteToUs { line: own.line }));
+        }
         let mut spoken = listeners.iter().map(|listener| &listener.value);
         let fits = |listener: &SipListener| {
             listener.transport == transport
@@ -128,6 +135,10 @@ pub(super) fn routes(
             errors.push(route.refused(Problem::NoListenerFor { transport, address }));
         }
     }
+}
+
+fn port_of(target: &Target, transport: Transport) -> u16 {
+    target.port.unwrap_or(transport.default_port())
 }
 
 pub(super) fn pools(pools: &[Placed<NumberPool>], errors: &mut Vec<ConfigError>) {

@@ -166,6 +166,11 @@ pub enum Problem {
     NotBound,
     /// No `[[sip.listener]]`.
     NoListener,
+    /// A carrier's route leads to a listener of this node.
+    RouteToUs {
+        /// The listener's line.
+        line: usize,
+    },
     /// A header field that the gateway writes itself.
     OwnField,
     /// A list that is too long.
@@ -285,6 +290,7 @@ impl fmt::Display for Problem {
             Self::NoClientCa => f.write_str("nothing says which certificates count; expected client_ca beside it; add that, or take this out"),
             Self::NoNamesWithoutClientCa => f.write_str("peers are not asked for certificates; expected client_ca in [sip.tls]; add that, or take this out"),
             Self::NotBound => f.write_str("no listener binds this; expected the bind of a [[sip.listener]]; correct either"),
+            Self::RouteToUs { line } => write!(f, "leads to the listener in line {line}: calls would come back to this node; expected the carrier's host and port; correct them"),
             Self::NoListener => f.write_str("no listener; expected at least one; add a [[sip.listener]] with transport and bind"),
             Self::OwnField => f.write_str("the gateway writes this header field itself; expected another field, such as X-Trunk; take it out"),
             Self::TooMany { what, max } => write!(f, "too many {what}; expected at most {max}; take some out"),

@@ -122,7 +122,10 @@ impl Certificates {
         match Material::load(&self.tls, &self.policies) {
             Ok(material) => {
                 self.material.store(Arc::new(material));
-                tracing::info!("certificates were read again; new connections use them");
+                tracing::info!(
+                    "certificates were read again; new connections use them. What else the config file says is read \
+                     at the start only"
+                );
             }
             Err(error) => {
                 tracing::error!(%error, "certificates were not read again: the old ones stay in use");

@@ -386,7 +386,7 @@ fn told(
             }
             line(format_args!(
                 "Routes of one priority are drawn by weight for each call. A running node also looks at calls per second, \
-                 calls at once and the health of hosts."
+                 calls at once, calls of this hour and the health of hosts."
             ));
         }
     }

@@ -4,6 +4,7 @@ mod back_off;
 
 use std::net::IpAddr;
 
+use super::limiter::Urgency;
 use super::termination::Context;
 use super::{Cause, Refusal};
 use crate::shard::guard::Network;
@@ -30,13 +31,19 @@ pub(super) fn authenticate(
     connector: &VoiceConnector,
     request: &Request,
     (asked, source): (Asked, IpAddr),
+    urgency: Urgency,
     context: &mut Context<'_>,
 ) -> Result<Option<String>, Refusal> {
     if connector.credentials.is_empty() {
         return Ok(None);
     }
-    // Even with the right answer: whoever guesses is not to learn when it was right.
-    if let Some(left) = context.back_offs.left(connector.id, source, context.now) {
+    // Even with the right answer: whoever guesses is not to learn when it was right. Help is not kept from everybody at
+    // an address for what one of them has tried.
+    let left = match urgency {
+        Urgency::Routine => context.back_offs.left(connector.id, source, context.now),
+        Urgency::Emergency => None,
+    };
+    if let Some(left) = left {
         let seconds = u32::try_from(left.as_secs() + 1).unwrap_or(u32::MAX);
         return Err(Refusal::from(Cause::CredentialsGuessed).for_seconds(seconds));
     }

@@ -4,6 +4,9 @@ use super::Cause;
 use crate::config::TerminationPolicy;
 use crate::numbering::{Assignment, Class, Country, E164};
 
+/// Digits of every number of North America, its country code with them.
+const NANP_DIGITS: u32 = 11;
+
 /// What is known of a destination that may be called, or why it may not.
 ///
 /// A number that no country has is nobody's region: what the operator has allowed by class may be called all the
@@ -13,6 +16,10 @@ pub(super) fn check(
     regions: Option<&[Country]>,
     policy: &TerminationPolicy,
 ) -> Result<Assignment, Cause> {
+    // A switch that drops what was dialled too much would call another number than the one that is looked at here.
+    if number.starts_with("1") && number.digit_count() != NANP_DIGITS {
+        return Err(Cause::DestinationNotE164);
+    }
     let assignment = number.assignment();
     let (is_costly, is_allowed, cause) = match assignment.class {
         Class::PremiumRate | Class::Personal => (true, policy.premium_rate, Cause::PremiumRate),
@@ -128,6 +135,10 @@ mod tests {
         ] {
             assert_eq!(found(to, &["US"], &plain), Err(cause), "{to}");
             assert_eq!(found(to, &["US"], &all), Ok(()), "{to}");
+        }
+        // With a digit too many a premium-rate number looks like another one.
+        for to in ["+120697655019", "+1206976550"] {
+            assert_eq!(found(to, &["US"], &plain), Err(Cause::DestinationNotE164));
         }
         // A country's premium-rate numbers are in that country.
         assert_eq!(

@@ -1,11 +1,12 @@
 //! Calls for help: 911, the test number 933, and the numbers of a connector's emergency calling configuration.
 
-use crate::shard::io::Flow;
-
 use super::classify::{Classified, classify};
-use crate::numbering::E164;
+use super::termination::dialled_number;
+use crate::numbering::{Class, E164};
+use crate::shard::io::Flow;
 use crate::shard::snapshot::{Snapshot, VoiceConnector};
-use crate::sip::uri::{Uri, unescape};
+use crate::sip::telephone::{Number, Telephone};
+use crate::sip::uri::Uri;
 
 /// An emergency call.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -33,28 +34,51 @@ pub(crate) fn is_for_help(uri: &Uri<'_>, flow: &Flow, snapshot: &Snapshot) -> bo
 }
 
 impl Emergency {
-    /// What a URI asks for, where that is help or a test of it.
+    /// What a URI asks for, where that is help or a test of it, however the connector's hosts write numbers.
     pub(super) fn of(uri: &Uri<'_>, connector: &VoiceConnector) -> Option<Self> {
-        let user = unescape(uri.user?)?;
-        let number = user.split(';').next().unwrap_or_default();
-        let configured = connector.emergency.first();
-        // No E.164 number has three digits: a `+` in front is an agent's habit.
-        match number.strip_prefix('+').unwrap_or(number) {
-            HELP => Some(match configured {
+        let telephone = Telephone::of(uri).ok();
+        let short = match telephone.map(|telephone| telephone.number) {
+            Some(Number::Local { digits, .. }) => digits,
+            // No E.164 number has three digits: a `+` in front is an agent's habit.
+            Some(Number::Global(number)) => number.digits().to_string(),
+            None => return None,
+        };
+        let mut configured = connector
+            .emergency
+            .iter()
+            .filter(|one| may_help(one.number));
+        let first = configured.clone().next();
+        match short.as_str() {
+            HELP => Some(match first {
                 Some(configured) => Self::Configured(configured.number),
                 None => Self::Dialled(HELP),
             }),
-            TEST => Some(match configured.and_then(|configured| configured.test) {
-                Some(test) => Self::Configured(test),
-                None => Self::Dialled(TEST),
-            }),
-            digits => {
-                let dialled: E164 = digits.parse().ok()?;
-                let mut numbers = connector.emergency.iter();
-                let is_configured =
-                    numbers.any(|one| one.number == dialled || one.test == Some(dialled));
-                is_configured.then_some(Self::Configured(dialled))
+            TEST => {
+                let test = first.and_then(|configured| configured.test);
+                Some(match test.filter(|test| may_help(*test)) {
+                    Some(test) => Self::Configured(test),
+                    None => Self::Dialled(TEST),
+                })
+            }
+            _ => {
+                let dialled = dialled_number(uri, &connector.policy.dialling).ok()?;
+                let is_one =
+                    configured.any(|one| one.number == dialled || one.test == Some(dialled));
+                (is_one && may_help(dialled)).then_some(Self::Configured(dialled))
             }
         }
+    }
+}
+
+/// Whether a number can be one that helps. What costs most is nobody's desk for calls for help: with such a number a
+/// configuration would be a way around the policy.
+fn may_help(number: E164) -> bool {
+    match number.class() {
+        Class::Ordinary | Class::TollFree | Class::SharedCost => true,
+        Class::PremiumRate
+        | Class::Personal
+        | Class::Satellite
+        | Class::Network
+        | Class::Unassigned => false,
     }
 }

@@ -39,8 +39,8 @@ pub enum Urgency {
 pub struct Spending {
     /// Whose call it is.
     pub connector: VoiceConnectorId,
-    /// Where it goes; `None` for a number of no country, which counts for the connector alone.
-    pub country: Option<Country>,
+    /// Where it goes; [`Country::NONE`] for a number that no country has.
+    pub country: Country,
     /// What the connector may spend; a limit of 0 is none.
     pub limits: SpendingLimits,
 }

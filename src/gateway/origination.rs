@@ -10,7 +10,7 @@ use super::trace::Trace;
 use super::{Admission, Cause, Refusal, caller_id, destination, termination};
 use crate::config::Carrier;
 use crate::instant::Instant;
-use crate::numbering::{Assignment, E164};
+use crate::numbering::{Assignment, Country, E164};
 use crate::shard::io::Output;
 use crate::shard::random::Random;
 use crate::shard::snapshot::{NumberHolder, ProxySession, Snapshot, VoiceConnector};
@@ -256,6 +256,7 @@ fn book_out(
     }
     booking.take_call(limiter, connector.id, policy.concurrent_calls)?;
     let country = destination_of(connector, called)?.country;
+    let country = country.unwrap_or(Country::NONE);
     let spending = Spending {
         connector: connector.id,
         country,

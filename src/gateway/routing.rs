@@ -99,7 +99,11 @@ pub fn emergency_candidates(
             routes.collect()
         }
     };
-    in_order(ranked, Party::Carrier, snapshot, random)
+    let (mut up, down) = up_and_down(ranked, Party::Carrier, snapshot, random);
+    // Pings may be wrong, and nobody else may be of help.
+    up.extend(down);
+    up.truncate(CANDIDATES_MAX);
+    up
 }
 
 fn ranked<'a>(carrier: &'a Carrier, route: &'a CarrierRoute) -> Ranked<'a> {
@@ -137,11 +141,26 @@ impl Ranked<'_> {
 }
 
 fn in_order(
-    mut ranked: Vec<Ranked<'_>>,
+    ranked: Vec<Ranked<'_>>,
     party: Party,
     snapshot: &Snapshot,
     random: &mut Random,
 ) -> Vec<Candidate> {
+    let (up, down) = up_and_down(ranked, party, snapshot, random);
+    // Pings may be wrong about all of them.
+    match up.is_empty() {
+        true => down,
+        false => up,
+    }
+}
+
+/// The places in order, apart those that pings say are down.
+fn up_and_down(
+    mut ranked: Vec<Ranked<'_>>,
+    party: Party,
+    snapshot: &Snapshot,
+    random: &mut Random,
+) -> (Vec<Candidate>, Vec<Candidate>) {
     ranked.sort_by_key(Ranked::rank);
     let mut candidates = Vec::with_capacity(ranked.len());
     let mut down = Vec::new();
@@ -167,11 +186,7 @@ fn in_order(
         candidates.truncate(CANDIDATES_MAX);
         down.truncate(CANDIDATES_MAX);
     }
-    // Pings may be wrong about all of them.
-    match candidates.is_empty() {
-        true => down,
-        false => candidates,
-    }
+    (candidates, down)
 }
 
 /// Leaves out who is down while somebody else remains.

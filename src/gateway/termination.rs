@@ -245,7 +245,8 @@ fn is_authenticated(checked: &mut Checked<'_, '_>) -> Result<(), Refusal> {
         return Ok(());
     }
     let source = checked.flow.remote.ip();
-    checked.authenticated_as = authenticate(connector, request, (asked, source), checked.context)?;
+    let (whom, urgency) = ((asked, source), checked.booking.urgency);
+    checked.authenticated_as = authenticate(connector, request, whom, urgency, checked.context)?;
     Ok(())
 }
 
@@ -285,7 +286,7 @@ fn is_within_spending(checked: &mut Checked<'_, '_>) -> Result<(), Refusal> {
     let limits = checked.connector.policy.spending;
     let spending = Spending {
         connector: checked.connector.id,
-        country: checked.country,
+        country: checked.country.unwrap_or(Country::NONE),
         limits,
     };
     let context = &mut *checked.context;
@@ -336,13 +337,13 @@ fn has_allowed_destination(checked: &mut Checked<'_, '_>) -> Result<(), Refusal>
     Ok(())
 }
 
-/// Help comes to a caller whose number is not known, too.
+/// Help comes to a caller whose number is not known, too; nobody is called in another one's name.
 fn has_caller(checked: &mut Checked<'_, '_>) -> Result<(), Refusal> {
     let (connector, termination) = (checked.connector, checked.termination);
     let (request, snapshot) = (checked.request, checked.context.snapshot);
     let caller = caller_id::of_customer(connector, termination, request, snapshot);
     checked.caller = match (caller, checked.emergency) {
-        (Err(_), Some(_)) => caller_id::from_number(request, None),
+        (Err(_), Some(_)) => None,
         (caller, _) => Some(caller?),
     };
     let caller = checked.caller;

@@ -29,6 +29,8 @@ impl std::error::Error for UnknownCountry {}
 impl Country {
     /// The United States.
     pub const US: Self = Self(*b"US");
+    /// Not a country: the numbers that none has, as far as something is counted by country. No number is of it.
+    pub const NONE: Self = Self(*b"ZZ");
     /// Canada.
     pub const CA: Self = Self(*b"CA");
 

@@ -81,6 +81,7 @@ fn spending_row(row: &AnyRow) -> Result<SpendingRow, StoreError> {
     let corrupt = StoreError::Corrupt;
     let country = match country.as_str() {
         "" => None,
+        none if none == Country::NONE.as_str() => Some(Country::NONE),
         letters => Some(letters.parse().map_err(|_| corrupt("spending.country"))?),
     };
     Ok(SpendingRow {

@@ -300,3 +300,120 @@ fn where_the_caller_is_reaches_the_carrier_byte_for_byte() {
         );
     }
 }
+
+#[test]
+fn a_configured_number_is_one_however_it_is_written() {
+    let both = |snapshot: &mut Snapshot| {
+        with_emergency_carrier(snapshot);
+        configured(Some(TEST_DESK))(snapshot);
+    };
+    for dialled in ["+1-312-555-0142", "+1(312)555.0142", "%2B13125550142"] {
+        assert_eq!(arrived(both, dialled, CARRIER), format!("sip:{DESK}"));
+    }
+}
+
+#[test]
+fn a_configuration_is_no_way_around_the_policy() {
+    let costly = |snapshot: &mut Snapshot| {
+        let mut connector = (*snapshot.connectors[&connector_id(PLAIN)]).clone();
+        connector.emergency = vec![EmergencyNumber {
+            number: "+19005550142".parse().unwrap(),
+            test: "+881612345678".parse().ok(),
+        }];
+        snapshot.put_connector(connector);
+    };
+    for (dialled, status) in [("+19005550142", 403), ("+881612345678", 403), ("911", 503)] {
+        play_with(
+            |_| {},
+            costly,
+            |world| {
+                let a = world.call(PBX, &through(PLAIN, dialled), Plan::idle());
+                world.run(2_000);
+                assert_eq!(world.at_call(a).status(), Some(status), "{dialled}");
+                assert!(world.agents[CARRIER].calls.is_empty());
+            },
+        );
+    }
+}
+
+#[test]
+fn nobody_is_called_for_help_in_another_ones_name() {
+    play_with(
+        |_| {},
+        with_emergency_carrier,
+        |world| {
+            let plan = Plan {
+                from: "+442071838750",
+                ..Plan::idle()
+            };
+            let a = world.call(PBX, &through(PLAIN, "911"), plan);
+            world.run(2_000);
+            assert_eq!(world.at_call(a).status(), Some(200));
+            let b = world.last_call(CARRIER_TCP_V6);
+            let head = world.at_call(b).request(Method::Invite).head().to_owned();
+            assert!(!head.contains("442071838750"), "{head}");
+            world.act(a, Act::Bye);
+        },
+    );
+}
+
+#[test]
+fn help_is_not_kept_from_an_address_for_wrong_passwords() {
+    use crate::cast::{PASSWORD, SECRET, USERNAME};
+    let with_account = |password| Plan {
+        account: Some((USERNAME, password, "MD5")),
+        ..Plan::idle()
+    };
+    play_with(
+        |_| {},
+        with_emergency_carrier,
+        |world| {
+            for _ in 0..8 {
+                world.call(PBX, &through(SECRET, OUTSIDE), with_account("wrong"));
+                world.run(500);
+            }
+            let ordinary = world.call(PBX, &through(SECRET, OUTSIDE), with_account(PASSWORD));
+            let help = world.call(PBX, &through(SECRET, "911"), with_account(PASSWORD));
+            world.run(2_500);
+            assert_eq!(world.at_call(ordinary).status(), Some(403));
+            assert_eq!(world.at_call(help).status(), Some(200));
+            world.act(help, Act::Bye);
+        },
+    );
+}
+
+#[test]
+fn who_takes_calls_for_help_is_asked_first_whatever_it_said_to_others() {
+    let both = |snapshot: &mut Snapshot| {
+        with_emergency_carrier(snapshot);
+        let desk = |connector: &mut trunkline::shard::snapshot::VoiceConnector| {
+            connector.emergency = vec![EmergencyNumber {
+                number: "+33142685399".parse().unwrap(),
+                test: None,
+            }];
+        };
+        let mut connector = (*snapshot.connectors[&connector_id(PLAIN)]).clone();
+        desk(&mut connector);
+        snapshot.put_connector(connector);
+    };
+    play_with(
+        |_| {},
+        both,
+        |world| {
+            // It asks to be left alone, and is by ordinary calls.
+            let mut busy = Plan::says(503);
+            busy.with_failures.push(("Retry-After", "60".to_owned()));
+            world.agents[CARRIER_TCP_V6].plan = busy;
+            let first = world.call(PBX, &through(PLAIN, "+33142685300"), Plan::idle());
+            world.run(3_000);
+            world.act(first, Act::Bye);
+            world.agents[CARRIER_TCP_V6].plan = Plan::answers();
+            let before = world.agents[CARRIER_TCP_V6].calls.len();
+            let help = world.call(PBX, &through(PLAIN, "911"), Plan::idle());
+            world.run(3_000);
+            assert_eq!(world.at_call(help).status(), Some(200));
+            assert_eq!(world.agents[CARRIER_TCP_V6].calls.len(), before + 1);
+            world.act(help, Act::Bye);
+        },
+    );
+}

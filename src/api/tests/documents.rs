@@ -12,7 +12,7 @@ fn configurations() -> Vec<(&'static str, Value, Value, Value, &'static str)> {
     }});
     let logging = json!({"LoggingConfiguration": {"EnableSIPLogs": true}});
     let emergency = json!({"EmergencyCallingConfiguration": {
-        "DNIS": [{"EmergencyPhoneNumber": "+19115550100", "CallingCountry": "US"}],
+        "DNIS": [{"EmergencyPhoneNumber": "+19165550100", "CallingCountry": "US"}],
     }});
     let external = json!({
         "SessionBorderControllerTypes": ["RIBBON_SBC"],

@@ -66,6 +66,26 @@ async fn an_encrypted_connector_has_no_route_over_udp() {
 }
 
 #[tokio::test]
+async fn numbers_that_help_are_ordinary_ones() {
+    let api = Api::open().await;
+    order(&api, &OWN).await;
+    let path = format!("{}/emergency-calling-configuration", api.connector().await);
+    for (member, number) in [
+        ("EmergencyPhoneNumber", "911"),
+        ("EmergencyPhoneNumber", "+19005550142"),
+        ("TestPhoneNumber", "933"),
+        ("TestPhoneNumber", "+881612345678"),
+    ] {
+        let mut dnis = json!({"EmergencyPhoneNumber": "+12065550911", "CallingCountry": "US"});
+        dnis[member] = number.into();
+        let body = json!({"EmergencyCallingConfiguration": {"DNIS": [dnis]}});
+        let (_, message) = refused(api.put(&path, body).await);
+        let start = format!("EmergencyCallingConfiguration.DNIS[0].{member}: expected an ordinary");
+        assert!(message.to_string().contains(&start), "{number}: {message}");
+    }
+}
+
+#[tokio::test]
 async fn emergency_calling_needs_termination_and_origination() {
     let api = Api::open().await;
     order(&api, &OWN).await;

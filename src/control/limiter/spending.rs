@@ -56,13 +56,14 @@ pub(super) struct SpendingBook {
 /// The counters that a call is counted by, with their limits.
 fn accounts(call: &Spending) -> impl Iterator<Item = (Account, u32)> + use<> {
     let limits = call.limits;
-    let to_country = call.country.map(|country| {
-        let account = (call.connector, Some(country));
-        (account, limits.calls_per_hour_to_country)
-    });
+    let to_country = (
+        (call.connector, Some(call.country)),
+        limits.calls_per_hour_to_country,
+    );
     let all = ((call.connector, None), limits.calls_per_hour);
-    let both = [Some(all), to_country].into_iter().flatten();
-    both.filter(|(_, limit)| *limit > 0)
+    [all, to_country]
+        .into_iter()
+        .filter(|(_, limit)| *limit > 0)
 }
 
 impl SpendingBook {

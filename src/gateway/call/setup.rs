@@ -111,8 +111,11 @@ impl Call {
         };
         let mut candidates = admission.candidates;
         let now = core.now;
-        core.resting
-            .put_last(&mut candidates, |candidate| candidate.address, now);
+        // Whoever takes calls for help is asked first, whatever it said to others.
+        if facts.kind != CallKind::Emergency {
+            core.resting
+                .put_last(&mut candidates, |candidate| candidate.address, now);
+        }
         let holding = confirm(core, admission.booking);
         let provisionals = Provisionals::new(&request, core.random.next_u64() as u32);
         Ok(Self {

@@ -15,7 +15,7 @@ use crate::telemetry::SpendingAlert;
 fn call(to: &str) -> Spending {
     Spending {
         connector: VoiceConnectorId::from_random([1; VoiceConnectorId::LENGTH]),
-        country: Some(to.parse().unwrap()),
+        country: to.parse().unwrap(),
         limits: SpendingLimits {
             calls_per_hour: 10,
             calls_per_hour_to_country: 5,
@@ -118,7 +118,7 @@ pub(super) async fn nodes_add_up_what_is_spent(fixture: Fixture) {
     let of_france = rows
         .unwrap()
         .into_iter()
-        .find(|row| row.country == call("FR").country);
+        .find(|row| row.country == Some(call("FR").country));
     assert_eq!(
         of_france.map_or(0, |row| row.calls),
         0,
