@@ -18,7 +18,7 @@ use crate::cast::{
     CARRIER, CARRIER_SPARE, OUTSIDE, OWN, PBX, PLAIN, connector_id, inbound, play_with, through,
 };
 use crate::proxy_sessions::{ANNA, BORIS, FALLBACK, FOR_ANNA, FOR_BORIS, STRANGER, TELLING};
-use crate::proxy_sessions::{session, with};
+use crate::proxy_sessions::{session, with, with_number_gone};
 use crate::world::{CallRef, World};
 
 const TEXT: &str = "Grüße,\r\n\r\nMESSAGE sip:x SIP/2.0\r\n\t🙂";
@@ -426,6 +426,20 @@ fn a_text_goes_to_no_country_that_calls_may_not_go_to() {
             assert_eq!(world.at_call(home).answers(), [200]);
         },
     );
+}
+
+#[test]
+fn a_number_that_went_to_somebody_else_carries_no_texts() {
+    for (gone, status) in [(FOR_BORIS, 405), (FOR_ANNA, 404)] {
+        play_with(
+            |_| {},
+            with_number_gone(texts(), gone),
+            |world| {
+                assert_eq!(told(world, &Letter::of(ANNA, TEXT)), Some(status));
+                assert!(world.agents[CARRIER].letters().is_empty());
+            },
+        );
+    }
 }
 
 #[test]

@@ -43,11 +43,11 @@ pub(crate) fn admit(
     core: &mut Core,
 ) -> Result<PagerAdmission, Refusal> {
     let snapshot = Arc::clone(&core.snapshot);
-    let sessions = &snapshot.proxy_sessions;
-    let number = dialled(carrier, uri).filter(|number| sessions.has_number(*number));
+    let number = dialled(carrier, uri);
+    let number = number.filter(|number| snapshot.masking_connector(*number).is_some());
     let number = number.ok_or_else(|| Refusal::new(405, reason_phrase(405)))?;
     let caller = caller_of(carrier, request)?.ok_or(Cause::NoProxySession)?;
-    let session = sessions.find(caller, number, core.now);
+    let session = snapshot.open_session(caller, number, core.now);
     let session = session.ok_or(Cause::NoProxySession)?;
     if !session.sms {
         return Err(Cause::ProxyWithoutSms.into());
