@@ -10,10 +10,10 @@ use super::trace::Trace;
 use super::{Admission, Cause, Refusal, caller_id, destination, termination};
 use crate::config::Carrier;
 use crate::instant::Instant;
-use crate::numbering::{Assignment, E164};
+use crate::numbering::E164;
 use crate::shard::io::Output;
 use crate::shard::random::Random;
-use crate::shard::snapshot::{NumberHolder, ProxySession, Snapshot, VoiceConnector};
+use crate::shard::snapshot::{NumberHolder, ProxySession, Snapshot, Termination, VoiceConnector};
 use crate::sip::message::{HeaderName, Request};
 use crate::sip::uri::Uri;
 use crate::telemetry::{CallKind, Direction, Event};
@@ -217,7 +217,7 @@ fn admit_out(
     proxy_session: Option<Arc<ProxySession>>,
     context: &mut Context<'_>,
 ) -> Result<Admission, Refusal> {
-    let booking = book_out(&connector, called, context)?;
+    let booking = book_call(&connector, called, context)?;
     let candidates = carrier_candidates(called, context.snapshot, context.random);
     if candidates.is_empty() {
         return Err(Refusal::from(Cause::NoCarrier).for_seconds(60));
@@ -237,36 +237,61 @@ fn admit_out(
 }
 
 /// What a call to the PSTN takes of its connector's limits, where it may go there.
-fn book_out(
+fn book_call(
     connector: &VoiceConnector,
     called: E164,
     context: &mut Context<'_>,
 ) -> Result<Booking, Refusal> {
     let mut booking = Booking::default();
-    let (policy, limiter, now) = (&connector.policy, context.limiter, context.now);
-    if let Some(termination) = &connector.termination {
-        booking.take_rate(limiter, connector.id, termination.cps_limit, now)?;
-    }
-    booking.take_call(limiter, connector.id, policy.concurrent_calls)?;
-    let country = destination_of(connector, called)?.country;
-    let spending = Spending {
-        connector: connector.id,
-        country,
-        limits: policy.spending,
-    };
-    booking.spend(limiter, spending, |alert| {
-        let event = Event::Spending(alert);
-        context.outputs.push_back(Output::Event(event));
-    })?;
+    let termination = take_rate(&mut booking, connector, context)?;
+    let most = connector.policy.concurrent_calls;
+    booking.take_call(context.limiter, connector.id, most)?;
+    spend(&mut booking, (connector, termination), called, context)?;
     Ok(booking)
 }
 
-/// What is known of a destination that a connector's sessions may reach.
-pub(super) fn destination_of(
+/// The same for a text, which is over at once.
+pub(super) fn book_text(
     connector: &VoiceConnector,
     called: E164,
-) -> Result<Assignment, Cause> {
+    context: &mut Context<'_>,
+) -> Result<Booking, Refusal> {
+    let mut booking = Booking::default();
+    let termination = take_rate(&mut booking, connector, context)?;
+    spend(&mut booking, (connector, termination), called, context)?;
+    Ok(booking)
+}
+
+/// A connector reaches the PSTN as its termination says, and not at all without.
+fn take_rate<'a>(
+    booking: &mut Booking,
+    connector: &'a VoiceConnector,
+    context: &Context<'_>,
+) -> Result<&'a Termination, Refusal> {
     let termination = connector.termination.as_ref();
-    let regions = termination.map(|termination| &*termination.calling_regions);
-    destination::check(called, regions, &connector.policy)
+    let termination = termination.ok_or(Cause::NoTermination)?;
+    if termination.disabled {
+        return Err(Cause::TerminationDisabled.into());
+    }
+    let (limiter, cps, now) = (context.limiter, termination.cps_limit, context.now);
+    booking.take_rate(limiter, connector.id, cps, now)?;
+    Ok(termination)
+}
+
+fn spend(
+    booking: &mut Booking,
+    (connector, termination): (&VoiceConnector, &Termination),
+    called: E164,
+    context: &mut Context<'_>,
+) -> Result<(), Refusal> {
+    let regions = Some(&*termination.calling_regions);
+    let spending = Spending {
+        connector: connector.id,
+        country: destination::check(called, regions, &connector.policy)?.country,
+        limits: connector.policy.spending,
+    };
+    booking.spend(context.limiter, spending, |alert| {
+        let event = Event::Spending(alert);
+        context.outputs.push_back(Output::Event(event));
+    })
 }

@@ -7,13 +7,16 @@ use trunkline::config::CarrierPolicy;
 use trunkline::instant::Instant;
 use trunkline::shard::snapshot::{
     GroupMember, NumberHolder, ProxyParticipant, ProxyPolicy, ProxySession, Snapshot,
+    VoiceConnector,
 };
 use trunkline::sip::message::{HeaderName, Method};
 use trunkline::telemetry::{CallKind, Event};
 use uuid::Uuid;
 
 use crate::agent::plan::{Act, Plan};
-use crate::cast::{CARRIER, CARRIER_SPARE, PBX_TCP, PLAIN, TCP, connector_id, inbound, play_with};
+use crate::cast::{
+    CARRIER, CARRIER_SPARE, PBX, PBX_TCP, PLAIN, TCP, connector_id, inbound, play_with,
+};
 use crate::world::World;
 
 /// Two participants, and what stands for the first and the second one.
@@ -325,6 +328,46 @@ fn who_calls_is_whom_a_trusted_carrier_asserts() {
             |world| {
                 let heard = dial(world, from, FOR_BORIS, &extra);
                 assert_eq!(heard, Some(status), "{trusted} {from} {extra:?}");
+            },
+        );
+    }
+}
+
+/// The session, of a connector that differs so.
+pub(crate) fn with_connector(
+    session: ProxySession,
+    change: impl Fn(&mut VoiceConnector),
+) -> impl Fn(&mut Snapshot) {
+    move |snapshot| {
+        with(session.clone(), Some(FALLBACK))(snapshot);
+        let mut connector = (*snapshot.connectors[&connector_id(PLAIN)]).clone();
+        change(&mut connector);
+        snapshot.put_connector(connector);
+    }
+}
+
+pub(crate) fn without_termination(connector: &mut VoiceConnector) {
+    connector.termination = None;
+}
+
+pub(crate) fn with_termination_disabled(connector: &mut VoiceConnector) {
+    connector.termination.as_mut().unwrap().disabled = true;
+}
+
+#[test]
+fn who_may_not_call_the_pstn_masks_nobody_there() {
+    let changes: [(fn(&mut VoiceConnector), u16); 2] =
+        [(without_termination, 404), (with_termination_disabled, 403)];
+    for (change, status) in changes {
+        play_with(
+            |_| {},
+            with_connector(session(), change),
+            |world| {
+                for from in [ANNA, STRANGER] {
+                    assert_eq!(dial(world, from, FOR_BORIS, &[]), Some(status));
+                }
+                assert!(world.agents[CARRIER].calls.is_empty());
+                assert!(world.agents[PBX].calls.is_empty());
             },
         );
     }

@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use super::request::{request_bytes_max, too_large};
 use crate::config::{Carrier, Transport};
-use crate::gateway::origination::{caller_of, destination_of, dialled};
+use crate::gateway::limiter::Booking;
+use crate::gateway::origination::{book_text, caller_of, dialled};
 use crate::gateway::routing::{Candidate, carrier_candidates};
 use crate::gateway::{Cause, Refusal};
 use crate::numbering::E164;
@@ -32,6 +33,8 @@ pub(crate) struct PagerAdmission {
     pub(crate) content_type: Option<String>,
     /// It is for a `sips:` URI.
     pub(crate) is_sips: bool,
+    /// What it takes of the connector's limits.
+    pub(crate) booking: Booking,
 }
 
 /// Decides over a MESSAGE that a carrier sent. Only numbers that stand for somebody take any; nobody but the other
@@ -59,7 +62,8 @@ pub(crate) fn admit(
     let content_type = content_type_of(request)?;
     let other = session.other(caller);
     let connector = snapshot.connectors.get(&session.connector);
-    destination_of(connector.ok_or(Cause::NoProxySession)?, other.number)?;
+    let connector = connector.ok_or(Cause::NoProxySession)?;
+    let booking = book_text(connector, other.number, &mut core.origination_context())?;
     let mut candidates = carrier_candidates(other.number, &snapshot, &mut core.random);
     if candidates.is_empty() {
         return Err(Refusal::from(Cause::NoCarrier).for_seconds(60));
@@ -79,6 +83,7 @@ pub(crate) fn admit(
         candidates,
         content_type,
         is_sips,
+        booking,
     })
 }
 
