@@ -20,8 +20,8 @@ use crate::cast::{
     CARRIER, CARRIER_SPARE, OUTSIDE, OWN, PBX, PLAIN, connector_id, inbound, play_with, through,
 };
 use crate::proxy_sessions::{ANNA, BORIS, FALLBACK, FOR_ANNA, FOR_BORIS, STRANGER, TELLING};
+use crate::proxy_sessions::{Change, with_termination_disabled, without_termination};
 use crate::proxy_sessions::{session, with, with_connector, with_number_gone};
-use crate::proxy_sessions::{with_termination_disabled, without_termination};
 use crate::world::{CallRef, World};
 
 const TEXT: &str = "Grüße,\r\n\r\nMESSAGE sip:x SIP/2.0\r\n\t🙂";
@@ -447,7 +447,7 @@ fn a_number_that_went_to_somebody_else_carries_no_texts() {
 
 #[test]
 fn a_text_goes_where_the_connector_may_call_and_no_oftener() {
-    let changes: [(fn(&mut VoiceConnector), Cause); 2] = [
+    let changes: [(Change, Cause); 2] = [
         (without_termination, Cause::NoTermination),
         (with_termination_disabled, Cause::TerminationDisabled),
     ];
@@ -502,11 +502,11 @@ fn a_text_goes_where_the_connector_may_call_and_no_oftener() {
                 assert_eq!(told(world, &Letter::of(ANNA, TEXT)), Some(heard));
             }
             assert_eq!(refused(world, Cause::CallsPerHour), 1);
-            let alerts = world.events.iter().filter_map(|event| match event {
+            let mut alerts = world.events.iter().filter_map(|event| match event {
                 Event::Spending(alert) => Some((alert.calls, alert.is_reached)),
                 _ => None,
             });
-            assert_eq!(alerts.last(), Some((2, true)));
+            assert_eq!(alerts.next_back(), Some((2, true)));
         },
     );
 }

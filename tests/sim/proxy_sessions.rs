@@ -333,6 +333,9 @@ fn who_calls_is_whom_a_trusted_carrier_asserts() {
     }
 }
 
+/// How a connector differs.
+pub(crate) type Change = fn(&mut VoiceConnector);
+
 /// The session, of a connector that differs so.
 pub(crate) fn with_connector(
     session: ProxySession,
@@ -356,7 +359,7 @@ pub(crate) fn with_termination_disabled(connector: &mut VoiceConnector) {
 
 #[test]
 fn who_may_not_call_the_pstn_masks_nobody_there() {
-    let changes: [(fn(&mut VoiceConnector), u16); 2] =
+    let changes: [(Change, u16); 2] =
         [(without_termination, 404), (with_termination_disabled, 403)];
     for (change, status) in changes {
         play_with(
