@@ -10,10 +10,10 @@ use super::trace::Trace;
 use super::{Admission, Cause, Refusal, caller_id, destination, termination};
 use crate::config::Carrier;
 use crate::instant::Instant;
-use crate::numbering::{Assignment, Country, E164};
+use crate::numbering::{Country, E164};
 use crate::shard::io::Output;
 use crate::shard::random::Random;
-use crate::shard::snapshot::{NumberHolder, ProxySession, Snapshot, VoiceConnector};
+use crate::shard::snapshot::{NumberHolder, ProxySession, Snapshot, Termination, VoiceConnector};
 use crate::sip::message::{HeaderName, Request};
 use crate::sip::uri::Uri;
 use crate::telemetry::{CallKind, Direction, Event};
@@ -51,9 +51,9 @@ pub fn admit(
         .ok_or_else(|| Refusal::from(Cause::DialledNotE164).remembered())
         .inspect_err(|refusal| context.refused("dialled number", refusal))?;
     context.trace.note("dialled number", || number.to_string());
-    let admission = match context.snapshot.proxy_sessions.has_number(number) {
-        true => admit_to_participant(carrier, request, number, context),
-        false => admit_to_customer(carrier, request, number, context),
+    let admission = match context.snapshot.masking_connector(number) {
+        Some(owner) => admit_to_participant(carrier, request, (number, owner), context),
+        None => admit_to_customer(carrier, request, number, context),
     };
     let admission = admission
         .map_err(Refusal::remembered)
@@ -160,21 +160,18 @@ fn candidates_of_group(
     Ok((first, all))
 }
 
-/// A call to a number that stands for somebody: the other participant of the caller's session, else whoever takes
+/// A call to a number of a connector that stands for somebody: the other participant of the caller's session, else whoever takes
 /// the calls of all others.
 fn admit_to_participant(
     carrier: &Carrier,
     request: &Request,
-    number: E164,
+    (number, owner): (E164, &Arc<VoiceConnector>),
     context: &mut Context<'_>,
 ) -> Result<Admission, Refusal> {
     let caller = caller_of(carrier, request)?;
     let session = caller.and_then(|caller| {
-        let sessions = &context.snapshot.proxy_sessions;
-        let session = sessions.find(caller, number, context.now)?;
-        // A number that has gone to somebody else stands for nobody of its last owner's.
-        let is_held = context.snapshot.is_number_of(number, session.connector);
-        is_held.then(|| (session, session.other(caller)))
+        let session = context.snapshot.open_session(caller, number, context.now)?;
+        Some((session, session.other(caller)))
     });
     if let Some((session, other)) = session {
         if !session.voice {
@@ -189,12 +186,7 @@ fn admit_to_participant(
         });
         return admit_out(connector, called, Some(session.clone()), context);
     }
-    let Some(NumberHolder::Connector(id)) = context.snapshot.numbers.get(&number) else {
-        return Err(Cause::NoProxySession.into());
-    };
-    let connector = context.snapshot.connectors.get(id);
-    let connector = connector.ok_or(Cause::NoProxySession)?.clone();
-    let fallback = connector.proxy.and_then(|proxy| proxy.fallback);
+    let fallback = owner.proxy.and_then(|proxy| proxy.fallback);
     let fallback = fallback.ok_or(Cause::NoProxySession)?;
     context.trace.note("proxy session", || {
         format!("none that is open for this caller: to FallBackPhoneNumber {fallback}")
@@ -202,18 +194,19 @@ fn admit_to_participant(
     // One of our own customers' numbers is not called through the PSTN.
     match context.snapshot.numbers.contains_key(&fallback) {
         true => admit_to_customer(carrier, request, fallback, context),
-        false => admit_out(connector, (number, fallback), None, context),
+        false => admit_out(owner.clone(), (number, fallback), None, context),
     }
 }
 
-/// Who calls, as far as the network says so: the number that is shown, or that a trusted carrier vouches for.
+/// Who calls, as far as the network says so: whom a trusted carrier vouches for, else the number that is shown. What
+/// a caller shows is its own claim.
 pub(super) fn caller_of(carrier: &Carrier, request: &Request) -> Result<Option<E164>, Refusal> {
     let policy = Some(&*carrier.policy);
-    let shown = caller_id::from_number(request, policy);
-    match (shown, carrier.policy.trusted) {
-        (None, true) => caller_id::identity(request, HeaderName::PAssertedIdentity, policy),
-        (shown, _) => Ok(shown),
-    }
+    let asserted = match carrier.policy.trusted {
+        true => caller_id::identity(request, HeaderName::PAssertedIdentity, policy)?,
+        false => None,
+    };
+    Ok(asserted.or_else(|| caller_id::from_number(request, policy)))
 }
 
 /// Back to the PSTN, from one number to another: a call that the connector pays for, within all that holds for its
@@ -224,7 +217,7 @@ fn admit_out(
     proxy_session: Option<Arc<ProxySession>>,
     context: &mut Context<'_>,
 ) -> Result<Admission, Refusal> {
-    let booking = book_out(&connector, called, context)?;
+    let booking = book_call(&connector, called, context)?;
     let candidates = carrier_candidates(called, context.snapshot, context.random);
     if candidates.is_empty() {
         return Err(Refusal::from(Cause::NoCarrier).for_seconds(60));
@@ -244,37 +237,63 @@ fn admit_out(
 }
 
 /// What a call to the PSTN takes of its connector's limits, where it may go there.
-fn book_out(
+fn book_call(
     connector: &VoiceConnector,
     called: E164,
     context: &mut Context<'_>,
 ) -> Result<Booking, Refusal> {
     let mut booking = Booking::default();
-    let (policy, limiter, now) = (&connector.policy, context.limiter, context.now);
-    if let Some(termination) = &connector.termination {
-        booking.take_rate(limiter, connector.id, termination.cps_limit, now)?;
-    }
-    booking.take_call(limiter, connector.id, policy.concurrent_calls)?;
-    let country = destination_of(connector, called)?.country;
-    let country = country.unwrap_or(Country::NONE);
-    let spending = Spending {
-        connector: connector.id,
-        country,
-        limits: policy.spending,
-    };
-    booking.spend(limiter, spending, |alert| {
-        let event = Event::Spending(alert);
-        context.outputs.push_back(Output::Event(event));
-    })?;
+    let termination = take_rate(&mut booking, connector, context)?;
+    let most = connector.policy.concurrent_calls;
+    booking.take_call(context.limiter, connector.id, most)?;
+    spend(&mut booking, (connector, termination), called, context)?;
     Ok(booking)
 }
 
-/// What is known of a destination that a connector's sessions may reach.
-pub(super) fn destination_of(
+/// The same for a text, which is over at once.
+pub(super) fn book_text(
     connector: &VoiceConnector,
     called: E164,
-) -> Result<Assignment, Cause> {
+    context: &mut Context<'_>,
+) -> Result<Booking, Refusal> {
+    let mut booking = Booking::default();
+    let termination = take_rate(&mut booking, connector, context)?;
+    spend(&mut booking, (connector, termination), called, context)?;
+    Ok(booking)
+}
+
+/// A connector reaches the PSTN as its termination says, and not at all without.
+fn take_rate<'a>(
+    booking: &mut Booking,
+    connector: &'a VoiceConnector,
+    context: &Context<'_>,
+) -> Result<&'a Termination, Refusal> {
     let termination = connector.termination.as_ref();
-    let regions = termination.map(|termination| &*termination.calling_regions);
-    destination::check(called, regions, &connector.policy)
+    let termination = termination.ok_or(Cause::NoTermination)?;
+    if termination.disabled {
+        return Err(Cause::TerminationDisabled.into());
+    }
+    let (limiter, cps, now) = (context.limiter, termination.cps_limit, context.now);
+    booking.take_rate(limiter, connector.id, cps, now)?;
+    Ok(termination)
+}
+
+fn spend(
+    booking: &mut Booking,
+    (connector, termination): (&VoiceConnector, &Termination),
+    called: E164,
+    context: &mut Context<'_>,
+) -> Result<(), Refusal> {
+    let regions = Some(&*termination.calling_regions);
+    let spending = Spending {
+        connector: connector.id,
+        country: destination::check(called, regions, &connector.policy)?
+            .country
+            .unwrap_or(Country::NONE),
+        limits: connector.policy.spending,
+    };
+    booking.spend(context.limiter, spending, |alert| {
+        let event = Event::Spending(alert);
+        context.outputs.push_back(Output::Event(event));
+    })
 }

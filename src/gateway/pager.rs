@@ -95,6 +95,7 @@ impl PagerMessage {
             candidates,
             content_type,
             is_sips,
+            booking,
         } = admission;
         let back = Flow {
             tls: carrier_over_tls(&core.snapshot, &flow),
@@ -103,6 +104,10 @@ impl PagerMessage {
         // Nobody has to hear that the answer could not be sent: there is nothing to be done about it.
         let server = core.transactions.start_server(request, back, User::Nobody);
         let server = server.ok_or_else(|| Refusal::unavailable("Too Many Transactions", 5))?;
+        let (_, alerts) = booking.confirm();
+        for alert in alerts {
+            core.event(Event::Spending(alert));
+        }
         core.event(Event::ProxySessionUsed {
             connector: session.connector,
             session: session.id.clone(),

@@ -261,15 +261,19 @@ impl Core {
         request: &Request,
         uri: &Uri<'_>,
     ) -> Result<Admission, Refusal> {
-        let mut context = origination::Context {
+        let mut context = self.origination_context();
+        origination::admit(carrier, request, uri, &mut context)?.for_scheme(uri.scheme)
+    }
+
+    pub(crate) fn origination_context(&mut self) -> origination::Context<'_> {
+        origination::Context {
             snapshot: &self.snapshot,
             random: &mut self.random,
             limiter: &self.limiter,
             outputs: &mut self.outputs,
             trace: Trace::default(),
             now: self.now,
-        };
-        origination::admit(carrier, request, uri, &mut context)?.for_scheme(uri.scheme)
+        }
     }
 
     /// The listener to send to a place from: the carrier's own, where it has one, else the one nearest to the

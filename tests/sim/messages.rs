@@ -4,10 +4,12 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use trunkline::config::{CarrierCredentials, CarrierPolicy, Limits, Secret};
+use trunkline::config::{
+    CarrierCredentials, CarrierPolicy, Limits, Secret, SpendingLimits, TerminationPolicy,
+};
 use trunkline::gateway::Cause;
 use trunkline::instant::Instant;
-use trunkline::shard::snapshot::{ProxyParticipant, ProxySession, Snapshot};
+use trunkline::shard::snapshot::{ProxyParticipant, ProxySession, Snapshot, VoiceConnector};
 use trunkline::sip::digest::Algorithm;
 use trunkline::sip::message::{HeaderName, Method, Request};
 use trunkline::telemetry::Event;
@@ -18,7 +20,8 @@ use crate::cast::{
     CARRIER, CARRIER_SPARE, OUTSIDE, OWN, PBX, PLAIN, connector_id, inbound, play_with, through,
 };
 use crate::proxy_sessions::{ANNA, BORIS, FALLBACK, FOR_ANNA, FOR_BORIS, STRANGER, TELLING};
-use crate::proxy_sessions::{session, with};
+use crate::proxy_sessions::{Change, with_termination_disabled, without_termination};
+use crate::proxy_sessions::{session, with, with_connector, with_number_gone};
 use crate::world::{CallRef, World};
 
 const TEXT: &str = "Grüße,\r\n\r\nMESSAGE sip:x SIP/2.0\r\n\t🙂";
@@ -429,6 +432,86 @@ fn a_text_goes_to_no_country_that_calls_may_not_go_to() {
 }
 
 #[test]
+fn a_number_that_went_to_somebody_else_carries_no_texts() {
+    for (gone, status) in [(FOR_BORIS, 405), (FOR_ANNA, 404)] {
+        play_with(
+            |_| {},
+            with_number_gone(texts(), gone),
+            |world| {
+                assert_eq!(told(world, &Letter::of(ANNA, TEXT)), Some(status));
+                assert!(world.agents[CARRIER].letters().is_empty());
+            },
+        );
+    }
+}
+
+#[test]
+fn a_text_goes_where_the_connector_may_call_and_no_oftener() {
+    let changes: [(Change, Cause); 2] = [
+        (without_termination, Cause::NoTermination),
+        (with_termination_disabled, Cause::TerminationDisabled),
+    ];
+    for (change, cause) in changes {
+        play_with(
+            |_| {},
+            with_connector(texts(), change),
+            |world| {
+                let heard = told(world, &Letter::of(ANNA, TEXT));
+                assert_eq!(heard, Some(cause.status()));
+                assert_eq!(refused(world, cause), 1);
+            },
+        );
+    }
+    let slow = |connector: &mut VoiceConnector| {
+        connector.termination.as_mut().unwrap().cps_limit = 1;
+    };
+    play_with(
+        |_| {},
+        with_connector(texts(), slow),
+        |world| {
+            let html = Letter {
+                content_type: Some("text/html"),
+                ..Letter::of(ANNA, TEXT)
+            };
+            let refused = world.write(CARRIER_SPARE, &inbound(FOR_BORIS), &html);
+            let taken = write(world, ANNA, FOR_BORIS);
+            world.run(500);
+            let too_soon = write(world, BORIS, FOR_ANNA);
+            world.run(600);
+            let later = write(world, BORIS, FOR_ANNA);
+            world.run(500);
+            for (at, status) in [(refused, 415), (taken, 200), (too_soon, 503), (later, 200)] {
+                assert_eq!(world.at_call(at).answers(), [status]);
+            }
+        },
+    );
+    let thrifty = |connector: &mut VoiceConnector| {
+        connector.policy = Arc::new(TerminationPolicy {
+            spending: SpendingLimits {
+                calls_per_hour: 2,
+                ..SpendingLimits::default()
+            },
+            ..TerminationPolicy::default()
+        });
+    };
+    play_with(
+        |_| {},
+        with_connector(texts(), thrifty),
+        |world| {
+            for heard in [200, 200, 403] {
+                assert_eq!(told(world, &Letter::of(ANNA, TEXT)), Some(heard));
+            }
+            assert_eq!(refused(world, Cause::CallsPerHour), 1);
+            let mut alerts = world.events.iter().filter_map(|event| match event {
+                Event::Spending(alert) => Some((alert.calls, alert.is_reached)),
+                _ => None,
+            });
+            assert_eq!(alerts.next_back(), Some((2, true)));
+        },
+    );
+}
+
+#[test]
 fn numbers_that_stand_for_nobody_and_customers_take_and_send_none() {
     play(|world| {
         for (agent, to) in [
@@ -496,7 +579,10 @@ fn texts_on_their_way_are_bounded() {
     const RECEIVERS: u64 = 126;
     let number = |first: u64, at: u64| format!("+{}", first + at).parse().unwrap();
     let crowd = |snapshot: &mut Snapshot| {
-        with(texts(), None)(snapshot);
+        let hasty = |connector: &mut VoiceConnector| {
+            connector.termination.as_mut().unwrap().cps_limit = 10_000;
+        };
+        with_connector(texts(), hasty)(snapshot);
         for at in 0..RECEIVERS {
             let participant = |first| ProxyParticipant {
                 number: number(first, at),

@@ -1,16 +1,22 @@
 //! Number masking: two people who reach each other by numbers that stand for them.
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use trunkline::config::CarrierPolicy;
 use trunkline::instant::Instant;
 use trunkline::shard::snapshot::{
-    NumberHolder, ProxyParticipant, ProxyPolicy, ProxySession, Snapshot,
+    GroupMember, NumberHolder, ProxyParticipant, ProxyPolicy, ProxySession, Snapshot,
+    VoiceConnector,
 };
 use trunkline::sip::message::{HeaderName, Method};
 use trunkline::telemetry::{CallKind, Event};
+use uuid::Uuid;
 
 use crate::agent::plan::{Act, Plan};
-use crate::cast::{CARRIER, CARRIER_SPARE, PLAIN, connector_id, inbound, play_with};
+use crate::cast::{
+    CARRIER, CARRIER_SPARE, PBX, PBX_TCP, PLAIN, TCP, connector_id, inbound, play_with,
+};
 use crate::world::World;
 
 /// Two participants, and what stands for the first and the second one.
@@ -229,4 +235,143 @@ fn a_session_without_voice_takes_no_calls() {
             assert!(world.agents[CARRIER].calls.is_empty());
         },
     );
+}
+
+/// The session, after one of its numbers went to another connector.
+pub(crate) fn with_number_gone(session: ProxySession, number: &str) -> impl Fn(&mut Snapshot) {
+    let number = number.parse().unwrap();
+    move |snapshot| {
+        with(session.clone(), Some(FALLBACK))(snapshot);
+        let holder = NumberHolder::Connector(connector_id(TCP));
+        snapshot.numbers.insert(number, holder);
+    }
+}
+
+#[test]
+fn a_number_that_went_to_somebody_else_takes_their_calls() {
+    for from in [ANNA, STRANGER] {
+        play_with(
+            |_| {},
+            with_number_gone(session(), FOR_BORIS),
+            |world| {
+                assert_eq!(dial(world, from, FOR_BORIS, &[]), Some(200));
+                assert_eq!(world.agents[PBX_TCP].calls.len(), 1);
+                assert!(world.agents[CARRIER].calls.is_empty());
+            },
+        );
+        let to_group = |snapshot: &mut Snapshot| {
+            with(session(), Some(FALLBACK))(snapshot);
+            let group = Uuid::from_u128(7);
+            let member = GroupMember {
+                connector: connector_id(TCP),
+                priority: 1,
+            };
+            snapshot.groups.insert(group, [member].into());
+            let number = FOR_BORIS.parse().unwrap();
+            snapshot.numbers.insert(number, NumberHolder::Group(group));
+        };
+        play_with(
+            |_| {},
+            to_group,
+            |world| {
+                assert_eq!(dial(world, from, FOR_BORIS, &[]), Some(200));
+                assert_eq!(world.agents[PBX_TCP].calls.len(), 1);
+            },
+        );
+    }
+}
+
+#[test]
+fn a_participant_is_not_shown_as_a_number_of_somebody_else() {
+    // The one that is dialled is still the connector's.
+    play_with(
+        |_| {},
+        with_number_gone(session(), FOR_ANNA),
+        |world| {
+            assert_eq!(dial(world, ANNA, FOR_BORIS, &[]), Some(200));
+            let (uri, _) = called(world);
+            assert_eq!(uri, format!("sip:{FALLBACK}@192.0.2.101:5080"));
+        },
+    );
+}
+
+#[test]
+fn who_calls_is_whom_a_trusted_carrier_asserts() {
+    let one = "<sip:+442071838750@x.example>";
+    let other = "<tel:+4930901820>";
+    let both = format!("{one}, {other}");
+    for (trusted, from, asserted, status) in [
+        (true, STRANGER, None, 404),
+        (true, ANNA, None, 200),
+        (true, ANNA, Some(one), 404),
+        (true, STRANGER, Some(other), 200),
+        (true, ANNA, Some(&*both), 400),
+        (false, ANNA, Some(one), 200),
+        (false, STRANGER, Some(other), 404),
+    ] {
+        let trusting = |snapshot: &mut Snapshot| {
+            with(session(), None)(snapshot);
+            let mut carriers = snapshot.carriers().to_vec();
+            for carrier in &mut carriers {
+                carrier.policy = Arc::new(CarrierPolicy {
+                    trusted,
+                    ..(*carrier.policy).clone()
+                });
+            }
+            snapshot.set_carriers(carriers);
+        };
+        let asserted = asserted.map(|value| ("P-Asserted-Identity", value));
+        let extra: Vec<_> = asserted.into_iter().collect();
+        play_with(
+            |_| {},
+            trusting,
+            |world| {
+                let heard = dial(world, from, FOR_BORIS, &extra);
+                assert_eq!(heard, Some(status), "{trusted} {from} {extra:?}");
+            },
+        );
+    }
+}
+
+/// How a connector differs.
+pub(crate) type Change = fn(&mut VoiceConnector);
+
+/// The session, of a connector that differs so.
+pub(crate) fn with_connector(
+    session: ProxySession,
+    change: impl Fn(&mut VoiceConnector),
+) -> impl Fn(&mut Snapshot) {
+    move |snapshot| {
+        with(session.clone(), Some(FALLBACK))(snapshot);
+        let mut connector = (*snapshot.connectors[&connector_id(PLAIN)]).clone();
+        change(&mut connector);
+        snapshot.put_connector(connector);
+    }
+}
+
+pub(crate) fn without_termination(connector: &mut VoiceConnector) {
+    connector.termination = None;
+}
+
+pub(crate) fn with_termination_disabled(connector: &mut VoiceConnector) {
+    connector.termination.as_mut().unwrap().disabled = true;
+}
+
+#[test]
+fn who_may_not_call_the_pstn_masks_nobody_there() {
+    let changes: [(Change, u16); 2] =
+        [(without_termination, 404), (with_termination_disabled, 403)];
+    for (change, status) in changes {
+        play_with(
+            |_| {},
+            with_connector(session(), change),
+            |world| {
+                for from in [ANNA, STRANGER] {
+                    assert_eq!(dial(world, from, FOR_BORIS, &[]), Some(status));
+                }
+                assert!(world.agents[CARRIER].calls.is_empty());
+                assert!(world.agents[PBX].calls.is_empty());
+            },
+        );
+    }
 }

@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use super::request::{request_bytes_max, too_large};
 use crate::config::{Carrier, Transport};
-use crate::gateway::origination::{caller_of, destination_of, dialled};
+use crate::gateway::limiter::Booking;
+use crate::gateway::origination::{book_text, caller_of, dialled};
 use crate::gateway::routing::{Candidate, carrier_candidates};
 use crate::gateway::{Cause, Refusal};
 use crate::numbering::E164;
@@ -32,6 +33,8 @@ pub(crate) struct PagerAdmission {
     pub(crate) content_type: Option<String>,
     /// It is for a `sips:` URI.
     pub(crate) is_sips: bool,
+    /// What it takes of the connector's limits.
+    pub(crate) booking: Booking,
 }
 
 /// Decides over a MESSAGE that a carrier sent. Only numbers that stand for somebody take any; nobody but the other
@@ -43,11 +46,11 @@ pub(crate) fn admit(
     core: &mut Core,
 ) -> Result<PagerAdmission, Refusal> {
     let snapshot = Arc::clone(&core.snapshot);
-    let sessions = &snapshot.proxy_sessions;
-    let number = dialled(carrier, uri).filter(|number| sessions.has_number(*number));
+    let number = dialled(carrier, uri);
+    let number = number.filter(|number| snapshot.masking_connector(*number).is_some());
     let number = number.ok_or_else(|| Refusal::new(405, reason_phrase(405)))?;
     let caller = caller_of(carrier, request)?.ok_or(Cause::NoProxySession)?;
-    let session = sessions.find(caller, number, core.now);
+    let session = snapshot.open_session(caller, number, core.now);
     let session = session.ok_or(Cause::NoProxySession)?;
     if !session.sms {
         return Err(Cause::ProxyWithoutSms.into());
@@ -59,7 +62,8 @@ pub(crate) fn admit(
     let content_type = content_type_of(request)?;
     let other = session.other(caller);
     let connector = snapshot.connectors.get(&session.connector);
-    destination_of(connector.ok_or(Cause::NoProxySession)?, other.number)?;
+    let connector = connector.ok_or(Cause::NoProxySession)?;
+    let booking = book_text(connector, other.number, &mut core.origination_context())?;
     let mut candidates = carrier_candidates(other.number, &snapshot, &mut core.random);
     if candidates.is_empty() {
         return Err(Refusal::from(Cause::NoCarrier).for_seconds(60));
@@ -79,6 +83,7 @@ pub(crate) fn admit(
         candidates,
         content_type,
         is_sips,
+        booking,
     })
 }
 

@@ -27,6 +27,7 @@ use crate::config::{
     Carrier, CarrierId, CarrierRoute, Host, Target, TlsPeer, TlsPolicy, Transport,
 };
 use crate::connector_id::VoiceConnectorId;
+use crate::instant::Instant;
 use crate::numbering::{E164, Prefix, PrefixMap};
 use crate::sip::locate::Place;
 
@@ -82,6 +83,28 @@ impl Snapshot {
             }
             None => false,
         }
+    }
+
+    /// The connector for whose participants a number stands, or stood in a session that is kept. A number that has
+    /// gone to somebody else stands for nobody of its last owner's.
+    pub fn masking_connector(&self, number: E164) -> Option<&Arc<VoiceConnector>> {
+        let mut connectors = self.proxy_sessions.connectors_of(number);
+        let connector = connectors.find(|connector| self.is_number_of(number, *connector))?;
+        self.connectors.get(&connector)
+    }
+
+    /// The open session in which this caller dials this number, where that number and the one that the other
+    /// participant is shown still are the connector's.
+    pub fn open_session(
+        &self,
+        caller: E164,
+        dialled: E164,
+        now: Instant,
+    ) -> Option<&Arc<ProxySession>> {
+        let session = self.proxy_sessions.find(caller, dialled, now)?;
+        let numbers = [dialled, session.other(caller).proxy];
+        let is_held = |number| self.is_number_of(number, session.connector);
+        numbers.into_iter().all(is_held).then_some(session)
     }
 
     /// The carrier that a message belongs to which came so: the one that its peer has proven to be, else the one

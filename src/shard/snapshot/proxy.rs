@@ -60,16 +60,23 @@ pub struct ProxySessions {
     by_leg: imbl::HashMap<(E164, E164), Arc<ProxySession>>,
     /// Not ended, in the order in which they expire.
     by_end: imbl::OrdSet<(Instant, Arc<str>)>,
-    /// Numbers that stand, or have stood, for participants, with how many times they do so.
-    proxies: imbl::HashMap<E164, u32>,
+    /// Numbers that stand, or have stood, for participants: for those of which connectors, and how many times.
+    proxies: imbl::HashMap<E164, Vec<(VoiceConnectorId, u32)>>,
     /// Not ended: participants' own numbers, with how many sessions they are in.
     participants: imbl::HashMap<E164, u32>,
 }
 
 impl ProxySessions {
-    /// Puts a session in that has not ended, or its new version in the place of the old one.
+    /// Puts a session in that has not ended, or its new version in the place of the old one. Whichever had one of its
+    /// pairs of participant and number has expired, and may not have been ended yet.
     pub fn put(&mut self, session: ProxySession) {
         self.forget(&session.id);
+        for participant in &session.participants {
+            let before = self.by_leg.get(&leg(participant));
+            if let Some(before) = before.map(|before| Arc::clone(&before.id)) {
+                self.end(&before);
+            }
+        }
         let session = self.keep(session);
         for participant in &session.participants {
             self.by_leg.insert(leg(participant), Arc::clone(&session));
@@ -116,7 +123,7 @@ impl ProxySessions {
         self.end(id);
         if let Some(session) = self.kept.remove(id) {
             for participant in &session.participants {
-                uncount(&mut self.proxies, participant.proxy);
+                self.uncount_proxy(participant.proxy, session.connector);
             }
         }
     }
@@ -147,6 +154,13 @@ impl ProxySessions {
         self.proxies.contains_key(&number)
     }
 
+    /// The connectors with a session that is kept in which the number stands, or stood, for a participant. It may be
+    /// somebody else's by now.
+    pub fn connectors_of(&self, number: E164) -> impl Iterator<Item = VoiceConnectorId> {
+        let counts = self.proxies.get(&number).into_iter().flatten();
+        counts.map(|(connector, _)| *connector)
+    }
+
     /// Whether the number is a participant's own in a session that has not ended.
     pub fn has_participant(&self, number: E164) -> bool {
         self.participants.contains_key(&number)
@@ -161,11 +175,32 @@ impl ProxySessions {
     fn keep(&mut self, session: ProxySession) -> Arc<ProxySession> {
         let session = Arc::new(session);
         for participant in &session.participants {
-            count(&mut self.proxies, participant.proxy);
+            self.count_proxy(participant.proxy, session.connector);
         }
         self.kept
             .insert(Arc::clone(&session.id), Arc::clone(&session));
         session
+    }
+
+    fn count_proxy(&mut self, number: E164, connector: VoiceConnectorId) {
+        let counts = self.proxies.entry(number).or_default();
+        match counts.iter_mut().find(|(of, _)| *of == connector) {
+            Some((_, count)) => *count += 1,
+            None => counts.push((connector, 1)),
+        }
+    }
+
+    fn uncount_proxy(&mut self, number: E164, connector: VoiceConnectorId) {
+        let Some(counts) = self.proxies.get_mut(&number) else {
+            return;
+        };
+        for (_, count) in counts.iter_mut().filter(|(of, _)| *of == connector) {
+            *count = count.saturating_sub(1);
+        }
+        counts.retain(|(_, count)| *count > 0);
+        if counts.is_empty() {
+            self.proxies.remove(&number);
+        }
     }
 }
 
@@ -292,5 +327,23 @@ mod tests {
         assert!(all.has_participant(number(1)));
         all.forget("new");
         assert!(!all.has_number(number(90)));
+    }
+
+    #[test]
+    fn an_expired_session_that_is_replaced_before_it_is_ended_counts_no_longer() {
+        let mut all = ProxySessions::default();
+        let end = Instant::ORIGIN + Duration::from_secs(60);
+        all.put(session("old", [1, 90, 2, 91], Some(end)));
+        all.put(session("new", [1, 90, 2, 91], None));
+        all.end("old");
+        all.forget("old");
+        assert!(all.has_participant(number(1)) && all.has_participant(number(2)));
+        all.put(session("half", [1, 90, 3, 91], None));
+        assert_eq!(all.find(number(2), number(91), Instant::ORIGIN), None);
+        for id in ["new", "half"] {
+            all.end(id);
+        }
+        assert!((1..4).all(|last| !all.has_participant(number(last))));
+        assert_eq!(all.expired(end), []);
     }
 }
