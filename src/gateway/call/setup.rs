@@ -535,7 +535,7 @@ pub(in crate::gateway) fn tells_when(status: u16) -> bool {
 
 impl Call {
     /// A peer's reason phrase as the other side is told it: where participants are hidden from each other, ours.
-    fn passed_reason(&self, status: u16, reason: &str) -> String {
+    pub(super) fn passed_reason(&self, status: u16, reason: &str) -> String {
         match self.facts.kind {
             CallKind::Proxy => reason_phrase(status).to_owned(),
             CallKind::Ordinary | CallKind::Emergency => passed_reason(status, reason),
@@ -544,7 +544,7 @@ impl Call {
 }
 
 /// A peer's reason phrase within bounds, ours where it has none.
-pub(super) fn passed_reason(status: u16, reason: &str) -> String {
+fn passed_reason(status: u16, reason: &str) -> String {
     let mut end = reason.len().min(REASON_BYTES_MAX);
     while !reason.is_char_boundary(end) {
         end -= 1;

@@ -12,12 +12,12 @@ use super::invitation::{Invitation, Session, flow_to, over_a_stream};
 use super::limits::book_carrier;
 use super::offer_answer::Event as OfferEvent;
 use super::reinvite::Purpose;
-use super::setup::{for_caller, is_retried_elsewhere, passed_reason};
+use super::setup::{for_caller, is_retried_elsewhere};
 use super::unattended::Unattended;
 use super::{Attempt, Call, CallTimer, Leg, Outcome, Progress, Side};
 use crate::gateway::Refusal;
 use crate::gateway::headers::Privacy;
-use crate::gateway::limiter::CarrierBooking;
+use crate::gateway::limiter::{CarrierBooking, Urgency};
 use crate::gateway::routing::Candidate;
 use crate::instant::Instant;
 use crate::sdp::SessionDescription;
@@ -159,7 +159,9 @@ impl Call {
     }
 
     fn try_target(&mut self, core: &mut Core, candidate: Candidate) -> Result<(), Refusal> {
-        let booking = book_carrier(core, &candidate, self.holding.urgency)?;
+        let transfer = self.transfer.as_ref();
+        let urgency = transfer.map_or(Urgency::Routine, |transfer| transfer.holding.urgency);
+        let booking = book_carrier(core, &candidate, urgency)?;
         let flow = flow_to(core, &candidate)?;
         self.has_codec_for(self.invitation_of_target(), &candidate)?;
         self.media
@@ -258,7 +260,7 @@ impl Call {
             }
         }
         let (status, reason) = outcome.failure();
-        let failure = Refusal::new(status, passed_reason(status, &reason));
+        let failure = Refusal::new(status, self.passed_reason(status, &reason));
         let failure = for_caller(failure);
         match is_retried_elsewhere(status) {
             true => {
