@@ -219,3 +219,31 @@ fn every_provisional_response_starts_timer_c_again() {
         world.act(a, Act::Bye);
     });
 }
+
+#[test]
+fn a_place_of_two_routes_is_tried_once() {
+    for status in [503, 480] {
+        crate::cast::play_with(
+            |_| {},
+            |snapshot| {
+                let mut carriers = crate::cast::carriers();
+                let catch_all = carriers[0].routes[0].clone();
+                let german = trunkline::config::CarrierRoute {
+                    prefix: "49".parse().unwrap(),
+                    ..catch_all
+                };
+                carriers[0].routes.insert(0, german);
+                snapshot.set_carriers(carriers);
+            },
+            |world| {
+                world.agents[CARRIER].plan = Plan::says(status);
+                world.agents[CARRIER_SPARE].plan = Plan::answers();
+                let a = world.call(PBX, &through(PLAIN, OUTSIDE), Plan::idle());
+                world.run(3_000);
+                assert_eq!(world.at_call(a).status(), Some(200));
+                assert_eq!(world.agents[CARRIER].calls.len(), 1);
+                world.act(a, Act::Bye);
+            },
+        );
+    }
+}
