@@ -1,5 +1,6 @@
 //! Within a masked call: what each side says of itself stays on its side.
 
+use trunkline::config::CarrierPolicy;
 use trunkline::sip::message::{HeaderName, Message, Method};
 
 use crate::agent::call::Call;
@@ -189,4 +190,72 @@ fn nobody_is_transferred_to_a_proxy_number() {
             world.run(1_000);
         },
     );
+}
+
+/// What a carrier hears of a customer's call with this From and these fields: From's URI, P-Asserted-Identity and
+/// Privacy.
+fn heard_by(
+    from: &'static str,
+    fields: &[(&'static str, &str)],
+    trusted: bool,
+) -> (String, Option<String>, Option<String>) {
+    let heard = std::cell::RefCell::new(None);
+    play_with(
+        |_| {},
+        |snapshot| {
+            let mut carriers = crate::cast::carriers();
+            for carrier in &mut carriers {
+                carrier.policy = std::sync::Arc::new(CarrierPolicy {
+                    trusted,
+                    ..(*carrier.policy).clone()
+                });
+            }
+            snapshot.set_carriers(carriers);
+            let id = crate::cast::connector_id(PLAIN);
+            let mut connector = (*snapshot.connectors[&id]).clone();
+            let termination = connector.termination.as_mut().unwrap();
+            termination.default_phone_number = Some(OWN.parse().unwrap());
+            snapshot.put_connector(connector);
+        },
+        |world| {
+            let own = |(name, value): &(&'static str, &str)| (*name, (*value).to_owned());
+            let plan = Plan {
+                from,
+                extra: fields.iter().map(own).collect(),
+                ..Plan::idle()
+            };
+            let a = world.call(PBX, &through(PLAIN, OUTSIDE), plan);
+            world.run(3_000);
+            let b = world.last_call(CARRIER);
+            let invite = world.at_call(b).request(Method::Invite);
+            let field = |name| invite.header(name).map(str::to_owned);
+            *heard.borrow_mut() = Some((
+                invite.from().unwrap().uri.to_owned(),
+                field(HeaderName::PAssertedIdentity),
+                field(HeaderName::Privacy),
+            ));
+            world.act(a, Act::Bye);
+        },
+    );
+    heard.into_inner().unwrap()
+}
+
+#[test]
+fn who_calls_anonymously_stays_so() {
+    let hidden = "sip:anonymous@anonymous.invalid".to_owned();
+    let number = Some(format!("<sip:{OWN}@198.51.100.1>"));
+    let asserted = format!("<sip:{OWN}@pbx.example>");
+    let asserted = [("P-Asserted-Identity", asserted.as_str())];
+    // With a number that it asserts, and with the connector's default.
+    for fields in [&asserted[..], &[]] {
+        let id = Some("id".to_owned());
+        let expected = (hidden.clone(), number.clone(), id);
+        assert_eq!(heard_by("anonymous", fields, true), expected);
+        assert_eq!(heard_by("Anonymous", fields, true), expected);
+        let doubted = (hidden.clone(), None, None);
+        assert_eq!(heard_by("anonymous", fields, false), doubted);
+    }
+    // Who is not valid but asks for nothing is shown as the default.
+    let shown = format!("sip:{OWN}@198.51.100.1");
+    assert_eq!(heard_by("101", &[], true), (shown, number, None));
 }

@@ -108,7 +108,9 @@ impl Call {
         let privacy = match facts.kind {
             // Who is hidden anyway is called back by the number that is shown.
             CallKind::Proxy => Privacy::default(),
-            CallKind::Ordinary | CallKind::Emergency => Privacy::of(&request),
+            CallKind::Ordinary => Privacy::of_caller(&request),
+            // Those who send help call back by what they are shown.
+            CallKind::Emergency => Privacy::of(&request),
         };
         let mut candidates = admission.candidates;
         let now = core.now;
