@@ -338,3 +338,23 @@ fn reason_of(cause: EndCause) -> Option<&'static str> {
         | EndCause::Failed(_) => None,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::untelling;
+
+    #[test]
+    fn a_reason_is_left_its_protocol_and_its_cause() {
+        for (said, told) in [
+            ("Q.850;cause=16;text=\"Anna\"", Some("Q.850;cause=16")),
+            ("sip ; text=\"Anna\" ; Cause = 486", Some("SIP;cause=486")),
+            ("SIP;text=\"+4930901820\"", None),
+            ("+4930901820;cause=16", None),
+            ("SIP;cause=4930", None),
+            ("SIP;cause=+4930901820", None),
+            ("", None),
+        ] {
+            assert_eq!(untelling(said).as_deref(), told, "{said}");
+        }
+    }
+}
