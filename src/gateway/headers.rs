@@ -177,6 +177,22 @@ impl Privacy {
             user: asks("user") || asks("header"),
         }
     }
+
+    /// What an INVITE asks for: a From that names nobody (RFC 3323 §4.1.1.3) asks for `user`, with or without a
+    /// Privacy beside it.
+    pub fn of_caller(invite: &Fields) -> Self {
+        let from = invite.from().ok();
+        let uri = from.and_then(|from| Uri::parse(from.uri).ok());
+        let is_anonymous = uri.is_some_and(|uri| {
+            let names_nobody = |user: &str| user.eq_ignore_ascii_case("anonymous");
+            uri.user.is_some_and(names_nobody) || uri.host.eq_ignore_ascii_case("anonymous.invalid")
+        });
+        let asked = Self::of(invite);
+        Self {
+            user: asked.user || is_anonymous,
+            ..asked
+        }
+    }
 }
 
 /// Copies what is carried from the message of one leg to that of the other.
@@ -197,6 +213,12 @@ pub fn carried(from: &Fields, passage: &Passage<'_>) -> Vec<(Box<str>, Box<str>)
     ) {
         let value = format!("<{}>", uri_of(caller, passage));
         carried.push((asserted.into(), value.into()));
+        let privacy = HeaderName::Privacy;
+        let says_so = from.header(privacy).is_some() || passage.keeps_back(privacy.as_str());
+        if passage.privacy.user && !says_so {
+            // Or the carrier would show the number that it is trusted with (RFC 3325 §7).
+            carried.push((privacy.as_str().into(), "id".into()));
+        }
     }
     let fields = from
         .all()

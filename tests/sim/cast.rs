@@ -164,12 +164,16 @@ fn termination(sources: &[&str]) -> Termination {
     }
 }
 
-pub(crate) fn snapshot() -> Snapshot {
-    let mut snapshot = Snapshot::default();
-    snapshot.set_carriers([
+pub(crate) fn carriers() -> [Carrier; 2] {
+    [
         carrier("example", &[(CARRIER, "", 1), (CARRIER_SPARE, "", 2)]),
         carrier("six", &[(CARRIER_TCP_V6, "33", 1)]),
-    ]);
+    ]
+}
+
+pub(crate) fn snapshot() -> Snapshot {
+    let mut snapshot = Snapshot::default();
+    snapshot.set_carriers(carriers());
     for own in ["198.51.100.1", "2001:db8:1::1", "gateway.example"] {
         snapshot.own_hosts.insert(own.into());
     }

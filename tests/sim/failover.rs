@@ -219,3 +219,57 @@ fn every_provisional_response_starts_timer_c_again() {
         world.act(a, Act::Bye);
     });
 }
+
+/// Two routes of one carrier lead to its first host: one for a prefix, one for all numbers.
+fn with_two_routes(gateway: impl Fn(&mut crate::gateway::Gateway), scenario: impl Fn(&mut World)) {
+    crate::cast::play_with(
+        gateway,
+        |snapshot| {
+            let mut carriers = crate::cast::carriers();
+            let catch_all = carriers[0].routes[0].clone();
+            let german = trunkline::config::CarrierRoute {
+                prefix: "49".parse().unwrap(),
+                ..catch_all
+            };
+            carriers[0].routes.insert(0, german);
+            snapshot.set_carriers(carriers);
+        },
+        scenario,
+    );
+}
+
+#[test]
+fn a_place_of_two_routes_is_tried_once() {
+    for status in [503, 480] {
+        with_two_routes(
+            |_| {},
+            |world| {
+                world.agents[CARRIER].plan = Plan::says(status);
+                world.agents[CARRIER_SPARE].plan = Plan::answers();
+                let a = world.call(PBX, &through(PLAIN, OUTSIDE), Plan::idle());
+                world.run(3_000);
+                assert_eq!(world.at_call(a).status(), Some(200));
+                assert_eq!(world.agents[CARRIER].calls.len(), 1);
+                world.act(a, Act::Bye);
+            },
+        );
+    }
+}
+
+#[test]
+fn a_transfer_tries_a_place_of_two_routes_once() {
+    with_two_routes(
+        |gateway| gateway.transfers = true,
+        |world| {
+            world.agents[CARRIER].plan = Plan::says(480);
+            world.agents[CARRIER_SPARE].plan = Plan::answers();
+            let (a, b) = world.establish(CARRIER_SPARE, PBX, &inbound(OWN));
+            crate::transfers::refer_to(world, b, &format!("sip:{OUTSIDE}@198.51.100.1"));
+            world.run(3_000);
+            assert_eq!(world.agents[CARRIER].calls.len(), 1);
+            assert_eq!(world.agents[CARRIER_SPARE].calls.len(), 2);
+            world.act(a, Act::Bye);
+            world.run(1_000);
+        },
+    );
+}

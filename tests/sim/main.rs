@@ -37,6 +37,7 @@ mod info;
 mod limits;
 mod locating;
 mod loss;
+mod masked;
 mod media;
 mod messages;
 mod network;

@@ -1,4 +1,5 @@
-//! INFO (RFC 6086): goes across as it is, and so does its answer. What it is about is the peers' business.
+//! INFO (RFC 6086): goes across as it is, and so does its answer. What it is about is the peers' business, but where
+//! they are hidden from each other: there it is digits.
 
 use bytes::Bytes;
 
@@ -10,12 +11,15 @@ use crate::shard::transactions::User;
 use crate::sip::message::{Fields, HeaderName, Method, Request};
 use crate::sip::response::write_response;
 use crate::sip::writer::{Writer, reason_phrase};
-use crate::telemetry::EndCause;
+use crate::telemetry::{CallKind, EndCause};
 
 /// INFO requests of a call that may be under way at once.
 const INFOS_MAX: usize = 4;
 /// Bytes of a body that is passed on: DTMF and the like are far smaller.
 const BODY_BYTES_MAX: usize = 4_096;
+
+/// What an INFO may carry between participants who are hidden from each other: the digits that were pressed.
+const DIGITS: [&str; 2] = ["application/dtmf-relay", "application/dtmf"];
 
 /// An INFO on its way through the call.
 pub(super) struct Info {
@@ -38,6 +42,13 @@ impl Call {
             }
             State::Setup | State::Established if request.body().len() > BODY_BYTES_MAX => {
                 Some(Refusal::new(413, reason_phrase(413)))
+            }
+            State::Setup | State::Established
+                if self.facts.kind == CallKind::Proxy
+                    && !request.body().is_empty()
+                    && digits_in(&request).is_none() =>
+            {
+                Some(Refusal::new(415, "Only Digits Are Relayed"))
             }
             State::Established if self.has_left(side.other()) => Some(super::transfer::busy()),
             State::Setup | State::Established if self.infos.len() == INFOS_MAX => Some(Refusal {
@@ -90,7 +101,7 @@ impl Call {
         let mut writer = leg.write_in_dialog(core, &mut out, Method::Info, place);
         let passage = self.passage(core, to, flow.listener);
         headers::carry(request, &passage, &mut writer);
-        write_payload(writer, request);
+        self.write_payload(writer, request);
         let user = User::Leg(call, number);
         core.send_request(&ticket, Method::Info, flow, finished(out), user);
         Some(ticket.id)
@@ -121,7 +132,8 @@ impl Call {
         }
         let response = match outcome {
             Outcome::Response(response) if !matches!(response.status, 401 | 407) => {
-                self.write_info_answer(core, &info, (response.status, response.reason()), response)
+                let reason = self.passed_reason(response.status, response.reason());
+                self.write_info_answer(core, &info, (response.status, &reason), response)
             }
             Outcome::Response(_) | Outcome::Timeout | Outcome::TransportError => {
                 let status = match outcome {
@@ -156,7 +168,7 @@ impl Call {
         let mut writer = write_response(&mut out, &info.request, source, status, reason, None);
         let passage = self.passage(core, info.from, info.flow.listener);
         headers::carry(answer, &passage, &mut writer);
-        write_payload(writer, answer);
+        self.write_payload(writer, answer);
         finished(out)
     }
 
@@ -167,21 +179,36 @@ impl Call {
             core.respond(info.server, refusal.status, &response);
         }
     }
+
+    /// The body as it came, with what says what it is; between participants who are hidden from each other digits
+    /// alone.
+    fn write_payload(&self, mut writer: Writer<'_>, message: &Fields) {
+        let content_type = match self.facts.kind {
+            CallKind::Proxy => digits_in(message),
+            CallKind::Ordinary | CallKind::Emergency => {
+                for name in ["Info-Package", "Recv-Info"] {
+                    for value in message.named(name) {
+                        writer.raw_field(name, value);
+                    }
+                }
+                writer.copy(message, HeaderName::ContentDisposition);
+                message.header(HeaderName::ContentType)
+            }
+        };
+        match (content_type, message.body()) {
+            (Some(content_type), body) if !body.is_empty() && body.len() <= BODY_BYTES_MAX => {
+                writer.body(content_type, body);
+            }
+            (Some(_) | None, _) => writer.end(),
+        }
+    }
 }
 
-/// The body as it came, with what says what it is.
-fn write_payload(mut writer: Writer<'_>, message: &Fields) {
-    for name in ["Info-Package", "Recv-Info"] {
-        for value in message.named(name) {
-            writer.raw_field(name, value);
-        }
-    }
-    writer.copy(message, HeaderName::ContentDisposition);
-    let content_type = message.header(HeaderName::ContentType);
-    match (content_type, message.body()) {
-        (Some(content_type), body) if !body.is_empty() && body.len() <= BODY_BYTES_MAX => {
-            writer.body(content_type, body);
-        }
-        (Some(_) | None, _) => writer.end(),
-    }
+/// The type of a body of digits, without parameters.
+fn digits_in(message: &Fields) -> Option<&'static str> {
+    let written = message.header(HeaderName::ContentType)?;
+    let written = written.split(';').next().unwrap_or_default().trim();
+    DIGITS
+        .into_iter()
+        .find(|digits| digits.eq_ignore_ascii_case(written))
 }

@@ -42,10 +42,10 @@ pub(super) mod setup;
 mod target;
 mod teardown;
 mod transfer;
+mod tried;
 mod unattended;
 mod update;
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -82,7 +82,7 @@ pub struct Call {
     attempts: Vec<Attempt>,
     candidates: std::vec::IntoIter<Candidate>,
     /// Where the INVITE was sent.
-    tried: Vec<SocketAddr>,
+    tried: Vec<tried::Tried>,
     /// Redirections that were followed.
     redirections: usize,
     /// A redirection whose contacts are being located.

@@ -104,6 +104,7 @@ impl Call {
         let Some(redirection) = redirection.filter(|_| self.state == State::Setup) else {
             return;
         };
+        let is_known = |address| self.tried.iter().any(|tried| tried.address == address);
         let mut first = Vec::new();
         for target in &redirection.contacts {
             let places = core.places(target).unwrap_or_default();
@@ -112,7 +113,7 @@ impl Call {
                 // RFC 3261 §8.1.3.4: nobody is asked twice.
                 .filter(|(transport, address)| {
                     *transport != Transport::Tls
-                        && !self.tried.contains(address)
+                        && !is_known(*address)
                         && may_be_sent_to(core, *address, redirection.reached)
                 })
                 .take(CONTACTS_MAX - first.len());
@@ -129,9 +130,9 @@ impl Call {
             self.note_failure(Refusal::new(480, reason_phrase(480)));
         }
         let rest = std::mem::take(&mut self.candidates);
-        let rest = rest.filter(|candidate| {
-            candidate.udp_at_any_size || !self.tried.contains(&candidate.address)
-        });
+        let is_known = |address| self.tried.iter().any(|tried| tried.address == address);
+        let rest =
+            rest.filter(|candidate| candidate.udp_at_any_size || !is_known(candidate.address));
         self.candidates = first
             .into_iter()
             .chain(rest)

@@ -278,6 +278,7 @@ impl Call {
         } else {
             status
         };
+        let reason = self.passed_reason(status, reason);
         self.refuse_passed(core, purpose, &Refusal::new(status_for_peer, reason));
         match status {
             481 => self.end_established(core, EndCause::LegLost, Some(side)),

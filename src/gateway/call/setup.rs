@@ -10,6 +10,7 @@ use super::limits::{book_carrier, confirm};
 use super::next_hop;
 use super::offer_answer::{Event as OfferEvent, State as Negotiation};
 use super::reliable::{Arrival, Provisionals};
+use super::tried::{Tried, is_among};
 use super::{
     Attempt, Call, CallTimer, Exchange, LEG_A, Leg, Outcome, Party, Progress, Side, State,
     session_timer,
@@ -107,7 +108,9 @@ impl Call {
         let privacy = match facts.kind {
             // Who is hidden anyway is called back by the number that is shown.
             CallKind::Proxy => Privacy::default(),
-            CallKind::Ordinary | CallKind::Emergency => Privacy::of(&request),
+            CallKind::Ordinary => Privacy::of_caller(&request),
+            // Those who send help call back by what they are shown.
+            CallKind::Emergency => Privacy::of(&request),
         };
         let mut candidates = admission.candidates;
         let now = core.now;
@@ -184,6 +187,9 @@ impl Call {
         core.cancel_timer(&mut self.ring_timer);
         core.cancel_timer(&mut self.route_timer);
         while let Some(candidate) = self.candidates.next() {
+            if is_among(&self.tried, &candidate) {
+                continue;
+            }
             match self.try_place(core, &candidate) {
                 Ok(()) => return,
                 Err(refusal) => self.note_failure(refusal),
@@ -211,6 +217,7 @@ impl Call {
         let invite = self.write_invite(core, &mut leg, &flow, &ticket.branch, &invitation);
         if let Some(stream) = over_a_stream(core, candidate, invite.len()) {
             drop(booking);
+            self.tried.push(Tried::from(candidate));
             // Should the stream not come up, UDP is tried all the same.
             let again = Candidate {
                 udp_at_any_size: true,
@@ -229,7 +236,7 @@ impl Call {
         let user = User::Leg(self.id, leg.number);
         leg.lease = booking.map(CarrierBooking::confirm);
         self.attempts.push(Attempt::new(leg, Some(ticket.id)));
-        self.tried.push(candidate.address);
+        self.tried.push(Tried::from(candidate));
         core.send_request(&ticket, Method::Invite, flow, invite, user);
         let timers = core.settings.timers;
         self.ring_timer = Some(core.start_call_timer(timers.timer_c, self.id, CallTimer::Ring));
@@ -284,9 +291,11 @@ impl Call {
             return;
         }
         let retry_after = response.retry_after();
-        if let (503, Some(seconds), Some(place)) =
-            (response.status, retry_after, self.tried.last().copied())
-        {
+        if let (503, Some(seconds), Some(place)) = (
+            response.status,
+            retry_after,
+            self.tried.last().map(|tried| tried.address),
+        ) {
             let now = core.now;
             core.resting.rest(place, seconds.into(), now);
         }
@@ -467,7 +476,7 @@ impl Call {
         self.route_timer = None;
         match self.state {
             State::Setup => {
-                if let Some(place) = self.tried.last().copied() {
+                if let Some(place) = self.tried.last().map(|tried| tried.address) {
                     let now = core.now;
                     core.resting.rest(place, SILENT_PLACE_RESTS_S, now);
                 }
@@ -538,7 +547,7 @@ pub(in crate::gateway) fn tells_when(status: u16) -> bool {
 
 impl Call {
     /// A peer's reason phrase as the other side is told it: where participants are hidden from each other, ours.
-    fn passed_reason(&self, status: u16, reason: &str) -> String {
+    pub(super) fn passed_reason(&self, status: u16, reason: &str) -> String {
         match self.facts.kind {
             CallKind::Proxy => reason_phrase(status).to_owned(),
             CallKind::Ordinary | CallKind::Emergency => passed_reason(status, reason),
@@ -547,7 +556,7 @@ impl Call {
 }
 
 /// A peer's reason phrase within bounds, ours where it has none.
-pub(super) fn passed_reason(status: u16, reason: &str) -> String {
+fn passed_reason(status: u16, reason: &str) -> String {
     let mut end = reason.len().min(REASON_BYTES_MAX);
     while !reason.is_char_boundary(end) {
         end -= 1;

@@ -12,12 +12,13 @@ use super::invitation::{Invitation, Session, flow_to, over_a_stream};
 use super::limits::book_carrier;
 use super::offer_answer::Event as OfferEvent;
 use super::reinvite::Purpose;
-use super::setup::{for_caller, is_retried_elsewhere, passed_reason};
+use super::setup::{for_caller, is_retried_elsewhere};
+use super::tried::{Tried, is_among};
 use super::unattended::Unattended;
 use super::{Attempt, Call, CallTimer, Leg, Outcome, Progress, Side};
 use crate::gateway::Refusal;
 use crate::gateway::headers::Privacy;
-use crate::gateway::limiter::CarrierBooking;
+use crate::gateway::limiter::{CarrierBooking, Urgency};
 use crate::gateway::routing::Candidate;
 use crate::instant::Instant;
 use crate::sdp::SessionDescription;
@@ -38,6 +39,8 @@ pub(super) struct Target {
     /// What the remaining party has said last.
     session: SessionDescription,
     candidates: VecDeque<Candidate>,
+    /// Where its INVITE was sent.
+    tried: Vec<Tried>,
     /// The failure that came first.
     failure: Option<Refusal>,
     /// Its leg's number.
@@ -75,6 +78,7 @@ impl Target {
             is_sips,
             session,
             candidates: candidates.into(),
+            tried: Vec::new(),
             failure: None,
             leg: None,
             answered: None,
@@ -149,7 +153,10 @@ impl Call {
     }
 
     fn next_target_place(&mut self) -> Option<Candidate> {
-        self.target_mut()?.candidates.pop_front()
+        let Target {
+            candidates, tried, ..
+        } = self.target_mut()?;
+        std::iter::from_fn(|| candidates.pop_front()).find(|candidate| !is_among(tried, candidate))
     }
 
     fn note_target_failure(&mut self, failure: Refusal) {
@@ -159,7 +166,9 @@ impl Call {
     }
 
     fn try_target(&mut self, core: &mut Core, candidate: Candidate) -> Result<(), Refusal> {
-        let booking = book_carrier(core, &candidate, self.holding.urgency)?;
+        let transfer = self.transfer.as_ref();
+        let urgency = transfer.map_or(Urgency::Routine, |transfer| transfer.holding.urgency);
+        let booking = book_carrier(core, &candidate, urgency)?;
         let flow = flow_to(core, &candidate)?;
         self.has_codec_for(self.invitation_of_target(), &candidate)?;
         self.media
@@ -175,12 +184,14 @@ impl Call {
         let invite = self.write_invite(core, &mut leg, &flow, &ticket.branch, &invitation);
         if let Some(stream) = over_a_stream(core, &candidate, invite.len()) {
             drop(booking);
+            let place = Tried::from(&candidate);
             // Should the stream not come up, UDP is tried all the same.
             let again = Candidate {
                 udp_at_any_size: true,
                 ..candidate
             };
             if let Some(target) = self.target_mut() {
+                target.tried.push(place);
                 target.candidates.push_front(again);
             }
             return self.try_target(core, stream);
@@ -192,6 +203,7 @@ impl Call {
             .insert(before_b, Attempt::new(leg, Some(ticket.id)));
         if let Some(target) = self.target_mut() {
             target.leg = Some(number);
+            target.tried.push(Tried::from(&candidate));
         }
         core.send_request(&ticket, Method::Invite, flow, invite, user);
         let timers = core.settings.timers;
@@ -258,7 +270,7 @@ impl Call {
             }
         }
         let (status, reason) = outcome.failure();
-        let failure = Refusal::new(status, passed_reason(status, &reason));
+        let failure = Refusal::new(status, self.passed_reason(status, &reason));
         let failure = for_caller(failure);
         match is_retried_elsewhere(status) {
             true => {

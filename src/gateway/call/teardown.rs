@@ -300,19 +300,27 @@ impl Call {
             .filter(|_| !is_removed)
             .filter(|value| value.len() <= REASON_BYTES_MAX)
             .take(REASONS_MAX)
-            .map(|value| match is_masked {
-                true => untelling(value).into(),
-                false => value.into(),
+            .filter_map(|value| match is_masked {
+                true => untelling(value).map(Into::into),
+                false => Some(value.into()),
             })
             .collect()
     }
 }
 
-/// A Reason value as far as its second part: the protocol and the cause. What follows is a peer's free text.
-fn untelling(value: &str) -> &str {
-    let mut ends = value.match_indices(';').map(|(at, _)| at);
-    let end = ends.nth(1).unwrap_or(value.len());
-    value.get(..end).unwrap_or_default()
+/// A Reason value without a peer's free text: the protocol and its cause, where they are what RFC 3326 §2 says.
+fn untelling(value: &str) -> Option<String> {
+    let mut parts = value.split(';').map(str::trim);
+    let protocol = parts.next()?;
+    let known = ["SIP", "Q.850"]
+        .into_iter()
+        .find(|known| known.eq_ignore_ascii_case(protocol))?;
+    let cause: u16 = parts.find_map(|part| {
+        let (name, value) = part.split_once('=')?;
+        let is_cause = name.trim_end().eq_ignore_ascii_case("cause");
+        is_cause.then(|| value.trim_start().parse().ok()).flatten()
+    })?;
+    (cause < 1_000).then(|| format!("{known};cause={cause}"))
 }
 
 /// What both sides are told where it is the gateway that ends a call.
@@ -328,5 +336,25 @@ fn reason_of(cause: EndCause) -> Option<&'static str> {
         | EndCause::CalledHungUp
         | EndCause::Cancelled
         | EndCause::Failed(_) => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::untelling;
+
+    #[test]
+    fn a_reason_is_left_its_protocol_and_its_cause() {
+        for (said, told) in [
+            ("Q.850;cause=16;text=\"Anna\"", Some("Q.850;cause=16")),
+            ("sip ; text=\"Anna\" ; Cause = 486", Some("SIP;cause=486")),
+            ("SIP;text=\"+4930901820\"", None),
+            ("+4930901820;cause=16", None),
+            ("SIP;cause=4930", None),
+            ("SIP;cause=+4930901820", None),
+            ("", None),
+        ] {
+            assert_eq!(untelling(said).as_deref(), told, "{said}");
+        }
     }
 }

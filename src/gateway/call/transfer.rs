@@ -38,7 +38,7 @@ pub(super) struct Transfer {
     subscription: Option<Subscription>,
     pub(super) target: Target,
     /// What the call to the target holds of its connector's limits.
-    holding: Holding,
+    pub(super) holding: Holding,
 }
 
 /// The transferor's implicit subscription (RFC 3515 §2.4.4).
@@ -119,6 +119,10 @@ impl Call {
         let admission = admit(core, from.party, request, &uri, flow)
             .and_then(|admission| admission.for_scheme(scheme))
             .map_err(for_transferor)?;
+        // A call that is masked on one leg and not on the other would be masked for nobody.
+        if admission.kind == CallKind::Proxy {
+            return Err(Refusal::new(403, "No Transfer To A Proxy Session"));
+        }
         // What the caller wants kept from others stays so when it is the caller who transfers.
         let own = match side {
             Side::A => self.privacy,

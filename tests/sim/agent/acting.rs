@@ -246,13 +246,25 @@ impl Agent {
 
     /// An INFO with a body, again until it is answered.
     pub(crate) fn send_info(&mut self, index: usize, body: &str, hands: &mut Hands<'_>) {
+        self.send_info_of(index, ("application/sdp", body), hands);
+    }
+
+    pub(crate) fn send_info_of(
+        &mut self,
+        index: usize,
+        (content_type, body): (&str, &str),
+        hands: &mut Hands<'_>,
+    ) {
         let branch = self.branch_for(index, hands);
         self.calls[index].cseq += 1;
         let call = &self.calls[index];
         let cseq = call.cseq;
-        let fields = [("Info-Package", "dtmf".to_owned())];
+        let mut fields = vec![("Info-Package", "dtmf".to_owned())];
+        fields.extend(call.plan.with_requests.iter().cloned());
         let body = Some(body.to_owned());
         let bytes = wire::request(self, call, "INFO", cseq, &branch, &fields, body);
+        let text = std::str::from_utf8(&bytes).unwrap();
+        let bytes = text.replacen("application/sdp", content_type, 1).into();
         self.send_until_answered(index, What::Request(Method::Info, cseq), bytes, hands);
     }
 
@@ -405,7 +417,7 @@ impl Agent {
             false => (status, with_body),
         };
         let body = with_body.then(|| wire::sdp(self, call));
-        let reason = trunkline::sip::reason_phrase(status);
+        let reason = call.plan.phrase_of(status);
         let records = call.plan.record_route;
         let bytes = wire::response(self, request, status, reason, &tag, records, body);
         let mut bytes = bytes;

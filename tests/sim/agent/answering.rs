@@ -243,7 +243,7 @@ impl Agent {
             body = Some(wire::sdp(self, &self.calls[index]));
         }
         let tag = tag_of(&self.calls[index].local);
-        let reason = trunkline::sip::reason_phrase(status);
+        let reason = self.calls[index].plan.phrase_of(status);
         let bytes = wire::response(self, request, status, reason, &tag, false, body);
         self.send(index, bytes, hands);
     }
@@ -360,7 +360,7 @@ impl Agent {
         if status == 491 || status == 481 {
             // Answered without a place of its own: what is kept is the INVITE before.
             let tag = tag_of(&call.local);
-            let reason = trunkline::sip::reason_phrase(status);
+            let reason = call.plan.phrase_of(status);
             let bytes = wire::response(self, &request, status, reason, &tag, false, None);
             self.send_until_answered(index, What::Failure, bytes, hands);
             return;
@@ -384,7 +384,7 @@ impl Agent {
         }
         let call = &self.calls[index];
         let body = (status == 200).then(|| wire::sdp(self, call));
-        let reason = trunkline::sip::reason_phrase(status);
+        let reason = call.plan.phrase_of(status);
         let tag = tag_of(&call.local);
         let bytes = wire::response(self, &request, status, reason, &tag, false, body);
         self.respond(index, status, bytes, hands);
@@ -487,7 +487,7 @@ impl Agent {
 
     fn reply(&mut self, index: usize, request: &Request, status: u16, hands: &mut Hands<'_>) {
         let tag = tag_of(&self.calls[index].local);
-        let reason = trunkline::sip::reason_phrase(status);
+        let reason = self.calls[index].plan.phrase_of(status);
         let bytes = wire::response(self, request, status, reason, &tag, false, None);
         self.send(index, bytes, hands);
     }

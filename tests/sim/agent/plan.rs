@@ -109,6 +109,8 @@ pub(crate) struct Plan {
     pub(crate) info: Option<u16>,
     /// What it answers to MESSAGE; nothing where there is none.
     pub(crate) message: Option<u16>,
+    /// What its responses say behind the status, where that is not the usual phrase.
+    pub(crate) phrase: Option<&'static str>,
     /// Header fields of its failure responses.
     pub(crate) with_failures: Vec<(&'static str, String)>,
     /// As caller: reliable responses are not acknowledged.
@@ -157,6 +159,7 @@ impl Plan {
             with_requests: Vec::new(),
             info: None,
             message: Some(200),
+            phrase: None,
             with_failures: Vec::new(),
             no_prack: false,
             session: None,
@@ -190,6 +193,12 @@ impl Plan {
             deaf: true,
             ..Self::idle()
         }
+    }
+
+    /// What stands behind this status.
+    pub(crate) fn phrase_of(&self, status: u16) -> &'static str {
+        self.phrase
+            .unwrap_or_else(|| trunkline::sip::reason_phrase(status))
     }
 
     /// One more step, after that many milliseconds.
