@@ -113,7 +113,11 @@ impl Configuration {
         let key = self.key(request, input);
         let writing = state.control.hold_writes().await;
         match self.kind {
-            Store::PROXY => workable::proxy_of(state, request, input, &body).await?,
+            Store::PROXY => {
+                // Of a connector that is not there nothing else is wrong.
+                existing(state, request, input).await?;
+                workable::proxy_of(state, request, input, &body).await?;
+            }
             Store::EMERGENCY => workable::emergency(self.member, &body)?,
             _ => {}
         }

@@ -2,7 +2,7 @@
 //!
 //! An INVITE outside a dialog goes through [`classify`](mod@classify), then [`termination`] or
 //! [`origination`], which give an [`Admission`] or a [`Refusal`]; an admission becomes a
-//! [`call::Call`]: two dialogs back to back. A MESSAGE is no call: [`pager`]. Nothing here touches a socket or a clock.
+//! [`call::Call`]: two dialogs back to back. A MESSAGE is no call: `pager`. Nothing here touches a socket or a clock.
 
 pub mod authentication;
 pub mod call;

@@ -268,3 +268,11 @@ async fn a_file_is_held_to_the_same() {
         assert_eq!(faults(control, &[&text]).await, [expected], "{text}");
     }
 }
+
+#[tokio::test]
+async fn of_a_connector_that_is_not_there_nothing_else_is_wrong() {
+    let api = Api::open().await;
+    let path = "/voice-connectors/zzzzzzzzzzzzzzzzzzzzzz/programmable-numbers/proxy";
+    let body = json!({"DefaultSessionExpiryMinutes": 60, "PhoneNumberPoolCountries": ["US"]});
+    assert_eq!(refused(api.put(path, body).await).0, "NotFoundException");
+}
