@@ -19,7 +19,7 @@ use super::resources::{Kind, members};
 use super::workable::countries_of;
 use crate::instant::Instant;
 use crate::numbering::E164;
-use crate::shard::snapshot::ProxySessions;
+use crate::shard::snapshot::{ProxySessions, Snapshot};
 use crate::store::{Document, Holder, Key, NumberFilter, SessionRecord, Store, StoreError};
 
 /// The kind of the documents.
@@ -47,7 +47,7 @@ pub(super) async fn create(
     make_room(state, &writing, (request.account, &connector), now).await?;
     let snapshot = state.control.snapshot();
     let sessions = &snapshot.proxy_sessions;
-    refuse_proxies(pair, sessions)?;
+    refuse_proxies(pair, &snapshot)?;
     let candidates = candidates(state, request, &connector, &proxy, sessions).await?;
     let before = before(state, request, input, (&connector, pair)).await?;
     let at = state.control.time().instant(now);
@@ -226,8 +226,9 @@ async fn proxy(
 }
 
 /// Nobody reaches a participant at a number that stands for others: calls to it are theirs.
-fn refuse_proxies(pair: [E164; 2], sessions: &ProxySessions) -> Result<(), BadRequest> {
-    match pair.iter().position(|number| sessions.has_number(*number)) {
+fn refuse_proxies(pair: [E164; 2], snapshot: &Snapshot) -> Result<(), BadRequest> {
+    let stands_for_somebody = |number: &E164| snapshot.masking_connector(*number).is_some();
+    match pair.iter().position(stands_for_somebody) {
         Some(index) => Err(invalid(
             format!("ParticipantPhoneNumbers[{index}]"),
             "a number that stands for no participant of another proxy session",

@@ -129,7 +129,7 @@ pub(super) async fn proxy_of(
     let fallback = input.text_if_any("FallBackPhoneNumber");
     let fallback: Option<E164> = fallback.and_then(|number| number.parse().ok());
     let snapshot = state.control.snapshot();
-    if fallback.is_some_and(|number| snapshot.proxy_sessions.has_number(number)) {
+    if fallback.is_some_and(|number| snapshot.masking_connector(number).is_some()) {
         let expected =
             "a number that stands for no participant of a proxy session: its calls would come back";
         return Err(invalid("FallBackPhoneNumber", expected).into());

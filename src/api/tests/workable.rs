@@ -208,6 +208,15 @@ async fn a_proxy_has_numbers_to_choose_from_and_does_not_fall_back_on_them() {
         )
     );
     fallback(OWN[1]).await.unwrap();
+    // A number that has gone stands for nobody, though the session is kept.
+    let gone = json!({"E164PhoneNumbers": [OWN[0]]});
+    let disassociate = format!("{connector}?operation=disassociate-phone-numbers");
+    api.post(StatusCode::OK, &disassociate, gone).await.unwrap();
+    fallback(OWN[0]).await.unwrap();
+    let session =
+        json!({"ParticipantPhoneNumbers": [OWN[0], "+13605550146"], "Capabilities": ["Voice"]});
+    let made = api.post(StatusCode::CREATED, &sessions, session).await;
+    made.unwrap();
 }
 
 #[tokio::test]
