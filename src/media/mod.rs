@@ -14,6 +14,7 @@ mod counters;
 mod packet;
 mod ports;
 mod relay;
+pub mod srtp;
 mod stream;
 #[cfg(test)]
 mod tests;
