@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use trunkline::instant::Instant;
-use trunkline::media::{EndpointId, Media, MediaPort, MediaSocket};
+use trunkline::media::{Datagram, EndpointId, Media, MediaPort, MediaSocket, Peer, Rules};
 
 /// Each is one direction of a call's audio.
 const STREAMS: u16 = 400;
@@ -15,13 +15,19 @@ fn relay(criterion: &mut Criterion) {
     let mut media = calls();
     let mut packet = [0u8; 172];
     packet[0] = 0x80;
+    let mut now = Instant::ORIGIN;
     let mut group = criterion.benchmark_group("relay");
     group.throughput(Throughput::Elements(u64::from(STREAMS)));
     group.bench_function("400 streams, a packet each", |bencher| {
         bencher.iter(|| {
+            now += Duration::from_millis(20);
             for stream in 0..STREAMS {
                 let socket = MediaSocket(2 * u32::from(stream));
-                let forward = media.relay(socket, peer(stream), black_box(&packet));
+                let mut packet = Datagram {
+                    buffer: black_box(&mut packet),
+                    length: 172,
+                };
+                let forward = media.relay(socket, peer(stream), &mut packet, now);
                 assert!(black_box(forward).is_some());
             }
         });
@@ -31,7 +37,7 @@ fn relay(criterion: &mut Criterion) {
 
 /// Two streams a call.
 fn calls() -> Media {
-    let mut media = Media::new(Duration::ZERO);
+    let mut media = Media::new(Rules::default());
     for stream in 0..STREAMS {
         media.add_port(MediaPort {
             socket: MediaSocket(2 * u32::from(stream)),
@@ -43,7 +49,14 @@ fn calls() -> Media {
         .map(|endpoint| endpoint.id)
         .collect();
     for (stream, id) in (0..).zip(&endpoints) {
-        media.expect(*id, Some(peer(stream)), None);
+        let peer = Peer {
+            rtp: Some(peer(stream)),
+            rtcp: None,
+            signalling: peer(stream).ip(),
+            rtcp_mux: false,
+            is_udptl: false,
+        };
+        media.expect(*id, &peer, Instant::ORIGIN);
     }
     for legs in endpoints.chunks_exact(2) {
         media.connect(legs[0], legs[1]);

@@ -10,7 +10,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use trunkline::instant::Instant;
-use trunkline::media::{Media, MediaPort, MediaSocket};
+use trunkline::media::{Datagram, Media, MediaPort, MediaSocket, Peer, Rules};
 
 thread_local! {
     /// Of this thread alone: the test harness allocates on its own.
@@ -44,7 +44,7 @@ static ALLOCATOR: Counting = Counting;
 
 #[test]
 fn relaying_ten_thousand_packets_allocates_nothing() {
-    let mut media = Media::new(Duration::ZERO);
+    let mut media = Media::new(Rules::default());
     for number in 0..2u16 {
         media.add_port(MediaPort {
             socket: MediaSocket(2 * u32::from(number)),
@@ -56,18 +56,39 @@ fn relaying_ten_thousand_packets_allocates_nothing() {
     let peer_a = SocketAddr::from(([10, 0, 0, 1], 4000));
     let peer_b = SocketAddr::from(([10, 0, 0, 2], 5000));
     media.connect(a.id, b.id);
-    media.expect(a.id, Some(peer_a), None);
-    media.expect(b.id, Some(peer_b), None);
+    for (id, rtp) in [(a.id, peer_a), (b.id, peer_b)] {
+        let peer = Peer {
+            rtp: Some(rtp),
+            rtcp: None,
+            signalling: rtp.ip(),
+            rtcp_mux: false,
+            is_udptl: false,
+        };
+        media.expect(id, &peer, Instant::ORIGIN);
+    }
     let mut packet = [0u8; 172];
     packet[0] = 0x80;
+    let mut now = Instant::ORIGIN;
+    let mut relay = |socket: u32, from: SocketAddr| {
+        now += Duration::from_millis(10);
+        let mut packet = Datagram {
+            buffer: &mut packet,
+            length: 172,
+        };
+        u32::from(
+            media
+                .relay(MediaSocket(socket), from, &mut packet, now)
+                .is_some(),
+        )
+    };
     let stranger = SocketAddr::from(([192, 0, 2, 66], 666));
 
     let before = ALLOCATIONS.get();
     let mut forwarded = 0;
     for _ in 0..5_000 {
-        forwarded += u32::from(media.relay(MediaSocket(0), peer_a, &packet).is_some());
-        forwarded += u32::from(media.relay(MediaSocket(2), peer_b, &packet).is_some());
-        forwarded += u32::from(media.relay(MediaSocket(0), stranger, &packet).is_some());
+        forwarded += relay(0, peer_a);
+        forwarded += relay(2, peer_b);
+        forwarded += relay(0, stranger);
     }
     let allocated = ALLOCATIONS.get() - before;
 

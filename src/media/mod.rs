@@ -13,17 +13,20 @@
 mod counters;
 mod packet;
 mod ports;
+mod protection;
 mod relay;
 pub mod srtp;
 mod stream;
 #[cfg(test)]
 mod tests;
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 pub use counters::{Drops, MediaCounters, PacketCounters, StreamCounters};
 pub use ports::PORT_REST;
-pub use relay::Media;
+pub use relay::{Media, Rules};
+
+use srtp::MasterKey;
 
 /// Number of a media socket in its shard: dense, from 0; RTP sockets are even, the RTCP socket of the
 /// same pair is the next number.
@@ -56,7 +59,73 @@ pub struct Endpoint {
     pub advertise: SocketAddr,
 }
 
-/// Where a received packet goes, unchanged.
+/// What an offer or an answer says of where a peer wants its media, and how.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Peer {
+    /// RTP (or UDPTL); `None` where SDP does not say so in a usable way.
+    pub rtp: Option<SocketAddr>,
+    /// RTCP, in the same way.
+    pub rtcp: Option<SocketAddr>,
+    /// Where the peer's signalling comes from.
+    pub signalling: IpAddr,
+    /// Both ends have agreed that RTCP comes and goes with RTP (RFC 5761).
+    pub rtcp_mux: bool,
+    /// UDPTL instead of RTP (ITU-T T.38).
+    pub is_udptl: bool,
+}
+
+/// Where a peer is believed to be that does not speak from where its SDP says.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Trust {
+    /// At another port of SDP's address, or at the address that its signalling comes from.
+    Signalling,
+    /// Anywhere, once a second has passed in which neither of these has spoken. Whoever sends to the port first is
+    /// heard then, and hears.
+    Anywhere,
+}
+
+/// What protects the packets of a leg.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Protection<'a> {
+    /// Nothing: RTP and RTCP.
+    None,
+    /// SRTP it will be, once the keys are agreed on; nothing passes until then.
+    Awaited,
+    /// SRTP and SRTCP.
+    Agreed {
+        /// Of what we send.
+        ours: &'a MasterKey,
+        /// Of what the peer sends.
+        theirs: &'a MasterKey,
+        /// The identifier of the peer's key that is in each of its packets; empty for none.
+        their_mki: &'a [u8],
+    },
+}
+
+/// A received packet, rewritten in place. Behind its bytes there should be room for what SRTP adds
+/// ([`srtp::OVERHEAD_BYTES_MAX`]).
+#[derive(Debug)]
+pub struct Datagram<'a> {
+    /// The packet, and the room.
+    pub buffer: &'a mut [u8],
+    /// Bytes of the packet.
+    pub length: usize,
+}
+
+impl Datagram<'_> {
+    /// The packet.
+    #[inline]
+    pub fn bytes(&self) -> &[u8] {
+        self.buffer.get(..self.length).unwrap_or_default()
+    }
+
+    #[inline]
+    fn bytes_mut(&mut self) -> &mut [u8] {
+        self.buffer.get_mut(..self.length).unwrap_or_default()
+    }
+}
+
+/// Where a received packet goes, as its [`Datagram`] is now.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Forward {
     /// The socket to send from.

@@ -1,4 +1,4 @@
-//! Is this RTP, is this RTCP (RFC 3550 appendix A.1, A.2)? Judged by the header alone, so that a stray
+//! Is this RTP, RTCP (RFC 3550 appendix A.1, A.2), UDPTL? Judged by the header alone, so that a stray
 //! or forged datagram of another protocol neither latches a stream nor reaches the other leg.
 
 /// RTP's fixed header, in bytes (RFC 3550 §5.1).
@@ -7,6 +7,8 @@ const RTP_HEADER_BYTES: usize = 12;
 const RTCP_BYTES_MIN: usize = 8;
 
 /// Version 2, and the fixed header, CSRC list and header extension fit.
+///
+/// Padding is not looked at: in SRTP it is encrypted.
 #[inline]
 pub(super) fn is_rtp(packet: &[u8]) -> bool {
     let Some((header, rest)) = packet.split_at_checked(RTP_HEADER_BYTES) else {
@@ -20,6 +22,36 @@ pub(super) fn is_rtp(packet: &[u8]) -> bool {
     }
     // Neither CSRC nor extension: nearly every packet.
     first & 0x1f == 0 || extras_fit(first, rest)
+}
+
+/// RTP in the clear: where it has padding, that is within the payload (RFC 3550 §5.1).
+#[inline]
+pub(super) fn is_rtp_whole(packet: &[u8]) -> bool {
+    is_rtp(packet)
+        && (packet.first().is_some_and(|first| first & 0x20 == 0) || padding_fits(packet))
+}
+
+fn padding_fits(packet: &[u8]) -> bool {
+    let Some(payload) = packet.get(header_bytes(packet)..) else {
+        return false;
+    };
+    let padding = payload.last().copied().map_or(0, usize::from);
+    padding != 0 && padding <= payload.len()
+}
+
+/// Of a packet that [`is_rtp`].
+fn header_bytes(packet: &[u8]) -> usize {
+    let first = packet.first().copied().unwrap_or_default();
+    let fixed = RTP_HEADER_BYTES + usize::from(first & 0x0f) * 4;
+    match (first & 0x10, packet.get(fixed + 2..fixed + 4)) {
+        (0, _) | (_, None) => fixed,
+        (_, Some(words)) => {
+            let words = words
+                .iter()
+                .fold(0, |sum, byte| sum << 8 | usize::from(*byte));
+            fixed + 4 + words * 4
+        }
+    }
 }
 
 /// CSRC list (4 bytes each) and extension (4 bytes, then as many words as its second half says).
@@ -51,6 +83,45 @@ pub(super) fn is_rtcp(packet: &[u8]) -> bool {
     }
 }
 
+/// RTCP where it shares a port with RTP (RFC 5761 §4): RTP with the marker does not have these payload types.
+#[inline]
+pub(super) fn looks_like_rtcp(packet: &[u8]) -> bool {
+    matches!(packet, [_, 192..=223, ..])
+}
+
+/// RTCP in the clear, every packet of the compound as long as it says, to the end (RFC 3550 §6.1, appendix A.2).
+/// Padding is in the last alone, and within it.
+pub(super) fn is_rtcp_whole(packet: &[u8]) -> bool {
+    let mut rest = packet;
+    while !rest.is_empty() {
+        if !is_rtcp(rest) {
+            return false;
+        }
+        let &[first, _, high, low, ..] = rest else {
+            return false;
+        };
+        let bytes = (usize::from(u16::from_be_bytes([high, low])) + 1) * 4;
+        let Some((one, behind)) = rest.split_at_checked(bytes) else {
+            return false;
+        };
+        if first & 0x20 != 0 {
+            let padding = one.last().copied().map_or(0, usize::from);
+            let fits = padding != 0 && padding % 4 == 0 && padding + RTCP_BYTES_MIN <= bytes;
+            if !behind.is_empty() || !fits {
+                return false;
+            }
+        }
+        rest = behind;
+    }
+    !packet.is_empty()
+}
+
+/// A UDPTL packet's sequence number, and something behind it (ITU-T T.38 §9.1).
+#[inline]
+pub(super) fn is_udptl(packet: &[u8]) -> bool {
+    packet.len() > 3
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -65,6 +136,7 @@ mod tests {
     fn rtp_needs_version_two_and_a_whole_header() {
         assert!(is_rtp(&rtp(0x80, 12)));
         assert!(is_rtp(&rtp(0xa0, 172)), "padding is not judged");
+        assert!(!is_rtp_whole(&rtp(0xa0, 172)), "no padding has no length");
         assert!(!is_rtp(&rtp(0x80, 11)));
         assert!(!is_rtp(&rtp(0x40, 172)));
         assert!(!is_rtp(&rtp(0x00, 172)), "STUN");
@@ -85,6 +157,42 @@ mod tests {
         packet[12 + 4 + 3] = 3;
         assert!(!is_rtp(&packet));
         assert!(!is_rtp(&rtp(0x90, 15)));
+    }
+
+    #[test]
+    fn padding_is_within_the_payload() {
+        for (first, header) in [(0xa0, 12), (0xa2, 20), (0xb1, 12 + 4 + 4 + 8)] {
+            let mut packet = rtp(first, header + 20);
+            if first & 0x10 != 0 {
+                packet[12 + 4 + 3] = 2;
+            }
+            for (padding, is_whole) in [(0, false), (1, true), (20, true), (21, false)] {
+                packet[header + 19] = padding;
+                assert_eq!(is_rtp_whole(&packet), is_whole, "{first:x} {padding}");
+            }
+        }
+        assert!(!is_rtp_whole(&rtp(0xa0, 12)), "no room for padding");
+    }
+
+    #[test]
+    fn a_compound_that_lies_about_its_length_is_no_rtcp() {
+        let report = [0x80, 201, 0, 1, 1, 2, 3, 4];
+        let padded = [0xa0, 203, 0, 2, 1, 2, 3, 4, 0, 0, 0, 4];
+        assert!(is_rtcp_whole(&[&report[..], &report, &padded].concat()));
+        assert!(
+            !is_rtcp_whole(&[&padded[..], &report].concat()),
+            "padding before the end"
+        );
+        assert!(!is_rtcp_whole(&[&report[..], &report[..7]].concat()));
+        assert!(!is_rtcp_whole(
+            &[&report[..], &[0x80, 201, 0, 2, 1, 2, 3, 4]].concat()
+        ));
+        for padding in [0, 3, 8, 255] {
+            let mut packet = padded;
+            packet[11] = padding;
+            assert!(!is_rtcp_whole(&packet), "{padding}");
+        }
+        assert!(!is_rtcp_whole(&[]));
     }
 
     #[test]

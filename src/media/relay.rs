@@ -1,22 +1,52 @@
 //! The table of a shard's media sockets, and the path of a packet through it.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use super::counters::{DropReason, MediaCounters, StreamCounters};
-use super::packet::{is_rtcp, is_rtp};
+use super::packet::{is_rtcp, is_rtcp_whole, is_rtp, is_rtp_whole, is_udptl, looks_like_rtcp};
 use super::ports::{FreePorts, PORT_REST};
-use super::stream::{Latch, Source, Stream};
-use super::{Endpoint, EndpointId, Forward, MediaPort, MediaSocket};
+use super::protection::Keys;
+use super::stream::{Incoming, Latch, Recognition, Source, Stream};
+use super::{
+    Datagram, Endpoint, EndpointId, Forward, MediaPort, MediaSocket, Peer, Protection, Trust,
+};
 use crate::instant::Instant;
+
+/// RTCP packets a second of one stream that are passed on at most; reports come every few seconds.
+const RTCP_PACKETS_MAX: u16 = 50;
+
+/// How media is treated.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Rules {
+    /// A released port rests for so long at least before it is allocated again.
+    pub rest: Duration,
+    /// Packets a second of one stream that are passed on at most.
+    pub packets_max: u16,
+    /// Where a peer may be.
+    pub trust: Trust,
+}
+
+impl Default for Rules {
+    fn default() -> Self {
+        Self {
+            rest: PORT_REST,
+            packets_max: 500,
+            trust: Trust::Signalling,
+        }
+    }
+}
 
 /// All media sockets of one shard.
 ///
 /// An [`EndpointId`] that has been released does nothing and counts nothing, wherever it is passed.
 #[derive(Debug)]
 pub struct Media {
+    rules: Rules,
     /// By [`MediaSocket`].
     streams: Vec<Stream>,
+    /// By [`MediaSocket`].
+    incoming: Vec<Incoming>,
     /// By [`MediaSocket`].
     sources: Vec<Source>,
     /// By half the RTP socket's number; `None` where no port was added for the number.
@@ -26,29 +56,43 @@ pub struct Media {
     totals: MediaCounters,
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 struct Pair {
     advertise: SocketAddr,
     /// Counts the releases: tells the pair's occupants apart.
     generation: u32,
     allocated: bool,
+    /// Where the leg speaks SRTP.
+    keys: Option<Box<Keys>>,
+    /// By payload type of what is received: what the other leg calls it.
+    translation: Option<Box<[u8; 128]>>,
+}
+
+/// What a packet is, whichever socket it came on.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Content {
+    Rtp,
+    Rtcp,
+    Udptl,
 }
 
 impl Default for Media {
     fn default() -> Self {
-        Self::new(PORT_REST)
+        Self::new(Rules::default())
     }
 }
 
 impl Media {
-    /// No ports yet; a released port will rest for `rest` at least before it is allocated again.
-    pub fn new(rest: Duration) -> Self {
+    /// No ports yet.
+    pub fn new(rules: Rules) -> Self {
         Self {
+            rules,
             streams: Vec::new(),
+            incoming: Vec::new(),
             sources: Vec::new(),
             pairs: Vec::new(),
             ports_total: 0,
-            free: FreePorts::new(rest),
+            free: FreePorts::new(rules.rest),
             totals: MediaCounters::default(),
         }
     }
@@ -57,8 +101,9 @@ impl Media {
     pub fn add_port(&mut self, port: MediaPort) {
         let index = pair_index(port.socket);
         if index >= self.pairs.len() {
-            self.pairs.resize(index + 1, None);
+            self.pairs.resize_with(index + 1, || None);
             self.streams.resize_with(2 * index + 2, || Stream::FREE);
+            self.incoming.resize(2 * index + 2, Incoming::default());
             self.sources.resize(2 * index + 2, Source::default());
         }
         let Some(slot @ None) = self.pairs.get_mut(index) else {
@@ -68,6 +113,8 @@ impl Media {
             advertise: port.advertise,
             generation: 0,
             allocated: false,
+            keys: None,
+            translation: None,
         });
         self.ports_total += 1;
         self.free.add(port.socket.0 / 2, port.advertise.is_ipv6());
@@ -130,18 +177,73 @@ impl Media {
         }
     }
 
-    /// The SDP of the endpoint's peer says where it wants its media; `None` where it does not say so in
-    /// a usable way. Packets go there until the peer's first packet shows where it really is. When the
-    /// address is another one than before, what was latched is forgotten.
-    pub fn expect(&mut self, id: EndpointId, rtp: Option<SocketAddr>, rtcp: Option<SocketAddr>) {
+    /// Somebody new is at the endpoint: nothing is known of it but where its signalling comes from.
+    pub fn meet(&mut self, id: EndpointId, signalling: IpAddr) {
+        let Some(pair) = self.pair_mut(id) else {
+            return;
+        };
+        pair.keys = None;
+        pair.translation = None;
+        for socket in sockets(id) {
+            if let Some((stream, source)) = self.socket(socket) {
+                stream.meet(source, signalling);
+            }
+        }
+    }
+
+    /// What an offer or an answer of the endpoint's peer says. Packets go to where it wants them until the
+    /// peer's first packet shows where it really is. When the address is another one than before, what was
+    /// latched is forgotten.
+    pub fn expect(&mut self, id: EndpointId, peer: &Peer, now: Instant) {
         if self.pair(id).is_none() {
             return;
         }
-        let [rtp_socket, rtcp_socket] = sockets(id);
-        for (socket, to) in [(rtp_socket, rtp), (rtcp_socket, rtcp)] {
+        let [rtp, rtcp] = sockets(id);
+        for (socket, to) in [(rtp, peer.rtp), (rtcp, peer.rtcp)] {
             if let Some((stream, source)) = self.socket(socket) {
-                stream.expect(source, to, is_rtcp_socket(socket));
+                let about = (is_rtcp_socket(socket), now);
+                stream.expect(source, to, peer.signalling, about);
+                stream.kind.is_udptl = peer.is_udptl;
+                stream.kind.is_muxed = peer.rtcp_mux && !peer.is_udptl;
             }
+        }
+    }
+
+    /// What protects the endpoint's packets from now on, both ways.
+    pub fn protect(&mut self, id: EndpointId, protection: &Protection<'_>) {
+        let is_secure = *protection != Protection::None;
+        let Some(pair) = self.pair_mut(id) else {
+            return;
+        };
+        match protection {
+            Protection::None => pair.keys = None,
+            Protection::Awaited | Protection::Agreed { .. } => {
+                pair.keys.get_or_insert_default().agree(protection);
+            }
+        }
+        for socket in sockets(id) {
+            if let Some((stream, _)) = self.socket(socket) {
+                stream.kind.is_secure = is_secure;
+            }
+        }
+    }
+
+    /// Payload types of what the endpoint receives that the other leg knows by another number: from, to.
+    pub fn translate(&mut self, id: EndpointId, numbers: impl IntoIterator<Item = (u8, u8)>) {
+        let mut table: Option<Box<[u8; 128]>> = None;
+        for (from, to) in numbers {
+            let table = table.get_or_insert_with(|| Box::new(std::array::from_fn(|at| at as u8)));
+            if let Some(entry) = table.get_mut(usize::from(from)) {
+                *entry = to & 0x7f;
+            }
+        }
+        let is_translated = table.is_some();
+        let Some(pair) = self.pair_mut(id) else {
+            return;
+        };
+        pair.translation = table;
+        if let Some((stream, _)) = self.socket(sockets(id)[0]) {
+            stream.kind.is_translated = is_translated;
         }
     }
 
@@ -153,6 +255,8 @@ impl Media {
         };
         pair.allocated = false;
         pair.generation = pair.generation.wrapping_add(1);
+        pair.keys = None;
+        pair.translation = None;
         let ipv6 = pair.advertise.is_ipv6();
         for socket in sockets(id) {
             self.disconnect(socket);
@@ -162,19 +266,21 @@ impl Media {
         counters
     }
 
-    /// What the endpoint has received since it was allocated.
+    /// What the endpoint has received and sent since it was allocated.
     pub fn counters(&self, id: EndpointId) -> StreamCounters {
-        let mut counters = StreamCounters::default();
         if self.pair(id).is_none() {
-            return counters;
+            return StreamCounters::default();
         }
         let [rtp, rtcp] = sockets(id);
-        if let Some(stream) = self.streams.get(index(rtp)) {
-            counters.rtp = stream.received;
-        }
-        if let Some(stream) = self.streams.get(index(rtcp)) {
-            counters.rtcp = stream.received;
-        }
+        let received = |socket| self.incoming.get(index(socket)).map(|one| one.received);
+        let sent = |socket| self.streams.get(index(socket)).map(|stream| stream.sent);
+        let mut counters = StreamCounters {
+            rtp: received(rtp).unwrap_or_default(),
+            rtcp: received(rtcp).unwrap_or_default(),
+            rtp_sent: sent(rtp).unwrap_or_default(),
+            rtcp_sent: sent(rtcp).unwrap_or_default(),
+            ..StreamCounters::default()
+        };
         for source in [rtp, rtcp].map(|socket| self.sources.get(index(socket))) {
             counters.dropped += source.map(|source| source.dropped).unwrap_or_default();
         }
@@ -186,22 +292,23 @@ impl Media {
         self.totals
     }
 
-    /// Where a packet that `socket` received goes, unchanged; `None` for a (counted) drop.
+    /// Where a packet that `socket` received goes, made ready for there; `None` for a (counted) drop.
     ///
-    /// The first plausible packet after allocation, or after SDP moved the peer, latches its source:
-    /// the peer's packets are those from there, and packets for the peer go there. RTP and RTCP latch
-    /// separately. A packet from exactly the address that SDP says takes the latch over from a source
-    /// that only came first.
+    /// SDP's word counts first, and its address is believed at once. A peer behind a translator shows where it
+    /// is by its first packet, from the address that its signalling came from or from another port of SDP's
+    /// ([`Trust`]); nobody else is believed then, until a new offer or answer. RTP and RTCP latch separately. A
+    /// leg with keys is where a packet of its key comes from, and no other packet counts.
     #[inline]
     pub fn relay(
         &mut self,
         socket: MediaSocket,
         from: SocketAddr,
-        packet: &[u8],
+        packet: &mut Datagram<'_>,
+        now: Instant,
     ) -> Option<Forward> {
-        match self.route(socket, from, packet) {
+        match self.route(socket, from, packet, now) {
             Ok(forward) => {
-                self.totals.relayed.count(packet.len());
+                self.totals.relayed.count(packet.length);
                 Some(forward)
             }
             Err(reason) => {
@@ -216,57 +323,150 @@ impl Media {
         &mut self,
         socket: MediaSocket,
         from: SocketAddr,
-        packet: &[u8],
+        packet: &mut Datagram<'_>,
+        now: Instant,
     ) -> Result<Forward, DropReason> {
-        let stream = match self.streams.get_mut(index(socket)) {
+        let stream = match self.streams.get(index(socket)) {
             Some(stream) if stream.latch != Latch::Free => stream,
             Some(_) | None => return Err(DropReason::FreePort),
         };
-        let plausible = if is_rtcp_socket(socket) {
-            is_rtcp(packet)
-        } else {
-            is_rtp(packet)
+        let kind = stream.kind;
+        let is_latched = stream.is_latched_on(from);
+        let content = content(socket, stream, packet.bytes()).ok_or(DropReason::Malformed)?;
+        let recognition = match is_latched {
+            true => Recognition::Peer,
+            false => self.recognise(socket, from, now)?,
         };
-        if !plausible {
-            return Err(DropReason::Malformed);
+        let arrived = match content {
+            Content::Rtcp => rtcp_of(socket),
+            Content::Rtp | Content::Udptl => socket,
+        };
+        if kind.is_secure {
+            self.unprotect(socket, packet, content)?;
         }
-        if !stream.is_latched_on(from) {
-            let source = self.sources.get_mut(index(socket));
-            if !source.is_some_and(|source| stream.admit(source, from)) {
-                return Err(DropReason::ForeignSource);
-            }
+        if !is_latched && recognition != Recognition::Straggler {
+            self.latch_on(socket, from);
         }
-        stream.received.count(packet.len());
-        let partner = stream.partner.ok_or(DropReason::NoDestination)?;
-        let to = self
-            .streams
-            .get(index(partner))
-            .and_then(Stream::destination)
-            .ok_or(DropReason::NoDestination)?;
-        Ok(Forward {
-            socket: partner,
-            to,
-        })
+        let packets_max = match content {
+            Content::Rtcp => RTCP_PACKETS_MAX,
+            Content::Rtp | Content::Udptl => self.rules.packets_max,
+        };
+        let incoming = self.incoming.get_mut(index(arrived));
+        let incoming = incoming.ok_or(DropReason::FreePort)?;
+        if !incoming.admits(now, packets_max) {
+            return Err(DropReason::TooMany);
+        }
+        incoming.received.count(packet.length);
+        if kind.is_translated && content == Content::Rtp {
+            self.translate_packet(socket, packet);
+        }
+        self.send(arrived, content, packet)
+    }
+
+    /// Makes a packet ready for the other leg.
+    #[inline]
+    fn send(
+        &mut self,
+        arrived: MediaSocket,
+        content: Content,
+        packet: &mut Datagram<'_>,
+    ) -> Result<Forward, DropReason> {
+        let partner = self.streams.get(index(arrived)).and_then(|it| it.partner);
+        let partner = partner.ok_or(DropReason::NoDestination)?;
+        let stream = self.streams.get(index(partner));
+        let stream = stream.ok_or(DropReason::NoDestination)?;
+        // What one end means by a packet of another kind the other cannot know.
+        if (content == Content::Udptl) != stream.kind.is_udptl {
+            return Err(DropReason::NoDestination);
+        }
+        let leaves = match content == Content::Rtcp && stream.kind.is_muxed {
+            true => rtp_of(partner),
+            false => partner,
+        };
+        let to = match leaves == partner {
+            true => stream.destination(),
+            false => self
+                .streams
+                .get(index(leaves))
+                .and_then(Stream::destination),
+        };
+        let to = to.ok_or(DropReason::NoDestination)?;
+        if stream.kind.is_secure {
+            let keys = self.keys(partner).ok_or(DropReason::NoDestination)?;
+            let is_rtcp = content == Content::Rtcp;
+            packet.length = keys.protect(packet.buffer, packet.length, is_rtcp)?;
+        }
+        if let Some(stream) = self.streams.get_mut(index(partner)) {
+            stream.sent.count(packet.length);
+        }
+        Ok(Forward { socket: leaves, to })
+    }
+
+    #[cold]
+    fn recognise(
+        &mut self,
+        socket: MediaSocket,
+        from: SocketAddr,
+        now: Instant,
+    ) -> Result<Recognition, DropReason> {
+        let trust = self.rules.trust;
+        let (stream, source) = self.socket(socket).ok_or(DropReason::FreePort)?;
+        match stream.recognise(source, from, trust, now) {
+            Recognition::Stranger => Err(DropReason::ForeignSource),
+            known => Ok(known),
+        }
+    }
+
+    #[cold]
+    fn latch_on(&mut self, socket: MediaSocket, from: SocketAddr) {
+        if let Some((stream, source)) = self.socket(socket) {
+            stream.latch_on(source, from);
+        }
+    }
+
+    fn unprotect(
+        &mut self,
+        socket: MediaSocket,
+        packet: &mut Datagram<'_>,
+        content: Content,
+    ) -> Result<(), DropReason> {
+        let keys = self.keys(socket).ok_or(DropReason::NotAuthentic)?;
+        let is_rtcp = content == Content::Rtcp;
+        packet.length = keys.unprotect(packet.bytes_mut(), is_rtcp)?;
+        let is_whole = match content {
+            Content::Rtp => is_rtp_whole(packet.bytes()),
+            Content::Rtcp => is_rtcp_whole(packet.bytes()),
+            Content::Udptl => false,
+        };
+        is_whole.then_some(()).ok_or(DropReason::Malformed)
+    }
+
+    fn translate_packet(&self, socket: MediaSocket, packet: &mut Datagram<'_>) {
+        let pair = self.pairs.get(pair_index(socket)).and_then(Option::as_ref);
+        let Some(table) = pair.and_then(|pair| pair.translation.as_ref()) else {
+            return;
+        };
+        if let Some(byte) = packet.bytes_mut().get_mut(1)
+            && let Some(number) = table.get(usize::from(*byte & 0x7f))
+        {
+            *byte = (*byte & 0x80) | number;
+        }
     }
 
     #[cold]
     fn count_drop(&mut self, socket: MediaSocket, reason: DropReason) {
-        let mut uncounted = super::Drops::default();
-        let of_socket = match self.sources.get_mut(index(socket)) {
-            Some(source) => &mut source.dropped,
-            None => &mut uncounted,
-        };
-        for drops in [of_socket, &mut self.totals.dropped] {
-            match reason {
-                DropReason::FreePort => {}
-                DropReason::Malformed => drops.malformed += 1,
-                DropReason::ForeignSource => drops.foreign_source += 1,
-                DropReason::NoDestination => drops.no_destination += 1,
-            }
+        if let Some(source) = self.sources.get_mut(index(socket)) {
+            source.dropped.count(reason);
         }
+        self.totals.dropped.count(reason);
         if reason == DropReason::FreePort {
             self.totals.free_port += 1;
         }
+    }
+
+    fn keys(&mut self, socket: MediaSocket) -> Option<&mut Keys> {
+        let pair = self.pairs.get_mut(pair_index(socket))?.as_mut()?;
+        pair.keys.as_deref_mut()
     }
 
     fn pair(&self, id: EndpointId) -> Option<&Pair> {
@@ -290,6 +490,9 @@ impl Media {
             *stream = value;
             *source = Source::default();
         }
+        if let Some(incoming) = self.incoming.get_mut(index(socket)) {
+            *incoming = Incoming::default();
+        }
     }
 
     fn join(&mut self, from: MediaSocket, to: MediaSocket) {
@@ -310,9 +513,42 @@ impl Media {
     }
 }
 
+/// What a plausible packet is. The clear parts of SRTP and SRTCP are those of RTP and RTCP; that the rest of an
+/// RTCP packet is what it says is seen once it is in the clear.
+#[inline]
+fn content(socket: MediaSocket, stream: &Stream, packet: &[u8]) -> Option<Content> {
+    let kind = stream.kind;
+    if kind.is_udptl {
+        return (!is_rtcp_socket(socket) && is_udptl(packet)).then_some(Content::Udptl);
+    }
+    // RFC 5761 §4
+    if is_rtcp_socket(socket) || (kind.is_muxed && looks_like_rtcp(packet)) {
+        let is_plausible = match kind.is_secure {
+            true => is_rtcp(packet),
+            false => is_rtcp_whole(packet),
+        };
+        return is_plausible.then_some(Content::Rtcp);
+    }
+    let is_plausible = match kind.is_secure {
+        true => is_rtp(packet),
+        false => is_rtp_whole(packet),
+    };
+    is_plausible.then_some(Content::Rtp)
+}
+
 /// The endpoint's RTP and RTCP socket.
 fn sockets(id: EndpointId) -> [MediaSocket; 2] {
     [MediaSocket(id.pair * 2), MediaSocket(id.pair * 2 + 1)]
+}
+
+#[inline]
+fn rtp_of(socket: MediaSocket) -> MediaSocket {
+    MediaSocket(socket.0 & !1)
+}
+
+#[inline]
+fn rtcp_of(socket: MediaSocket) -> MediaSocket {
+    MediaSocket(socket.0 | 1)
 }
 
 #[inline]

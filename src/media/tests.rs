@@ -3,7 +3,10 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use super::{Endpoint, Forward, Media, MediaPort, MediaSocket, PacketCounters, StreamCounters};
+use super::{
+    Datagram, Endpoint, Forward, Media, MediaPort, MediaSocket, PacketCounters, Peer, Protection,
+    Rules, StreamCounters, Trust,
+};
 use crate::instant::Instant;
 
 const RTP: [u8; 172] = {
@@ -24,7 +27,10 @@ fn at(text: &str) -> SocketAddr {
 }
 
 fn media(ports: u32) -> Media {
-    let mut media = Media::new(Duration::ZERO);
+    let mut media = Media::new(Rules {
+        rest: Duration::ZERO,
+        ..Rules::default()
+    });
     for number in 0..ports {
         media.add_port(port(number, "198.51.100.7"));
     }
@@ -45,8 +51,8 @@ fn call() -> (Media, Endpoint, Endpoint) {
     let a = media.allocate(false, NOW).unwrap();
     let b = media.allocate(false, NOW).unwrap();
     media.connect(a.id, b.id);
-    media.expect(a.id, Some(at(SDP_A)), Some(at("10.0.0.1:4001")));
-    media.expect(b.id, Some(at(SDP_B)), Some(at("10.0.0.2:5001")));
+    media.expect(a.id, &peer(Some(at(SDP_A)), Some(at("10.0.0.1:4001"))), NOW);
+    media.expect(b.id, &peer(Some(at(SDP_B)), Some(at("10.0.0.2:5001"))), NOW);
     (media, a, b)
 }
 
@@ -58,7 +64,32 @@ fn to(socket: u32, address: &str) -> Option<Forward> {
 }
 
 fn rtp(media: &mut Media, socket: u32, from: &str) -> Option<Forward> {
-    media.relay(MediaSocket(socket), at(from), &RTP)
+    relay(media, MediaSocket(socket), at(from), &RTP)
+}
+
+fn relay(
+    media: &mut Media,
+    socket: MediaSocket,
+    from: SocketAddr,
+    packet: &[u8],
+) -> Option<Forward> {
+    let mut buffer = packet.to_vec();
+    let mut packet = Datagram {
+        length: buffer.len(),
+        buffer: &mut buffer,
+    };
+    media.relay(socket, from, &mut packet, NOW)
+}
+
+/// Somebody whose signalling comes from where [`NAT_A`] is.
+fn peer(rtp: Option<SocketAddr>, rtcp: Option<SocketAddr>) -> Peer {
+    Peer {
+        rtp,
+        rtcp,
+        signalling: at(NAT_A).ip(),
+        rtcp_mux: false,
+        is_udptl: false,
+    }
 }
 
 #[test]
@@ -80,11 +111,11 @@ fn a_peer_behind_nat_gets_its_packets_where_it_sends_from() {
 fn rtp_and_rtcp_latch_separately() {
     let (mut media, ..) = call();
     rtp(&mut media, 0, NAT_A);
-    let rtcp = media.relay(MediaSocket(3), at("10.0.0.2:5001"), &RTCP);
+    let rtcp = relay(&mut media, MediaSocket(3), at("10.0.0.2:5001"), &RTCP);
     assert_eq!(rtcp, to(1, "10.0.0.1:4001"));
-    let rtcp = media.relay(MediaSocket(1), at("203.0.113.1:62000"), &RTCP);
+    let rtcp = relay(&mut media, MediaSocket(1), at("203.0.113.1:62000"), &RTCP);
     assert_eq!(rtcp, to(3, "10.0.0.2:5001"));
-    let rtcp = media.relay(MediaSocket(3), at("10.0.0.2:5001"), &RTCP);
+    let rtcp = relay(&mut media, MediaSocket(3), at("10.0.0.2:5001"), &RTCP);
     assert_eq!(rtcp, to(1, "203.0.113.1:62000"));
 }
 
@@ -101,10 +132,10 @@ fn after_the_latch_a_stranger_neither_speaks_nor_listens() {
 #[test]
 fn the_address_of_sdp_takes_over_from_a_guess_and_keeps_it() {
     let (mut media, ..) = call();
-    rtp(&mut media, 0, STRANGER);
+    rtp(&mut media, 0, NAT_A);
+    assert_eq!(rtp(&mut media, 2, SDP_B), to(0, NAT_A));
     assert_eq!(rtp(&mut media, 0, SDP_A), to(2, SDP_B));
     assert_eq!(rtp(&mut media, 2, SDP_B), to(0, SDP_A));
-    assert_eq!(rtp(&mut media, 0, STRANGER), None);
     assert_eq!(rtp(&mut media, 0, NAT_A), None);
 }
 
@@ -112,8 +143,8 @@ fn the_address_of_sdp_takes_over_from_a_guess_and_keeps_it() {
 fn what_is_not_rtp_does_not_latch() {
     let (mut media, a, _) = call();
     let stun = [0u8; 20];
-    assert_eq!(media.relay(MediaSocket(0), at(STRANGER), &stun), None);
-    assert_eq!(media.relay(MediaSocket(1), at(STRANGER), &RTP), None);
+    assert_eq!(relay(&mut media, MediaSocket(0), at(STRANGER), &stun), None);
+    assert_eq!(relay(&mut media, MediaSocket(1), at(STRANGER), &RTP), None);
     assert_eq!(rtp(&mut media, 2, SDP_B), to(0, SDP_A));
     assert_eq!(media.counters(a.id).dropped.malformed, 2);
 }
@@ -123,6 +154,8 @@ fn without_a_known_peer_or_partner_packets_are_dropped_and_counted() {
     let mut media = media(2);
     let a = media.allocate(false, NOW).unwrap();
     let b = media.allocate(false, NOW).unwrap();
+    media.meet(a.id, at(SDP_A).ip());
+    media.meet(b.id, at(SDP_B).ip());
     assert_eq!(rtp(&mut media, 0, SDP_A), None, "not connected");
     media.connect(a.id, b.id);
     assert_eq!(rtp(&mut media, 0, SDP_A), None, "nothing known of B");
@@ -145,7 +178,7 @@ fn a_peer_that_moves_is_latched_anew() {
     let (mut media, a, _) = call();
     rtp(&mut media, 0, NAT_A);
     let new = at("10.0.0.9:4400");
-    media.expect(a.id, Some(new), None);
+    media.expect(a.id, &peer(Some(new), None), NOW);
     assert_eq!(rtp(&mut media, 2, SDP_B), to(0, "10.0.0.9:4400"));
     // Under way when it moved: passed on, but not taken for its new place.
     assert_eq!(rtp(&mut media, 0, NAT_A), to(2, SDP_B));
@@ -159,7 +192,7 @@ fn a_peer_that_moves_is_latched_anew() {
 fn a_peer_that_only_says_it_moved_is_latched_again() {
     let (mut media, a, _) = call();
     rtp(&mut media, 0, NAT_A);
-    media.expect(a.id, Some(at("10.0.0.9:4400")), None);
+    media.expect(a.id, &peer(Some(at("10.0.0.9:4400")), None), NOW);
     for _ in 0..51 {
         assert_eq!(rtp(&mut media, 0, NAT_A), to(2, SDP_B));
     }
@@ -170,7 +203,7 @@ fn a_peer_that_only_says_it_moved_is_latched_again() {
 fn the_same_address_again_keeps_the_latch() {
     let (mut media, a, _) = call();
     rtp(&mut media, 0, NAT_A);
-    media.expect(a.id, Some(at(SDP_A)), None);
+    media.expect(a.id, &peer(Some(at(SDP_A)), None), NOW);
     assert_eq!(rtp(&mut media, 0, STRANGER), None);
     assert_eq!(rtp(&mut media, 2, SDP_B), to(0, NAT_A));
 }
@@ -179,11 +212,12 @@ fn the_same_address_again_keeps_the_latch() {
 fn early_media_from_behind_nat_is_latched_again_by_its_next_packet() {
     let mut media = media(2);
     let a = media.allocate(false, NOW).unwrap();
+    media.meet(a.id, at(NAT_A).ip());
     let b = media.allocate(false, NOW).unwrap();
     media.connect(a.id, b.id);
-    media.expect(b.id, Some(at(SDP_B)), None);
+    media.expect(b.id, &peer(Some(at(SDP_B)), None), NOW);
     assert_eq!(rtp(&mut media, 0, NAT_A), to(2, SDP_B), "before the answer");
-    media.expect(a.id, Some(at(SDP_A)), None);
+    media.expect(a.id, &peer(Some(at(SDP_A)), None), NOW);
     assert_eq!(rtp(&mut media, 2, SDP_B), to(0, SDP_A));
     rtp(&mut media, 0, NAT_A);
     assert_eq!(rtp(&mut media, 2, SDP_B), to(0, NAT_A));
@@ -193,9 +227,9 @@ fn early_media_from_behind_nat_is_latched_again_by_its_next_packet() {
 fn a_peer_that_wants_nothing_gets_nothing() {
     let (mut media, a, _) = call();
     rtp(&mut media, 0, SDP_A);
-    media.expect(a.id, None, None);
+    media.expect(a.id, &peer(None, None), NOW);
     assert_eq!(rtp(&mut media, 2, SDP_B), None);
-    media.expect(a.id, Some(at(SDP_A)), None);
+    media.expect(a.id, &peer(Some(at(SDP_A)), None), NOW);
     assert_eq!(rtp(&mut media, 2, SDP_B), to(0, SDP_A));
 }
 
@@ -204,7 +238,7 @@ fn release_parts_the_legs_and_returns_the_counters() {
     let (mut media, a, b) = call();
     rtp(&mut media, 0, SDP_A);
     rtp(&mut media, 0, SDP_A);
-    media.relay(MediaSocket(1), at(SDP_A), &RTCP);
+    relay(&mut media, MediaSocket(1), at(SDP_A), &RTCP);
     assert_eq!(media.ports_in_use(), 2);
     let counters = media.release(a.id, NOW);
     let expected = StreamCounters {
@@ -249,11 +283,11 @@ fn a_stale_id_does_nothing() {
     assert_eq!(new.advertise, old.advertise);
     assert_ne!(new.id, old.id);
     media.connect(new.id, b.id);
-    media.expect(b.id, Some(at(SDP_B)), None);
-    media.expect(new.id, Some(at(SDP_A)), None);
+    media.expect(b.id, &peer(Some(at(SDP_B)), None), NOW);
+    media.expect(new.id, &peer(Some(at(SDP_A)), None), NOW);
     rtp(&mut media, 0, SDP_A);
 
-    media.expect(old.id, Some(at(STRANGER)), None);
+    media.expect(old.id, &peer(Some(at(STRANGER)), None), NOW);
     media.connect(old.id, b.id);
     assert_eq!(media.counters(old.id), StreamCounters::default());
     assert_eq!(media.release(old.id, NOW), StreamCounters::default());
@@ -265,7 +299,7 @@ fn a_stale_id_does_nothing() {
 fn connecting_to_another_leg_leaves_the_first_alone() {
     let (mut media, a, _) = call();
     let other = media.allocate(false, NOW).unwrap();
-    media.expect(other.id, Some(at("10.0.0.3:6000")), None);
+    media.expect(other.id, &peer(Some(at("10.0.0.3:6000")), None), NOW);
     media.connect(a.id, other.id);
     assert_eq!(rtp(&mut media, 0, SDP_A), to(4, "10.0.0.3:6000"));
     assert_eq!(rtp(&mut media, 2, SDP_B), None);
@@ -294,7 +328,10 @@ fn the_port_released_longest_ago_comes_first() {
 
 #[test]
 fn a_released_port_rests() {
-    let mut media = Media::new(Duration::from_millis(500));
+    let mut media = Media::new(Rules {
+        rest: Duration::from_millis(500),
+        ..Rules::default()
+    });
     media.add_port(port(0, "198.51.100.7"));
     let endpoint = media.allocate(false, NOW).unwrap();
     media.release(endpoint.id, NOW);
@@ -320,4 +357,180 @@ fn families_have_their_own_ports_and_a_port_is_added_once() {
     let endpoint = media.allocate(true, NOW).unwrap();
     assert_eq!(endpoint.advertise, at("[2001:db8::7]:20002"));
     assert_eq!(media.allocate(true, NOW), None);
+}
+
+/// What A and B say of themselves, but for one thing.
+fn say(media: &mut Media, (a, b): (Endpoint, Endpoint), of_a: Peer, of_b: Peer) {
+    media.expect(a.id, &of_a, NOW);
+    media.expect(b.id, &of_b, NOW);
+}
+
+fn peer_a() -> Peer {
+    peer(Some(at(SDP_A)), Some(at("10.0.0.1:4001")))
+}
+
+fn peer_b() -> Peer {
+    peer(Some(at(SDP_B)), Some(at("10.0.0.2:5001")))
+}
+
+#[test]
+fn who_sprays_packets_at_a_port_hears_nothing() {
+    let (mut media, a, _) = call();
+    for port in 1..=400 {
+        let stranger = SocketAddr::new(at(STRANGER).ip(), port);
+        assert_eq!(relay(&mut media, MediaSocket(0), stranger, &RTP), None);
+        assert_eq!(relay(&mut media, MediaSocket(1), stranger, &RTCP), None);
+        assert_eq!(rtp(&mut media, 2, SDP_B), to(0, SDP_A));
+    }
+    assert_eq!(media.counters(a.id).dropped.foreign_source, 800);
+    assert_eq!(media.counters(a.id).rtp.packets, 0);
+}
+
+#[test]
+fn anywhere_is_believed_once_nobody_has_spoken_for_a_second_and_only_where_that_is_wanted() {
+    let mut media = Media::new(Rules {
+        trust: Trust::Anywhere,
+        ..Rules::default()
+    });
+    media.add_port(port(0, "198.51.100.7"));
+    media.add_port(port(1, "198.51.100.7"));
+    let a = media.allocate(false, NOW).unwrap();
+    let b = media.allocate(false, NOW).unwrap();
+    media.connect(a.id, b.id);
+    say(&mut media, (a, b), peer_a(), peer_b());
+    let mut spray = |after: u64, from: &str| {
+        let mut buffer = RTP;
+        let mut packet = Datagram {
+            length: buffer.len(),
+            buffer: &mut buffer,
+        };
+        let now = NOW + Duration::from_millis(after);
+        media.relay(MediaSocket(0), at(from), &mut packet, now)
+    };
+    assert_eq!(spray(999, STRANGER), None);
+    assert_eq!(spray(1_000, "192.0.2.7:7000"), to(2, SDP_B));
+    assert_eq!(spray(1_001, STRANGER), None);
+    assert_eq!(spray(1_002, SDP_A), to(2, SDP_B), "the word of SDP");
+    assert_eq!(spray(1_003, "192.0.2.7:7000"), None);
+}
+
+#[test]
+fn rtcp_goes_with_rtp_on_the_leg_that_has_agreed_to_it_alone() {
+    let (mut media, a, b) = call();
+    let muxed = Peer {
+        rtcp: Some(at(SDP_A)),
+        rtcp_mux: true,
+        ..peer_a()
+    };
+    say(&mut media, (a, b), muxed, peer_b());
+    let rtcp_of_a = relay(&mut media, MediaSocket(0), at(SDP_A), &RTCP);
+    assert_eq!(rtcp_of_a, to(3, "10.0.0.2:5001"));
+    let rtcp_of_b = relay(&mut media, MediaSocket(3), at("10.0.0.2:5001"), &RTCP);
+    assert_eq!(rtcp_of_b, to(0, SDP_A));
+    assert_eq!(relay(&mut media, MediaSocket(2), at(SDP_B), &RTCP), None);
+    assert_eq!(rtp(&mut media, 0, SDP_A), to(2, SDP_B));
+    let counters = media.counters(a.id);
+    let packets = [counters.rtp, counters.rtcp, counters.rtcp_sent].map(|one| one.packets);
+    assert_eq!(packets, [1, 1, 1]);
+}
+
+#[test]
+fn fax_is_passed_as_it_is_between_two_that_speak_it() {
+    let (mut media, a, b) = call();
+    let fax = |of: Peer| Peer {
+        rtcp: None,
+        is_udptl: true,
+        ..of
+    };
+    let indicator = [0, 1, 2, 3, 4, 5];
+    say(&mut media, (a, b), fax(peer_a()), peer_b());
+    assert_eq!(
+        relay(&mut media, MediaSocket(0), at(SDP_A), &indicator),
+        None
+    );
+    say(&mut media, (a, b), fax(peer_a()), fax(peer_b()));
+    let passed = relay(&mut media, MediaSocket(0), at(SDP_A), &indicator);
+    assert_eq!(passed, to(2, SDP_B));
+    assert_eq!(
+        relay(&mut media, MediaSocket(0), at(STRANGER), &indicator),
+        None
+    );
+    assert_eq!(
+        relay(&mut media, MediaSocket(0), at(SDP_A), &[0, 1, 0]),
+        None
+    );
+    say(&mut media, (a, b), peer_a(), peer_b());
+    assert_eq!(
+        relay(&mut media, MediaSocket(0), at(SDP_A), &indicator),
+        None
+    );
+    assert_eq!(rtp(&mut media, 0, SDP_A), to(2, SDP_B));
+}
+
+#[test]
+fn the_other_leg_s_payload_types_are_written_the_marker_stays() {
+    let (mut media, a, _) = call();
+    media.translate(a.id, [(101, 96)]);
+    let payload_types = |media: &mut Media, socket, from: &str, byte: u8| {
+        let mut buffer = RTP;
+        buffer[1] = byte;
+        let mut packet = Datagram {
+            length: buffer.len(),
+            buffer: &mut buffer,
+        };
+        assert!(media.relay(socket, at(from), &mut packet, NOW).is_some());
+        buffer[1]
+    };
+    assert_eq!(payload_types(&mut media, MediaSocket(0), SDP_A, 101), 96);
+    assert_eq!(
+        payload_types(&mut media, MediaSocket(0), SDP_A, 0x80 | 101),
+        0x80 | 96
+    );
+    assert_eq!(payload_types(&mut media, MediaSocket(0), SDP_A, 0), 0);
+    assert_eq!(payload_types(&mut media, MediaSocket(2), SDP_B, 101), 101);
+    media.translate(a.id, []);
+    assert_eq!(payload_types(&mut media, MediaSocket(0), SDP_A, 101), 101);
+}
+
+#[test]
+fn a_stream_has_so_many_packets_a_second() {
+    let (mut media, a, _) = call();
+    let passed = (0..1_000).filter(|_| rtp(&mut media, 0, SDP_A).is_some());
+    assert_eq!(passed.count(), usize::from(Rules::default().packets_max));
+    assert_eq!(media.counters(a.id).dropped.too_many, 500);
+    assert!(rtp(&mut media, 2, SDP_B).is_some(), "each by itself");
+    let mut buffer = RTP;
+    let mut packet = Datagram {
+        length: buffer.len(),
+        buffer: &mut buffer,
+    };
+    let later = NOW + Duration::from_millis(1_100);
+    let again = media.relay(MediaSocket(0), at(SDP_A), &mut packet, later);
+    assert!(again.is_some());
+}
+
+#[test]
+fn who_comes_next_is_met_anew() {
+    let (mut media, a, _) = call();
+    rtp(&mut media, 0, SDP_A);
+    media.meet(a.id, at(STRANGER).ip());
+    assert_eq!(rtp(&mut media, 2, SDP_B), None);
+    assert_eq!(rtp(&mut media, 0, SDP_A), None);
+    assert_eq!(rtp(&mut media, 0, STRANGER), to(2, SDP_B));
+    assert_eq!(media.counters(a.id).rtp.packets, 2);
+}
+
+#[test]
+fn what_waits_for_its_key_is_not_heard() {
+    let (mut media, a, _) = call();
+    media.protect(a.id, &Protection::Awaited);
+    assert_eq!(rtp(&mut media, 0, SDP_A), None);
+    assert_eq!(
+        rtp(&mut media, 2, SDP_B),
+        None,
+        "nor spoken to in the clear"
+    );
+    assert_eq!(media.counters(a.id).dropped.not_authentic, 1);
+    media.protect(a.id, &Protection::None);
+    assert_eq!(rtp(&mut media, 0, SDP_A), to(2, SDP_B));
 }

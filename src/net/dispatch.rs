@@ -13,7 +13,7 @@ use super::Core;
 use super::gauges::{NetGauges, SharedGauges};
 use super::mailbox::{Mail, Mailbox, Origin};
 use crate::instant::Instant;
-use crate::media::{Forward, MediaSocket};
+use crate::media::{Datagram, Forward, MediaSocket};
 use crate::shard::io::{Flow, Input, Output};
 use crate::shard::snapshot::Snapshot;
 use crate::telemetry::Event;
@@ -133,7 +133,7 @@ impl<C: Core> Dispatch<C> {
         &mut self,
         socket: MediaSocket,
         from: std::net::SocketAddr,
-        packet: &[u8],
+        packet: &mut Datagram<'_>,
         now: Instant,
     ) -> Option<Forward> {
         self.guarded(|core| core.relay(socket, from, packet, now))

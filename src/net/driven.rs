@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::{Core, Gauges};
 use crate::gateway::refusal::RefusalCounts;
 use crate::instant::Instant;
-use crate::media::{Forward, MediaSocket};
+use crate::media::{Datagram, Forward, MediaSocket};
 use crate::shard::Shard;
 use crate::shard::io::{Flow, Input, Output};
 use crate::shard::snapshot::Snapshot;
@@ -33,10 +33,10 @@ impl Core for Shard {
         &mut self,
         socket: MediaSocket,
         from: SocketAddr,
-        packet: &[u8],
-        _now: Instant,
+        packet: &mut Datagram<'_>,
+        now: Instant,
     ) -> Option<Forward> {
-        Self::relay(self, socket, from, packet)
+        Self::relay(self, socket, from, packet, now)
     }
 
     fn admits(&mut self, flow: &Flow, now: Instant) -> bool {

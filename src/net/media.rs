@@ -19,7 +19,7 @@ use super::gauges::NetGauges;
 use super::sys::{self, BATCH, Received};
 use crate::config::{Media, MediaAddress};
 use crate::instant::Instant;
-use crate::media::{Forward, MediaPort, MediaSocket};
+use crate::media::{Datagram, Forward, MediaPort, MediaSocket};
 
 /// Pairs bound in one turn of the loop.
 const PAIRS_PER_CHUNK: usize = 32;
@@ -138,14 +138,14 @@ impl MediaSockets {
                 Err(_) => continue,
             };
             dispatch.counts.media_packets_received += taken as u64;
-            let parts = buffer.chunks_exact(part).zip(&received).take(taken);
-            for (bytes, packet) in parts {
+            let parts = buffer.chunks_exact_mut(part).zip(&received).take(taken);
+            for (buffer, packet) in parts {
                 let Some((from, length)) = *packet else {
                     continue;
                 };
-                let packet = bytes.get(..length).unwrap_or_default();
-                if let Some(forward) = dispatch.relay(MediaSocket(id), from, packet, now) {
-                    self.send(forward, packet, &mut dispatch.counts);
+                let mut packet = Datagram { buffer, length };
+                if let Some(forward) = dispatch.relay(MediaSocket(id), from, &mut packet, now) {
+                    self.send(forward, packet.bytes(), &mut dispatch.counts);
                 }
             }
             if taken < BATCH {

@@ -49,7 +49,7 @@ use self::worker::{Shared, Worker};
 use crate::config::{Config, SipListener, Transport};
 use crate::gateway::refusal::RefusalCounts;
 use crate::instant::Instant;
-use crate::media::{Forward, MediaPort, MediaSocket};
+use crate::media::{Datagram, Forward, MediaPort, MediaSocket};
 use crate::shard::io::{Flow, Input, Output};
 use crate::shard::snapshot::Snapshot;
 use crate::telemetry::Event;
@@ -70,12 +70,12 @@ pub trait Core {
     /// The next output; `None` when there is none for now.
     fn poll_output(&mut self) -> Option<Output>;
 
-    /// Takes a packet that arrived on a media socket; the answer says where it goes, unchanged.
+    /// Takes a packet that arrived on a media socket; the answer says where it goes, as it is then.
     fn relay(
         &mut self,
         socket: MediaSocket,
         from: SocketAddr,
-        packet: &[u8],
+        packet: &mut Datagram<'_>,
         now: Instant,
     ) -> Option<Forward>;
 

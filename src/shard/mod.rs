@@ -50,7 +50,7 @@ use crate::gateway::pager::MessageTimer;
 use crate::gateway::refusal::RefusalCounts;
 use crate::gateway::{Admission, Cause, Refusal};
 use crate::instant::Instant;
-use crate::media::{Forward, MediaSocket};
+use crate::media::{Datagram, Forward, MediaSocket};
 use crate::sip::message::{Message, Method, ParseError, Rejected, Request, Response};
 use crate::sip::transaction::Timer;
 use crate::sip::uri::{Scheme, Uri};
@@ -292,9 +292,10 @@ impl Shard {
         &mut self,
         socket: MediaSocket,
         from: SocketAddr,
-        packet: &[u8],
+        packet: &mut Datagram<'_>,
+        now: Instant,
     ) -> Option<Forward> {
-        self.core.media.relay(socket, from, packet)
+        self.core.media.relay(socket, from, packet, now)
     }
 
     /// Whether free media ports are low.

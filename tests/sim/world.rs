@@ -12,7 +12,8 @@ use bytes::Bytes;
 use trunkline::config::{SipListener, Transport};
 use trunkline::control::limiter::NodeLimiter;
 use trunkline::instant::Instant;
-use trunkline::media::{MediaPort, MediaSocket};
+use trunkline::media::srtp::OVERHEAD_BYTES_MAX;
+use trunkline::media::{Datagram, MediaPort, MediaSocket};
 use trunkline::shard::io::{ConnectionId, Flow, Input, Output};
 use trunkline::shard::snapshot::Snapshot;
 use trunkline::shard::{Occupancy, Settings, Shard};
@@ -542,7 +543,15 @@ impl World {
             .media
             .get(&to)
             .expect("media is sent to no port of ours");
-        let forward = self.shards[shard].relay(socket, from, packet)?;
+        let mut buffer = packet.to_vec();
+        let length = buffer.len();
+        buffer.resize(length + OVERHEAD_BYTES_MAX, 0);
+        let mut packet = Datagram {
+            buffer: &mut buffer,
+            length,
+        };
+        let now = self.now;
+        let forward = self.shards[shard].relay(socket, from, &mut packet, now)?;
         for agent in &mut self.agents {
             if agent.source.ip() == forward.to.ip() {
                 let calls = agent.calls.iter_mut();

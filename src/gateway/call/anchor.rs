@@ -1,6 +1,7 @@
 //! What a call does with its media: two endpoints of the shard, joined; addresses from both sides'
 //! descriptions; an eye on whether anything flows.
 
+use std::net::IpAddr;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -8,7 +9,7 @@ use bytes::Bytes;
 use super::{Call, CallTimer, Side, State};
 use crate::gateway::Refusal;
 use crate::instant::Instant;
-use crate::media::{Endpoint, StreamCounters};
+use crate::media::{Endpoint, Peer, StreamCounters};
 use crate::sdp::SessionDescription;
 use crate::shard::core::Core;
 use crate::shard::wheel::TimerId;
@@ -46,22 +47,22 @@ impl Anchor {
         }
     }
 
-    /// Gives a side an endpoint of the address family (another one where it has one of the other
-    /// family), joined with the other side's.
+    /// Gives a side an endpoint for a peer whose signalling comes from `peer`, of the same address family (another
+    /// one where it has one of the other family), joined with the other side's.
     pub(super) fn allocate(
         &mut self,
         core: &mut Core,
         side: Side,
-        ipv6: bool,
+        peer: IpAddr,
     ) -> Result<(), Refusal> {
-        if self
-            .endpoint(side)
-            .is_some_and(|endpoint| endpoint.advertise.is_ipv6() == ipv6)
+        if let Some(endpoint) = self.endpoint(side)
+            && endpoint.advertise.is_ipv6() == peer.is_ipv6()
         {
+            core.media.meet(endpoint.id, peer);
             return Ok(());
         }
         let now = core.now;
-        let endpoint = take_endpoint(core, ipv6)?;
+        let endpoint = take_endpoint(core, peer)?;
         let place = match side {
             Side::A => &mut self.a,
             Side::B => &mut self.b,
@@ -79,13 +80,14 @@ impl Anchor {
         self.target.as_ref()
     }
 
-    /// Gives the target of a transfer an endpoint of the address family.
-    pub(super) fn allocate_target(&mut self, core: &mut Core, ipv6: bool) -> Result<(), Refusal> {
-        let has_one = |target: &Endpoint| target.advertise.is_ipv6() == ipv6;
-        if self.target.as_ref().is_some_and(has_one) {
+    /// Gives the target of a transfer an endpoint in the same way.
+    pub(super) fn allocate_target(&mut self, core: &mut Core, peer: IpAddr) -> Result<(), Refusal> {
+        let is_of_family = |target: &&Endpoint| target.advertise.is_ipv6() == peer.is_ipv6();
+        if let Some(target) = self.target.as_ref().filter(is_of_family) {
+            core.media.meet(target.id, peer);
             return Ok(());
         }
-        let endpoint = take_endpoint(core, ipv6)?;
+        let endpoint = take_endpoint(core, peer)?;
         self.release_target(core);
         self.target = Some(endpoint);
         Ok(())
@@ -132,20 +134,21 @@ impl Anchor {
     }
 }
 
-fn take_endpoint(core: &mut Core, ipv6: bool) -> Result<Endpoint, Refusal> {
+fn take_endpoint(core: &mut Core, peer: IpAddr) -> Result<Endpoint, Refusal> {
     // A node with media addresses of one family only serves both with it.
-    let ipv6 = if core.media.serves(ipv6) { ipv6 } else { !ipv6 };
+    let ipv6 = core.media.serves(peer.is_ipv6()) == peer.is_ipv6();
     let allocated = core.media.allocate(ipv6, core.now);
-    allocated.ok_or_else(|| Refusal::unavailable("No Media Port Free", 5))
+    let endpoint = allocated.ok_or_else(|| Refusal::unavailable("No Media Port Free", 5))?;
+    core.media.meet(endpoint.id, peer);
+    Ok(endpoint)
 }
 
 fn received(counters: &StreamCounters) -> Received {
-    let dropped = &counters.dropped;
     Received {
         rtp_packets: counters.rtp.packets,
         rtp_bytes: counters.rtp.bytes,
         rtcp_packets: counters.rtcp.packets,
-        dropped: dropped.malformed + dropped.foreign_source + dropped.no_destination,
+        dropped: counters.dropped.total(),
     }
 }
 
@@ -224,8 +227,16 @@ impl Call {
         let Some(audio) = description.audio() else {
             return;
         };
-        if let Some(endpoint) = self.endpoint(side) {
-            core.media.expect(endpoint.id, audio.rtp, audio.rtcp);
+        let signalling = self.leg(side).map(|leg| leg.flow.remote.ip());
+        if let (Some(endpoint), Some(signalling)) = (self.endpoint(side), signalling) {
+            let peer = Peer {
+                rtp: audio.rtp,
+                rtcp: audio.rtcp,
+                signalling,
+                rtcp_mux: false,
+                is_udptl: false,
+            };
+            core.media.expect(endpoint.id, &peer, core.now);
         }
         if let Some(leg) = self.leg_mut(side) {
             leg.remote = description.as_bytes().clone();

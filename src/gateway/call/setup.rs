@@ -65,7 +65,7 @@ impl Call {
         let dialog = Dialog::from_request(&request, &tag)
             .map_err(|_| Refusal::new(400, "Missing Contact"))?;
         let mut media = Anchor::default();
-        media.allocate(core, Side::A, flow.remote.is_ipv6())?;
+        media.allocate(core, Side::A, flow.remote.ip())?;
         let callback = next_hop::caller_over_tls(&core.snapshot, &flow, &admission);
         let back = Flow {
             tls: callback,
@@ -204,8 +204,7 @@ impl Call {
         let booking = book_carrier(core, candidate, self.holding.urgency)?;
         let flow = flow_to(core, candidate)?;
         self.has_codec_for(self.invitation(None), candidate)?;
-        self.media
-            .allocate(core, Side::B, candidate.address.is_ipv6())?;
+        self.media.allocate(core, Side::B, candidate.address.ip())?;
         let ticket = core
             .ticket()
             .ok_or_else(|| Refusal::unavailable("Too Many Transactions", 5))?;

@@ -171,8 +171,7 @@ impl Call {
         let booking = book_carrier(core, &candidate, urgency)?;
         let flow = flow_to(core, &candidate)?;
         self.has_codec_for(self.invitation_of_target(), &candidate)?;
-        self.media
-            .allocate_target(core, candidate.address.is_ipv6())?;
+        self.media.allocate_target(core, candidate.address.ip())?;
         let ticket = core
             .ticket()
             .ok_or_else(|| Refusal::unavailable("Too Many Transactions", 5))?;

@@ -162,10 +162,10 @@ impl Core for Scripted {
         &mut self,
         socket: MediaSocket,
         _from: SocketAddr,
-        packet: &[u8],
+        packet: &mut Datagram<'_>,
         _now: Instant,
     ) -> Option<Forward> {
-        assert_ne!(packet, b"PANIC");
+        assert_ne!(packet.bytes(), b"PANIC");
         let board = self.board.lock().unwrap_or_else(PoisonError::into_inner);
         Some(Forward {
             socket: MediaSocket(socket.0 ^ 1),

@@ -1,0 +1,101 @@
+//! The keys of a leg, and what becomes of its packets by them.
+
+use super::Protection;
+use super::counters::DropReason;
+use super::srtp::{Inbound, MasterKey, Outbound, SrtpError};
+
+/// The keys of one leg that speaks SRTP.
+#[derive(Debug, Default)]
+pub(super) struct Keys {
+    outbound: Option<(MasterKey, Outbound)>,
+    inbound: Option<(Theirs, Inbound)>,
+    /// The peer's key before the present one: packets of it may be under way until one of the new key comes.
+    former: Option<Inbound>,
+}
+
+#[derive(PartialEq, Eq, Debug)]
+struct Theirs {
+    key: MasterKey,
+    mki: Box<[u8]>,
+}
+
+impl Keys {
+    /// Takes what both ends have agreed on. A key that stays goes on where it was: its packets are numbered on.
+    pub(super) fn agree(&mut self, protection: &Protection<'_>) {
+        let Protection::Agreed {
+            ours,
+            theirs,
+            their_mki,
+        } = protection
+        else {
+            return;
+        };
+        if self.outbound.as_ref().is_none_or(|(key, _)| key != *ours) {
+            self.outbound = Some(((*ours).clone(), Outbound::new(ours)));
+        }
+        let theirs = Theirs {
+            key: (*theirs).clone(),
+            mki: (*their_mki).into(),
+        };
+        if self.inbound.as_ref().is_none_or(|(key, _)| *key != theirs) {
+            let inbound = match &self.inbound {
+                Some((_, inbound)) => inbound.rekeyed(&theirs.key, &theirs.mki),
+                None => Inbound::new(&theirs.key, &theirs.mki),
+            };
+            let before = self.inbound.replace((theirs, inbound));
+            self.former = before.map(|(_, inbound)| inbound);
+        }
+    }
+
+    /// Makes RTP or RTCP of a packet that came; the bytes that are left.
+    pub(super) fn unprotect(
+        &mut self,
+        packet: &mut [u8],
+        is_rtcp: bool,
+    ) -> Result<usize, DropReason> {
+        let Some((_, inbound)) = &mut self.inbound else {
+            return Err(DropReason::NotAuthentic);
+        };
+        let open = |inbound: &mut Inbound, packet: &mut [u8]| match is_rtcp {
+            true => inbound.unprotect_rtcp(packet),
+            false => inbound.unprotect_rtp(packet),
+        };
+        let result = open(inbound, packet);
+        match (&result, &mut self.former) {
+            (Ok(_), None) => {}
+            (Ok(_), Some(_)) if is_rtcp => {}
+            (Ok(_), former) => *former = None,
+            (Err(SrtpError::BadTag | SrtpError::WrongMki), Some(former)) => {
+                return open(former, packet).map_err(reason);
+            }
+            (Err(_), _) => {}
+        }
+        result.map_err(reason)
+    }
+
+    /// Makes SRTP or SRTCP of a packet that goes out; the bytes that it has then.
+    pub(super) fn protect(
+        &mut self,
+        buffer: &mut [u8],
+        length: usize,
+        is_rtcp: bool,
+    ) -> Result<usize, DropReason> {
+        let Some((_, outbound)) = &mut self.outbound else {
+            return Err(DropReason::NoDestination);
+        };
+        let result = match is_rtcp {
+            true => outbound.protect_rtcp(buffer, length),
+            false => outbound.protect_rtp(buffer, length),
+        };
+        result.map_err(reason)
+    }
+}
+
+fn reason(error: SrtpError) -> DropReason {
+    match error {
+        SrtpError::Malformed | SrtpError::NoRoom => DropReason::Malformed,
+        SrtpError::BadTag | SrtpError::WrongMki => DropReason::NotAuthentic,
+        SrtpError::Replayed => DropReason::Replayed,
+        SrtpError::KeyExhausted => DropReason::NoDestination,
+    }
+}
