@@ -5,26 +5,26 @@
 //! buffer: nothing is allocated and nothing is logged per packet.
 
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::ops::{Range, RangeInclusive};
 use std::os::fd::AsFd;
 
-use mio::net::UdpSocket;
-use mio::{Interest, Registry, Token};
+use mio::{Registry, Token};
 use socket2::{Domain, Protocol, Socket, Type};
 
 use super::Core;
 use super::dispatch::Dispatch;
 use super::gauges::NetGauges;
-use super::sys::{self, BATCH, Received};
-use crate::config::{Media, MediaAddress};
+use super::marking::mark;
+use super::sys;
+use crate::config::{Dscp, Media, MediaAddress};
 use crate::instant::Instant;
 use crate::media::{Datagram, Forward, MediaPort, MediaSocket};
 
-/// Pairs bound in one turn of the loop.
-const PAIRS_PER_CHUNK: usize = 32;
-/// Batches of packets of one socket in one turn of the loop.
-const BATCHES_PER_TURN: usize = 8;
+/// Pairs bound at most in one turn of the loop.
+pub(super) const PAIRS_PER_TURN: usize = 32;
+/// Of so many wanted pairs one is bound in a turn that has other work.
+const WANTED_PER_PAIR: usize = 16;
 /// Receive buffer of a media socket: some seconds of audio, should the thread be held up. The kernel
 /// cuts it to `net.core.rmem_max`.
 const RECEIVE_BUFFER_BYTES: usize = 256 * 1_024;
@@ -37,6 +37,7 @@ pub(super) struct OutOfSockets;
 pub(super) struct MediaSockets {
     sockets: Vec<UdpSocket>,
     addresses: Vec<MediaAddress>,
+    dscp: Dscp,
     /// RTP ports that no pair was tried on yet, step 2.
     untried: Range<u32>,
     /// Token of socket 0; the other sockets follow.
@@ -49,6 +50,7 @@ impl MediaSockets {
         Self {
             sockets: Vec::new(),
             addresses: media.addresses.clone(),
+            dscp: media.dscp,
             untried: slice(&media.ports, shard, shards),
             first_token,
         }
@@ -59,15 +61,16 @@ impl MediaSockets {
         self.untried.is_empty()
     }
 
-    /// Binds some more pairs and appends them to `ports`. A port that something else holds is skipped
+    /// Binds so many more pairs and appends them to `ports`. A port that something else holds is skipped
     /// and counted; when the process is out of sockets the port is kept for later.
     pub(super) fn bind_more(
         &mut self,
         registry: &Registry,
+        pairs: usize,
         ports: &mut Vec<MediaPort>,
         counts: &mut NetGauges,
     ) -> Result<(), OutOfSockets> {
-        let enough = ports.len() + PAIRS_PER_CHUNK;
+        let enough = ports.len() + pairs;
         while ports.len() < enough && !self.untried.is_empty() {
             let Ok(port) = u16::try_from(self.untried.start) else {
                 break;
@@ -102,13 +105,13 @@ impl MediaSockets {
         address: MediaAddress,
         port: u16,
     ) -> io::Result<MediaPort> {
-        let mut rtp = bind(address.bind, port)?;
-        let mut rtcp = bind(address.bind, port + 1)?;
+        let rtp = bind(address.bind, port, self.dscp)?;
+        let rtcp = bind(address.bind, port + 1, self.dscp)?;
         let number = self.sockets.len();
         let socket = u32::try_from(number).map_err(io::Error::other)?;
         let token = self.first_token + number;
-        registry.register(&mut rtp, Token(token), Interest::READABLE)?;
-        registry.register(&mut rtcp, Token(token + 1), Interest::READABLE)?;
+        sys::watch(registry, rtp.as_fd(), Token(token))?;
+        sys::watch(registry, rtcp.as_fd(), Token(token + 1))?;
         self.sockets.push(rtp);
         self.sockets.push(rtcp);
         Ok(MediaPort {
@@ -117,42 +120,26 @@ impl MediaSockets {
         })
     }
 
-    /// Relays what a socket has received, a turn's share of it; returns whether there may be more.
+    /// Relays a packet that a socket has received. Where it has another, the poll reports it again.
     pub(super) fn relay<C: Core>(
         &self,
         number: usize,
         buffer: &mut [u8],
         dispatch: &mut Dispatch<C>,
         now: Instant,
-    ) -> bool {
+    ) {
         let (Some(socket), Ok(id)) = (self.sockets.get(number), u32::try_from(number)) else {
-            return false;
+            return;
         };
-        let part = buffer.len() / BATCH;
-        let mut received = Received::default();
-        for _ in 0..BATCHES_PER_TURN {
-            let taken = match sys::receive_batch(socket.as_fd(), buffer, &mut received) {
-                Ok(taken) => taken,
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return false,
-                // An error that an earlier packet left; the socket itself is in order.
-                Err(_) => continue,
-            };
-            dispatch.counts.media_packets_received += taken as u64;
-            let parts = buffer.chunks_exact_mut(part).zip(&received).take(taken);
-            for (buffer, packet) in parts {
-                let Some((from, length)) = *packet else {
-                    continue;
-                };
-                let mut packet = Datagram { buffer, length };
-                if let Some(forward) = dispatch.relay(MediaSocket(id), from, &mut packet, now) {
-                    self.send(forward, packet.bytes(), &mut dispatch.counts);
-                }
-            }
-            if taken < BATCH {
-                return false;
-            }
+        // Nothing there, or an error that an earlier packet left; the socket itself is in order.
+        let Ok((length, from)) = socket.recv_from(buffer) else {
+            return;
+        };
+        dispatch.counts.media_packets_received += 1;
+        let mut packet = Datagram { buffer, length };
+        if let Some(forward) = dispatch.relay(MediaSocket(id), from, &mut packet, now) {
+            self.send(forward, packet.bytes(), &mut dispatch.counts);
         }
-        true
     }
 
     fn send(&self, forward: Forward, packet: &[u8], counts: &mut NetGauges) {
@@ -166,6 +153,16 @@ impl MediaSockets {
     }
 }
 
+/// How many pairs a turn binds of those that are wanted. A turn without other work binds many: no call waits
+/// for it. In one that has work it is the more the fewer are left, so that calls do not use them up
+/// faster than new ones come.
+pub(super) fn pairs_in_turn(wanted: usize, has_work: bool) -> usize {
+    match has_work {
+        true => wanted.div_ceil(WANTED_PER_PAIR).min(PAIRS_PER_TURN),
+        false => wanted.min(PAIRS_PER_TURN),
+    }
+}
+
 /// A shard's RTP ports, step 2: an even start, an odd port after each, no port in two slices.
 fn slice(ports: &RangeInclusive<u16>, shard: u8, shards: u8) -> Range<u32> {
     let first = u32::from(*ports.start()).next_multiple_of(2);
@@ -176,7 +173,7 @@ fn slice(ports: &RangeInclusive<u16>, shard: u8, shards: u8) -> Range<u32> {
     pair(u32::from(shard))..pair(u32::from(shard) + 1)
 }
 
-fn bind(address: IpAddr, port: u16) -> io::Result<UdpSocket> {
+fn bind(address: IpAddr, port: u16, dscp: Dscp) -> io::Result<UdpSocket> {
     let address = SocketAddr::new(address, port);
     let socket = Socket::new(
         Domain::for_address(address),
@@ -187,8 +184,9 @@ fn bind(address: IpAddr, port: u16) -> io::Result<UdpSocket> {
         socket.set_only_v6(true)?;
     }
     socket.set_recv_buffer_size(RECEIVE_BUFFER_BYTES)?;
+    mark(&socket, address.is_ipv6(), dscp);
     socket.bind(&address.into())?;
-    Ok(UdpSocket::from_std(socket.into()))
+    Ok(socket.into())
 }
 
 fn is_out_of_sockets(error: &io::Error) -> bool {
@@ -201,6 +199,33 @@ fn is_out_of_sockets(error: &io::Error) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::net::marking::tests::traffic_class;
+
+    #[test]
+    fn media_sockets_are_marked() {
+        for place in ["127.0.0.1", "::1"] {
+            match bind(place.parse().unwrap(), 0, Dscp::EF) {
+                Ok(socket) => assert_eq!(traffic_class(&socket), 0xb8),
+                Err(_) => println!("no {place} on this machine"),
+            }
+        }
+    }
+
+    #[test]
+    fn a_busy_turn_binds_the_more_pairs_the_fewer_are_left() {
+        for (wanted, idle, busy) in [
+            (0, 0, 0),
+            (1, 1, 1),
+            (16, 16, 1),
+            (17, 17, 2),
+            (256, 32, 16),
+            (512, 32, 32),
+            (10_000, 32, 32),
+        ] {
+            assert_eq!(pairs_in_turn(wanted, false), idle);
+            assert_eq!(pairs_in_turn(wanted, true), busy);
+        }
+    }
 
     #[test]
     fn slices_are_even_disjoint_and_cover_the_range() {

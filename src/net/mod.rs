@@ -6,8 +6,8 @@
 //!
 //! - `worker` the loop of a thread, `dispatch` the core in it
 //! - `udp`, `tcp` SIP; `tls` between a connection of `tcp` and its messages
-//! - `media` media sockets; `mailbox` what passes between shards
-//! - `sys` clock and limits of the system
+//! - `media` media sockets; `marking` of packets; `mailbox` what passes between shards
+//! - `sys` clock and limits of the system; `shortage` whether these are wide enough
 //!
 //! Deliberately absent: SIP itself (a message is only framed here), routing, and waiting. No peer and
 //! no other thread can hold a worker up: every queue is bounded, and full means a counted drop.
@@ -16,7 +16,9 @@ mod dispatch;
 mod driven;
 mod gauges;
 mod mailbox;
+mod marking;
 mod media;
+pub mod shortage;
 pub mod sys;
 mod tcp;
 pub mod tls;
@@ -42,7 +44,8 @@ use mio::Poll;
 use self::dispatch::Dispatch;
 pub use self::gauges::{Gauges, NetGauges, SharedGauges};
 use self::mailbox::Mailbox;
-use self::media::MediaSockets;
+use self::media::{MediaSockets, PAIRS_PER_TURN};
+use self::shortage::System;
 use self::sys::Clock;
 use self::tls::Material;
 use self::worker::{Shared, Worker};
@@ -91,8 +94,8 @@ pub trait Core {
     /// The shard that owns a SIP message; asked only where there is more than one.
     fn owner(&self, message: &[u8]) -> u8;
 
-    /// Whether free media ports are low, so that more should be bound.
-    fn media_ports_wanted(&self) -> bool;
+    /// How many more media ports should be bound: there are few free ones left.
+    fn media_ports_wanted(&self) -> usize;
 
     /// The thread is about to end: says good-bye to whoever waits.
     fn shutdown(&mut self, now: Instant);
@@ -250,8 +253,8 @@ pub fn start<C: Core + Send + 'static>(
     events: Arc<ArrayQueue<Event>>,
     clock: Clock,
 ) -> Result<Running, StartError> {
-    if let Err(error) = sys::raise_open_files_limit() {
-        tracing::warn!(%error, "the limit on open files stays as it is");
+    for shortage in shortage::shortages(config, &System::look()) {
+        tracing::warn!("{shortage}");
     }
     let shards = config.node.shards.max(1);
     let mut secured = config.sip.listeners.iter().enumerate();
@@ -348,8 +351,10 @@ fn bind_listener(
     shared: bool,
 ) -> Result<Listener, StartError> {
     let bound = match listener.transport {
-        Transport::Udp => udp::bind(address, shared).map(Listener::Udp),
-        Transport::Tcp | Transport::Tls => tcp::bind(address, shared).map(Listener::Tcp),
+        Transport::Udp => udp::bind(address, shared, listener.dscp).map(Listener::Udp),
+        Transport::Tcp | Transport::Tls => {
+            tcp::bind(address, shared, listener.dscp).map(Listener::Tcp)
+        }
     };
     bound.map_err(|source| listener_error(index, listener, source))
 }
@@ -385,7 +390,7 @@ fn bind_media(
     let mut ports = Vec::new();
     while ports.is_empty() && !media.is_exhausted() {
         if media
-            .bind_more(poll.registry(), &mut ports, counts)
+            .bind_more(poll.registry(), PAIRS_PER_TURN, &mut ports, counts)
             .is_err()
         {
             break;

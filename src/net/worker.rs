@@ -17,7 +17,7 @@ use mio::{Events, Interest, Poll, Token};
 use super::dispatch::Dispatch;
 use super::gauges::SharedGauges;
 use super::mailbox::{Mail, Mailbox, Origin};
-use super::media::{MediaSockets, OutOfSockets};
+use super::media::{MediaSockets, OutOfSockets, pairs_in_turn};
 use super::sys::Clock;
 use super::tcp::{Alias, Connections, Rank};
 use super::tls::Material;
@@ -188,7 +188,7 @@ impl<C: Core> Worker<C> {
     /// How long nothing is to be done.
     fn wait(&mut self) -> Option<Duration> {
         let has_work = !self.backlog.is_empty() || self.connections.has_handshakes();
-        if has_work || !self.unsent.is_empty() {
+        if has_work || !self.unsent.is_empty() || self.media_ports_wanted() > 0 {
             return Some(Duration::ZERO);
         }
         let core = self.dispatch.next_timeout();
@@ -266,9 +266,14 @@ impl<C: Core> Worker<C> {
 
     /// Serves one source its share; returns whether it may have more.
     fn serve(&mut self, token: usize) -> bool {
-        let more = if token >= FIRST_MEDIA {
-            self.serve_media(token - FIRST_MEDIA)
-        } else if token >= FIRST_CONNECTION {
+        if token >= FIRST_MEDIA {
+            let number = token - FIRST_MEDIA;
+            self.media
+                .relay(number, &mut self.buffer, &mut self.dispatch, self.now);
+            // It leaves nothing to be done.
+            return false;
+        }
+        let more = if token >= FIRST_CONNECTION {
             self.serve_connection(token - FIRST_CONNECTION)
         } else if token >= FIRST_LISTENER {
             self.serve_listener(token - FIRST_LISTENER)
@@ -277,11 +282,6 @@ impl<C: Core> Worker<C> {
         };
         self.drain();
         more
-    }
-
-    fn serve_media(&mut self, number: usize) -> bool {
-        self.media
-            .relay(number, &mut self.buffer, &mut self.dispatch, self.now)
     }
 
     fn serve_connection(&mut self, slot: usize) -> bool {
@@ -442,16 +442,27 @@ impl<C: Core> Worker<C> {
         }
     }
 
+    /// How many more media ports are to be bound, as far as that is possible now.
+    fn media_ports_wanted(&self) -> usize {
+        match self.media.is_exhausted() || self.media_retry_at.is_some() {
+            true => 0,
+            false => self.dispatch.media_ports_wanted(),
+        }
+    }
+
     /// Gives the core the ports bound at the start, and more as long as it wants them.
     fn offer_media_ports(&mut self) {
-        if self.media_retry_at.is_some_and(|at| self.now < at) {
+        if self.media_retry_at.is_some_and(|at| at <= self.now) {
+            self.media_retry_at = None;
+        }
+        let wanted = self.media_ports_wanted();
+        if wanted == 0 && self.media_ports.is_empty() {
             return;
         }
-        self.media_retry_at = None;
-        let may_bind = self.media_ports.is_empty() && !self.media.is_exhausted();
-        if may_bind && self.dispatch.media_ports_wanted() {
+        if self.media_ports.is_empty() {
             let result = self.media.bind_more(
                 self.poll.registry(),
+                pairs_in_turn(wanted, !self.ready.is_empty()),
                 &mut self.media_ports,
                 &mut self.dispatch.counts,
             );
