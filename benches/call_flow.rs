@@ -34,7 +34,7 @@ struct World {
 impl World {
     fn new() -> Self {
         let config = Config::default_for_start();
-        let settings = Settings::new(&config, 0, [1; 16], [2; 16]);
+        let settings = Settings::new(&config, 0, [1; 16], ([2; 16], [3; 32]));
         let shard = Shard::new(
             settings,
             Arc::new(snapshot()),

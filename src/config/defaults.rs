@@ -9,7 +9,8 @@ use std::time::Duration;
 use super::{
     AccessKey, Api, Carrier, CarrierPolicy, CarrierRoute, CarrierTls, Config, Declared, Dns, Dscp,
     Health, Host, Limits, Log, Media, MediaAddress, Node, NumberPool, Quotas, Secret, Sip,
-    SipListener, SipTimers, SipTls, Store, StoreUrl, Target, TerminationPolicies, Transport,
+    SipListener, SipTimers, SipTls, SrtpPolicy, Store, StoreUrl, Target, TerminationPolicies,
+    Transport,
 };
 use crate::numbering::Prefix;
 
@@ -19,6 +20,8 @@ pub(super) const UDP_MTU: usize = 1_500;
 pub(super) const SHARDS_MAX: u8 = 64;
 pub(super) const MEDIA_ADDRESS: IpAddr = LOOPBACK;
 pub(super) const MEDIA_PORTS: RangeInclusive<u16> = 20_000..=29_999;
+/// Ten times what a stream of 20 ms a packet has.
+pub(super) const MEDIA_PACKETS_PER_SECOND: u16 = 500;
 pub(super) const MEDIA_TIMEOUT: Duration = Duration::from_secs(60);
 pub(super) const MEDIA_DSCP: Dscp = Dscp::EF;
 pub(super) const SIP_DSCP: Dscp = Dscp::CS3;
@@ -82,6 +85,10 @@ impl Config {
                 ports: MEDIA_PORTS,
                 timeout: MEDIA_TIMEOUT,
                 dscp: MEDIA_DSCP,
+                srtp: SrtpPolicy::default(),
+                offer_rtcp_mux: false,
+                latch_anywhere: false,
+                packets_per_second: MEDIA_PACKETS_PER_SECOND,
             },
             carriers: vec![example_carrier()],
             termination: TerminationPolicies::default(),

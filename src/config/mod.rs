@@ -11,6 +11,7 @@ mod next_hop;
 mod own_places;
 mod problem;
 mod settle;
+mod srtp;
 mod store_url;
 mod summary;
 mod termination;
@@ -35,6 +36,7 @@ pub use dscp::Dscp;
 pub use next_hop::NextHop;
 pub use own_places::OwnPlaces;
 pub use problem::{ConfigError, ConfigErrors, Problem, unreadable};
+pub use srtp::{SrtpMode, SrtpPolicy, Suite};
 pub use store_url::StoreUrl;
 pub use termination::{SpendingLimits, TerminationPolicies, TerminationPolicy};
 pub use tls::{
@@ -280,6 +282,15 @@ pub struct Media {
     pub timeout: Duration,
     /// What its packets are marked with.
     pub dscp: Dscp,
+    /// How media is encrypted with customers whose connector does not require it.
+    pub srtp: SrtpPolicy,
+    /// Offers of ours say that RTP and RTCP may share a port (RFC 5761).
+    pub offer_rtcp_mux: bool,
+    /// A peer's media is believed wherever it comes from, where neither SDP's address nor that of its signalling has
+    /// spoken.
+    pub latch_anywhere: bool,
+    /// Packets a second of one stream that are passed on at most.
+    pub packets_per_second: u16,
 }
 
 /// An address media is relayed on.
@@ -336,6 +347,8 @@ pub struct CarrierPolicy {
     pub codecs: Option<Arc<CodecList>>,
     /// `[carrier.headers]`
     pub headers: HeaderRules,
+    /// How media is encrypted with it.
+    pub srtp: SrtpPolicy,
 }
 
 impl Default for CarrierPolicy {
@@ -352,6 +365,7 @@ impl Default for CarrierPolicy {
             numbers: DiallingRules::carrier(),
             codecs: None,
             headers: HeaderRules::default(),
+            srtp: SrtpPolicy::default(),
         }
     }
 }

@@ -8,7 +8,7 @@ use ipnetwork::IpNetwork;
 
 use super::carrier::{is_carried, is_own};
 use super::problem::Problem;
-use super::{Host, LogFormat, LogLevel, StoreUrl, Transport};
+use super::{Host, LogFormat, LogLevel, SrtpMode, StoreUrl, Suite, Transport};
 use crate::connector_id::VoiceConnectorId;
 use crate::numbering::dialling::{CountryCode, Form, InternationalPrefix, NationalPrefix, Plain};
 use crate::numbering::{E164, Prefix};
@@ -337,6 +337,31 @@ pub(super) fn form(text: &str) -> Result<Form, Problem> {
             .parse()
             .map(Form::International)
             .map_err(|_| wrong(text, expected)),
+    }
+}
+
+pub(super) fn srtp_mode(text: &str) -> Result<SrtpMode, Problem> {
+    match text {
+        "off" => Ok(SrtpMode::Off),
+        "accept" => Ok(SrtpMode::Accept),
+        "optional" => Ok(SrtpMode::Optional),
+        "required" => Ok(SrtpMode::Required),
+        _ => Err(wrong(text, "off, accept, optional or required")),
+    }
+}
+
+pub(super) fn suite(text: &str) -> Result<Suite, Problem> {
+    let expected = "AES_CM_128_HMAC_SHA1_80, AES_CM_128_HMAC_SHA1_32, AES_256_CM_HMAC_SHA1_80, \
+        AES_256_CM_HMAC_SHA1_32, AEAD_AES_128_GCM or AEAD_AES_256_GCM";
+    Suite::from_name(text).ok_or_else(|| wrong(text, expected))
+}
+
+/// Whether a peer's media is believed from anywhere.
+pub(super) fn latch(text: &str) -> Result<bool, Problem> {
+    match text {
+        "signalling" => Ok(false),
+        "anywhere" => Ok(true),
+        _ => Err(wrong(text, "signalling or anywhere")),
     }
 }
 

@@ -133,6 +133,11 @@ pub(super) struct Media {
     pub(super) advertise: Option<Spanned<OneOrMore>>,
     pub(super) ports: Text,
     pub(super) timeout_s: Number,
+    pub(super) srtp: Text,
+    pub(super) srtp_suites: Option<Spanned<Vec<Spanned<String>>>>,
+    pub(super) offer_rtcp_mux: Option<bool>,
+    pub(super) latch: Text,
+    pub(super) packets_per_second: Number,
     pub(super) dscp: Number,
 }
 
@@ -155,6 +160,8 @@ pub(super) struct Carrier {
     pub(super) numbers: Option<Spanned<CarrierNumbers>>,
     pub(super) codecs: Option<Spanned<Vec<Spanned<String>>>>,
     pub(super) headers: Option<Spanned<CarrierHeaders>>,
+    pub(super) srtp: Text,
+    pub(super) srtp_suites: Option<Spanned<Vec<Spanned<String>>>>,
 }
 
 #[derive(Deserialize, Default)]

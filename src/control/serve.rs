@@ -247,7 +247,7 @@ fn start_shards(
     let secret = random_bytes();
     let clock = control.time().clock();
     let make = |shard| {
-        let settings = Settings::new(config, shard, secret, random_bytes());
+        let settings = Settings::new(config, shard, secret, (random_bytes(), random_bytes()));
         Shard::new(
             settings,
             control.snapshot(),

@@ -38,6 +38,8 @@ causes! {
     TerminationDisabled = 403 "Termination Disabled" "termination_disabled",
     /// `RequireEncryption`, and the request did not come over TLS.
     EncryptionRequired = 403 "Encryption Required" "encryption_required",
+    /// `RequireEncryption`, and no key for SRTP was offered (RFC 4568).
+    SdesRequired = 488 "Encryption Required: No SDES Offer" "sdes_required",
     /// Not in `CidrAllowedList`.
     SourceNotAllowed = 403 "Source Address Not Allowed" "source_not_allowed",
     /// Credentials that cannot be read.
@@ -134,15 +136,35 @@ impl RefusalCounts {
 /// What a response may warn of (RFC 3261 §20.43).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Warning {
+    /// 302: RTP where SRTP is wanted, or the other way round.
+    IncompatibleTransportProtocol,
+    /// 304: nothing that could be relayed.
+    MediaTypeNotAvailable,
     /// 305: none of the formats of a medium will do.
     IncompatibleMediaFormat,
+    /// 399: SRTP is required, and no key was offered.
+    EncryptionRequired,
+    /// 399: no `a=crypto` can be read.
+    CryptoMalformed,
+    /// 399: no crypto suite will do.
+    CryptoSuiteUnknown,
+    /// 399: no `a=crypto` is without a parameter that is not served.
+    CryptoParameterUnsupported,
 }
 
 impl Warning {
     /// Its code, and its text between quotation marks.
     pub const fn code_and_text(self) -> (&'static str, &'static str) {
         match self {
+            Self::IncompatibleTransportProtocol => ("302", "\"Incompatible transport protocol\""),
+            Self::MediaTypeNotAvailable => ("304", "\"Media type not available\""),
             Self::IncompatibleMediaFormat => ("305", "\"Incompatible media format\""),
+            Self::EncryptionRequired => ("399", "\"SRTP is required: offer SDES keys\""),
+            Self::CryptoMalformed => ("399", "\"No crypto attribute can be read\""),
+            Self::CryptoSuiteUnknown => ("399", "\"No crypto suite in common\""),
+            Self::CryptoParameterUnsupported => {
+                ("399", "\"Crypto session parameter not supported\"")
+            }
         }
     }
 }

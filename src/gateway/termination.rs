@@ -4,9 +4,11 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use super::authentication::{Asked, BackOffs, authenticate};
+use super::call::anchor::session_in;
 use super::caller_id;
 use super::emergency::Emergency;
 use super::limiter::{Booking, CallLimiter, Spending, Urgency};
+use super::refusal::Warning;
 use super::routing::{Candidate, carrier_candidates, emergency_candidates};
 use super::trace::Trace;
 use super::{Admission, Cause, Refusal, destination};
@@ -14,6 +16,7 @@ use crate::config::Transport;
 use crate::instant::Instant;
 use crate::numbering::dialling::DiallingRules;
 use crate::numbering::{Country, E164};
+use crate::sdp::{NoStream, Security, SessionDescription};
 use crate::shard::io::{Flow, Output};
 use crate::shard::random::Random;
 use crate::shard::snapshot::{Snapshot, Termination, VoiceConnector};
@@ -218,11 +221,27 @@ fn is_encrypted(checked: &mut Checked<'_, '_>) -> Result<(), Refusal> {
     if is_required && transport != Transport::Tls {
         return Err(Cause::EncryptionRequired.into());
     }
+    if is_required && is_without_sdes(checked.request)? {
+        return Err(Refusal {
+            warning: Some(Warning::EncryptionRequired),
+            ..Cause::SdesRequired.into()
+        });
+    }
     checked.passed("encryption", || match is_required {
         true => "required, and the call comes over TLS".to_owned(),
         false => "not required".to_owned(),
     });
     Ok(())
+}
+
+/// Whether a request offers media that nothing encrypts. Without an offer it is ours that says how.
+fn is_without_sdes(request: &Request) -> Result<bool, Refusal> {
+    let Some(text) = session_in(request)? else {
+        return Ok(false);
+    };
+    // What cannot be read is refused for that.
+    let chosen = SessionDescription::parse(text).map(|mut it| it.choose(Security::Required));
+    Ok(chosen == Ok(Err(NoStream::EncryptionWanted)))
 }
 
 fn comes_from_allowed_source(checked: &mut Checked<'_, '_>) -> Result<(), Refusal> {

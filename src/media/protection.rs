@@ -4,10 +4,15 @@ use super::Protection;
 use super::counters::DropReason;
 use super::srtp::{Inbound, MasterKey, Outbound, SrtpError};
 
+/// Keys of ours that are kept: one of each suite, should forks choose differently.
+const OUTBOUND_MAX: usize = 6;
+
 /// The keys of one leg that speaks SRTP.
 #[derive(Debug, Default)]
 pub(super) struct Keys {
-    outbound: Option<(MasterKey, Outbound)>,
+    /// Ours, the present one last. Those before it are kept should the peer come back to one: no packets of a key
+    /// are numbered from the start again.
+    outbound: Vec<(MasterKey, Outbound)>,
     inbound: Option<(Theirs, Inbound)>,
     /// The peer's key before the present one: packets of it may be under way until one of the new key comes.
     former: Option<Inbound>,
@@ -30,9 +35,15 @@ impl Keys {
         else {
             return;
         };
-        if self.outbound.as_ref().is_none_or(|(key, _)| key != *ours) {
-            self.outbound = Some(((*ours).clone(), Outbound::new(ours)));
+        let known = self.outbound.iter().position(|(key, _)| key == *ours);
+        let present = match known {
+            Some(place) => self.outbound.remove(place),
+            None => ((*ours).clone(), Outbound::new(ours)),
+        };
+        if self.outbound.len() >= OUTBOUND_MAX {
+            self.outbound.remove(0);
         }
+        self.outbound.push(present);
         let theirs = Theirs {
             key: (*theirs).clone(),
             mki: (*their_mki).into(),
@@ -80,7 +91,7 @@ impl Keys {
         length: usize,
         is_rtcp: bool,
     ) -> Result<usize, DropReason> {
-        let Some((_, outbound)) = &mut self.outbound else {
+        let Some((_, outbound)) = self.outbound.last_mut() else {
             return Err(DropReason::NoDestination);
         };
         let result = match is_rtcp {

@@ -341,7 +341,7 @@ impl Media {
             Content::Rtcp => rtcp_of(socket),
             Content::Rtp | Content::Udptl => socket,
         };
-        if kind.is_secure {
+        if kind.is_secure && content != Content::Udptl {
             self.unprotect(socket, packet, content)?;
         }
         if !is_latched && recognition != Recognition::Straggler {
@@ -391,7 +391,7 @@ impl Media {
                 .and_then(Stream::destination),
         };
         let to = to.ok_or(DropReason::NoDestination)?;
-        if stream.kind.is_secure {
+        if stream.kind.is_secure && content != Content::Udptl {
             let keys = self.keys(partner).ok_or(DropReason::NoDestination)?;
             let is_rtcp = content == Content::Rtcp;
             packet.length = keys.protect(packet.buffer, packet.length, is_rtcp)?;

@@ -172,7 +172,7 @@ impl Stream {
         trust: Trust,
         now: Instant,
     ) -> Recognition {
-        if self.kind.is_secure {
+        if self.kind.is_secure && !self.kind.is_udptl {
             // The key tells, wherever it comes from; within bounds, for looking costs.
             return match source.trials.admits(now, TRIALS_MAX) {
                 true => Recognition::IfAuthentic,

@@ -12,13 +12,14 @@ use super::health::Health;
 use super::identifiers::{CallId, MessageId, Ticket};
 use super::io::{Flow, Output, TransactionId};
 use super::listeners;
-use super::random::Random;
+use super::random::{KeyMaterial, Random};
 use super::resting::Resting;
 use super::snapshot::{Snapshot, VoiceConnector};
 use super::transactions::{Surroundings, Transactions, User};
 use super::wheel::{TimerId, Wheel};
 use crate::config::{
-    self, Carrier, CarrierPolicy, Config, Host, Limits, SipListener, SipTimers, Target, Transport,
+    self, Carrier, CarrierPolicy, Config, Host, Limits, SipListener, SipTimers, SrtpPolicy, Target,
+    Transport,
 };
 use crate::gateway::authentication::BackOffs;
 use crate::gateway::call::CallTimer;
@@ -28,7 +29,7 @@ use crate::gateway::routing::places_of;
 use crate::gateway::trace::Trace;
 use crate::gateway::{Admission, Refusal, origination, termination};
 use crate::instant::Instant;
-use crate::media::Media;
+use crate::media::{Media, Rules, Trust};
 use crate::sip::dialog::Dialog;
 use crate::sip::digest::Nonces;
 use crate::sip::header::{OPTION_100REL, OPTION_TIMER};
@@ -84,15 +85,32 @@ pub struct Settings {
     pub health: config::Health,
     /// A call without media is ended after this long.
     pub media_timeout: Duration,
+    /// How media is treated.
+    pub media: Rules,
+    /// How media is encrypted with customers whose connector does not require it.
+    pub srtp: SrtpPolicy,
+    /// Offers of ours say that RTP and RTCP may share a port.
+    pub offer_rtcp_mux: bool,
     /// Secret of this process: owner hash, tags of stateless answers. The same for all its shards.
     pub secret: [u8; 16],
     /// Secret of this shard: what it mints.
     pub shard_secret: [u8; 16],
+    /// What keys of SRTP are made from, of this shard alone.
+    pub key_seed: [u8; 32],
 }
 
 impl Settings {
     /// The settings of one shard of a node.
-    pub fn new(config: &Config, shard: u8, secret: [u8; 16], shard_secret: [u8; 16]) -> Self {
+    pub fn new(
+        config: &Config,
+        shard: u8,
+        secret: [u8; 16],
+        (shard_secret, key_seed): ([u8; 16], [u8; 32]),
+    ) -> Self {
+        let trust = match config.media.latch_anywhere {
+            true => Trust::Anywhere,
+            false => Trust::Signalling,
+        };
         Self {
             shard,
             shards: config.node.shards,
@@ -104,8 +122,16 @@ impl Settings {
             registers: config.sip.registers,
             health: config.health,
             media_timeout: config.media.timeout,
+            media: Rules {
+                packets_max: config.media.packets_per_second,
+                trust,
+                ..Rules::default()
+            },
+            srtp: config.media.srtp.clone(),
+            offer_rtcp_mux: config.media.offer_rtcp_mux,
             secret,
             shard_secret,
+            key_seed,
         }
     }
 }
@@ -119,6 +145,7 @@ pub(crate) struct Core {
     pub(crate) media: Media,
     pub(crate) outputs: VecDeque<Output>,
     pub(crate) random: Random,
+    pub(crate) keys: KeyMaterial,
     pub(crate) nonces: Nonces,
     pub(crate) back_offs: BackOffs,
     pub(crate) limiter: Arc<dyn CallLimiter>,
@@ -157,9 +184,10 @@ impl Core {
             snapshot,
             transactions,
             wheel: Wheel::new(now),
-            media: Media::default(),
+            media: Media::new(settings.media),
             outputs: VecDeque::new(),
             random,
+            keys: KeyMaterial::new(settings.key_seed),
             nonces,
             back_offs: BackOffs::default(),
             limiter,

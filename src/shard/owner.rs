@@ -88,7 +88,7 @@ mod tests {
     fn settings() -> Settings {
         let mut config = Config::default_for_start();
         config.node.shards = 7;
-        Settings::new(&config, 0, [3; 16], [4; 16])
+        Settings::new(&config, 0, [3; 16], ([4; 16], [5; 32]))
     }
 
     fn minted(shard: u8) -> Minted {

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use trunkline::config::{Dscp, Health, Limits, SipListener, SipTimers, Transport};
+use trunkline::config::{Dscp, Health, Limits, SipListener, SipTimers, SrtpPolicy, Transport};
+use trunkline::media::Rules;
 
 pub(crate) const GATEWAY_V4: &str = "198.51.100.1:5060";
 pub(crate) const GATEWAY_TLS: &str = "198.51.100.1:5061";
@@ -34,6 +35,9 @@ pub(crate) struct Gateway {
     pub(crate) timers: SipTimers,
     pub(crate) limits: Limits,
     pub(crate) media_timeout: Duration,
+    pub(crate) media: Rules,
+    pub(crate) srtp: SrtpPolicy,
+    pub(crate) offer_rtcp_mux: bool,
     pub(crate) udp_mtu: usize,
     pub(crate) transfers: bool,
     pub(crate) registers: bool,
@@ -52,6 +56,9 @@ impl Gateway {
             timers: SipTimers::default(),
             limits: Limits::default(),
             media_timeout: Duration::from_secs(3_600),
+            media: Rules::default(),
+            srtp: SrtpPolicy::default(),
+            offer_rtcp_mux: false,
             udp_mtu: 0,
             transfers: false,
             registers: false,

@@ -123,8 +123,12 @@ impl World {
                 registers: gateway.registers,
                 health: gateway.health,
                 media_timeout: gateway.media_timeout,
+                media: gateway.media,
+                srtp: gateway.srtp.clone(),
+                offer_rtcp_mux: gateway.offer_rtcp_mux,
                 secret: [7; 16],
                 shard_secret: [number + 1; 16],
+                key_seed: [number + 1; 32],
             };
             Shard::new(settings, snapshot.clone(), Arc::clone(&limiter) as _, now)
         };

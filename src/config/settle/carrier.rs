@@ -72,6 +72,7 @@ impl Settler<'_> {
             let numbers = self.carrier_numbers(&section.key("numbers"), carrier.numbers);
             let codecs = self.carrier_codecs(&section, carrier.codecs);
             let headers = self.carrier_headers(&section.key("headers"), carrier.headers);
+            let srtp = self.srtp(&section, carrier.srtp, carrier.srtp_suites);
             let redirect = self.optional(
                 &section,
                 "redirect",
@@ -94,7 +95,9 @@ impl Settler<'_> {
             let (Some(cps), Some(concurrent_calls)) = (cps, concurrent_calls) else {
                 continue;
             };
-            let (Some(numbers), Some(codecs), Some(headers)) = (numbers, codecs, headers) else {
+            let (Some(numbers), Some(codecs), Some(headers), Some(srtp)) =
+                (numbers, codecs, headers, srtp)
+            else {
                 continue;
             };
             let policy = CarrierPolicy {
@@ -109,6 +112,7 @@ impl Settler<'_> {
                 numbers,
                 codecs,
                 headers,
+                srtp,
             };
             carriers.push(PlacedCarrier {
                 name,

@@ -6,15 +6,17 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
+use super::security::{Keying, SdpRole};
 use super::{Call, CallTimer, Side, State};
 use crate::gateway::Refusal;
 use crate::instant::Instant;
 use crate::media::{Endpoint, Peer, StreamCounters};
-use crate::sdp::SessionDescription;
+use crate::sdp::{SessionDescription, payload_map};
 use crate::shard::core::Core;
 use crate::shard::wheel::TimerId;
 use crate::sip::message::{Fields, HeaderName, Request};
 use crate::sip::multipart::{self, Part};
+use crate::sip::writer::reason_phrase;
 use crate::telemetry::{EndCause, Received};
 
 /// A call on hold may be silent for this long: a day's work, not for ever, for both peers may be gone.
@@ -154,28 +156,34 @@ fn received(counters: &StreamCounters) -> Received {
 
 /// The description in a message's body: `None` without a body, a refusal where it is something else or
 /// has no audio stream that can be relayed.
-pub(super) fn description_in(message: &Fields) -> Result<Option<SessionDescription>, Refusal> {
+pub(super) fn description_in(
+    message: &Fields,
+    keying: &Keying,
+    role: SdpRole,
+) -> Result<Option<SessionDescription>, Refusal> {
+    let Some(text) = session_in(message)? else {
+        return Ok(None);
+    };
+    let mut description =
+        SessionDescription::parse(text).map_err(|_| Refusal::new(400, "Malformed SDP"))?;
+    keying.choose(&mut description, role)?;
+    Ok(Some(description))
+}
+
+/// The text of the description in a message's body: `None` without one, a refusal where it is something else.
+pub(in crate::gateway) fn session_in(message: &Fields) -> Result<Option<&[u8]>, Refusal> {
     if message.body().is_empty() {
         return Ok(None);
     }
     let content_type = message.header(HeaderName::ContentType).unwrap_or_default();
-    let text = if multipart::is_multipart(content_type) {
-        match session_part(content_type, message.body())? {
-            Some(text) => text,
-            None => return Ok(None),
-        }
+    if multipart::is_multipart(content_type) {
+        session_part(content_type, message.body())
     } else if multipart::is_of(content_type, "application/sdp") {
-        message.body()
+        Ok(Some(message.body()))
     } else if multipart::is_of(content_type, LOCATION) {
-        return Ok(None);
+        Ok(None)
     } else {
-        return Err(Refusal::new(415, "Unsupported Media Type"));
-    };
-    let description =
-        SessionDescription::parse(text).map_err(|_| Refusal::new(400, "Malformed SDP"))?;
-    match description.audio() {
-        Some(_) => Ok(Some(description)),
-        None => Err(Refusal::new(488, "No Audio Stream That Can Be Relayed")),
+        Err(Refusal::new(415, "Unsupported Media Type"))
     }
 }
 
@@ -217,34 +225,71 @@ pub(super) fn locations_in(request: &Request) -> Vec<Bytes> {
 }
 
 impl Call {
+    /// The description in a message of a side's peer.
+    pub(super) fn description_in(
+        &self,
+        side: Side,
+        message: &Fields,
+        role: SdpRole,
+    ) -> Result<Option<SessionDescription>, Refusal> {
+        let gone = || Refusal::new(481, reason_phrase(481));
+        self.leg(side)
+            .ok_or_else(gone)?
+            .description_in(message, role)
+    }
+
     /// A side's description holds from now on.
     pub(super) fn apply_description(
         &mut self,
         core: &mut Core,
         side: Side,
         description: &SessionDescription,
+        role: SdpRole,
     ) {
-        let Some(audio) = description.audio() else {
+        let endpoint = self.endpoint(side).copied();
+        let (Some(stream), Some(leg)) = (description.stream(), self.leg_mut(side)) else {
             return;
         };
-        let signalling = self.leg(side).map(|leg| leg.flow.remote.ip());
-        if let (Some(endpoint), Some(signalling)) = (self.endpoint(side), signalling) {
+        leg.keying.agree(&stream, role, &mut core.keys);
+        // RFC 5761 §5.1.1: our answers say so whenever an offer does.
+        leg.is_muxed = stream.rtcp_mux
+            && match role {
+                SdpRole::Offer => true,
+                SdpRole::Answer => core.settings.offer_rtcp_mux || leg.is_muxed,
+            };
+        if let Some(endpoint) = endpoint {
             let peer = Peer {
-                rtp: audio.rtp,
-                rtcp: audio.rtcp,
-                signalling,
-                rtcp_mux: false,
-                is_udptl: false,
+                rtp: stream.rtp,
+                rtcp: stream.rtcp(leg.is_muxed),
+                signalling: leg.flow.remote.ip(),
+                rtcp_mux: leg.is_muxed,
+                is_udptl: !stream.transport.is_rtp(),
             };
             core.media.expect(endpoint.id, &peer, core.now);
+            core.media.protect(endpoint.id, &leg.keying.protection());
         }
-        if let Some(leg) = self.leg_mut(side) {
-            leg.remote = description.as_bytes().clone();
-            let was_on_hold = std::mem::replace(&mut leg.on_hold, audio.direction.is_hold());
-            if was_on_hold && !leg.on_hold {
-                // Media has the whole timeout to begin again.
-                self.media.last_flow = core.now;
-            }
+        leg.remote = description.as_bytes().clone();
+        let was_on_hold = std::mem::replace(&mut leg.on_hold, stream.direction.is_hold());
+        if was_on_hold && !leg.on_hold {
+            // Media has the whole timeout to begin again.
+            self.media.last_flow = core.now;
+        }
+    }
+
+    /// The payload types of the side that has offered and of the one that has answered are each its own.
+    pub(super) fn translate(
+        &self,
+        core: &mut Core,
+        offerer: Side,
+        offer: &SessionDescription,
+        answer: &SessionDescription,
+    ) {
+        let map = payload_map(offer, answer);
+        if let Some(endpoint) = self.endpoint(offerer) {
+            core.media.translate(endpoint.id, map.to_answerer());
+        }
+        if let Some(endpoint) = self.endpoint(offerer.other()) {
+            core.media.translate(endpoint.id, map.to_offerer());
         }
     }
 

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use super::anchor::description_in;
 use super::invitation::{Invitation, Session};
+use super::security::SdpRole;
 use super::{Call, Side};
 use crate::config::CodecList;
 use crate::gateway::Refusal;
@@ -41,14 +41,20 @@ impl Call {
         from: Side,
         request: &Fields,
     ) -> Result<Option<SessionDescription>, Refusal> {
-        let offer = description_in(request)?;
+        let offer = self.description_in(from, request, SdpRole::Offer)?;
         has_speech(offer.as_ref(), &self.codecs(from.other()))?;
         Ok(offer)
     }
 
     /// The answer, or the late offer, in a message of this side, where it leaves something to speak with.
-    pub(super) fn answer_in(&self, from: Side, message: &Fields) -> Option<SessionDescription> {
-        let answer = description_in(message).unwrap_or_default();
+    pub(super) fn answer_in(
+        &self,
+        from: Side,
+        message: &Fields,
+        role: SdpRole,
+    ) -> Option<SessionDescription> {
+        let answer = self.description_in(from, message, role);
+        let answer = answer.unwrap_or_default();
         answer.filter(|answer| answer.has_speech(&self.codecs(from.other())))
     }
 

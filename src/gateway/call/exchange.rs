@@ -5,6 +5,7 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use super::offer_answer::{Event, State as Negotiation};
+use super::security::SdpRole;
 use super::{Answered, Call, CallTimer, Exchange, Leg, Side, State, session_timer};
 use crate::sdp::SessionDescription;
 use crate::shard::core::{Core, OPTION_TAGS, finished, message_buffer};
@@ -30,7 +31,11 @@ impl Call {
         let (from, other) = (exchange.from, exchange.from.other());
         let offer = exchange.offer.clone();
         let other_cseq = response.cseq().map_or(0, |cseq| cseq.number);
-        let description = self.answer_in(other, response);
+        let role = match offer.is_some() {
+            true => SdpRole::Answer,
+            false => SdpRole::Offer,
+        };
+        let description = self.answer_in(other, response, role);
         let answer = match self.is_settled(other) {
             // RFC 3262 §5: what a reliable response said is the answer.
             true => self.early_answer_of_current(),
@@ -88,11 +93,12 @@ impl Call {
         offer: &SessionDescription,
         answer: &SessionDescription,
     ) -> Option<Bytes> {
-        self.apply_description(core, to, offer);
-        self.apply_description(core, to.other(), answer);
+        self.apply_description(core, to, offer, SdpRole::Offer);
+        self.apply_description(core, to.other(), answer, SdpRole::Answer);
+        self.translate(core, to, offer, answer);
         let ours = self.endpoint(to)?.advertise;
         let codecs = self.codecs(to);
-        Some(self.leg_mut(to)?.local.answer(offer, answer, ours, &codecs))
+        Some(self.leg_mut(to)?.answer(offer, answer, (ours, &codecs)))
     }
 
     /// The offer that `to` gets for the other side's.
@@ -102,10 +108,10 @@ impl Call {
         to: Side,
         offer: &SessionDescription,
     ) -> Option<Bytes> {
-        self.apply_description(core, to.other(), offer);
+        self.apply_description(core, to.other(), offer, SdpRole::Offer);
         let ours = self.endpoint(to)?.advertise;
         let codecs = self.codecs(to);
-        Some(self.leg_mut(to)?.local.offer(offer, ours, &codecs))
+        Some(self.leg_mut(to)?.offer(core, offer, (ours, &codecs)))
     }
 
     /// Sends our 2xx, and again until its ACK comes.
@@ -260,7 +266,7 @@ impl Call {
         };
         core.cancel_timer(&mut timer);
         if let Some(offer) = late_offer {
-            let answer = self.answer_in(side, request);
+            let answer = self.answer_in(side, request, SdpRole::Answer);
             let is_answered = answer.is_some();
             self.note(side, Event::ReceiveAnswer);
             let body =

@@ -6,6 +6,7 @@ use bytes::Bytes;
 
 use super::anchor::locations_in;
 use super::offer_answer::Event;
+use super::security::srtp_policy;
 use super::{Call, Leg, Side};
 use crate::config::{CarrierPolicy, CodecList, Target, Transport};
 use crate::gateway::headers::{self, Passage, Privacy, Towards, user_for};
@@ -177,7 +178,8 @@ impl Call {
         );
         let dialog = Dialog::to_begin(call_id, local, remote, request_uri);
         let session_id = core.random.next_u64();
-        let mut leg = Leg::new((number, secret), party, dialog, flow, session_id);
+        let media = (session_id, srtp_policy(core, party, policy));
+        let mut leg = Leg::new((number, secret), party, dialog, flow, media);
         leg.policy = candidate.policy.clone();
         leg.is_sips = invitation.is_sips;
         leg.callback = flow.tls;
@@ -247,15 +249,15 @@ impl Call {
         }
         let tells_where = passage.towards == Towards::Carrier && !passage.is_masked;
         leg.write_credentials(core, &mut writer, Method::Invite);
-        let ours = invitation.endpoint.map(|endpoint| endpoint.advertise);
         let codecs = invitation.codecs_for(leg.policy.as_deref());
-        let body = match (invitation.session, ours) {
-            (Session::Offered(offer), Some(ours)) => Some(leg.local.offer(offer, ours, &codecs)),
-            (Session::Renewed(session), Some(ours)) => {
-                Some(leg.local.offer_both_ways(session, ours, &codecs))
+        let body = invitation.endpoint.and_then(|endpoint| {
+            let ours = (endpoint.advertise, &codecs);
+            match invitation.session {
+                Session::Offered(offer) => Some(leg.offer(core, offer, ours)),
+                Session::Renewed(session) => Some(leg.offer_both_ways(core, session, ours)),
+                Session::Asked => None,
             }
-            (Session::Asked, _) | (Session::Offered(_) | Session::Renewed(_), None) => None,
-        };
+        });
         if body.is_some() {
             leg.note(Event::SendOffer);
         }

@@ -21,9 +21,10 @@
 //! - `teardown`: BYE, CANCEL, the end
 //! - `carrier_auth`, `redirect`: what a carrier's 401, 407 and 3xx ask for
 //! - `unattended`: BYE, PRACK and NOTIFY of ours
-//! - `anchor`: what the call does with its media; `codecs`: what its sides may speak with
+//! - `anchor`: what the call does with its media; `codecs`: what its sides may speak with; `security`: the keys
+//!   of SRTP
 
-mod anchor;
+pub(super) mod anchor;
 pub(super) mod carrier_auth;
 mod codecs;
 mod established;
@@ -37,6 +38,7 @@ mod offer_answer;
 mod redirect;
 mod reinvite;
 mod reliable;
+mod security;
 mod session_timer;
 pub(super) mod setup;
 mod target;
@@ -55,7 +57,7 @@ use super::headers::{self, Passage, Privacy, Towards};
 use super::limiter::{CallLease, Holding};
 use super::routing::Candidate;
 use super::{Party, Refusal};
-use crate::config::{CarrierPolicy, TlsPeerId, Transport};
+use crate::config::{CarrierPolicy, SrtpPolicy, TlsPeerId, Transport};
 use crate::instant::Instant;
 use crate::media::Endpoint;
 use crate::sdp::{LocalDescription, SessionDescription};
@@ -164,6 +166,9 @@ struct Leg {
     /// The dialog is one of `sips:` URIs.
     is_sips: bool,
     local: LocalDescription,
+    keying: security::Keying,
+    /// Both ends have agreed that RTCP goes with RTP.
+    is_muxed: bool,
     /// The peer's last description did not ask for media both ways.
     on_hold: bool,
     /// The peer's last description, as text.
@@ -208,7 +213,7 @@ impl Leg {
         party: Party,
         dialog: Dialog,
         flow: Flow,
-        session_id: u64,
+        (session_id, srtp): (u64, SrtpPolicy),
     ) -> Self {
         Self {
             number,
@@ -220,6 +225,8 @@ impl Leg {
             behind_nat: false,
             is_sips: false,
             local: LocalDescription::new(session_id),
+            keying: security::Keying::new(srtp),
+            is_muxed: false,
             on_hold: false,
             remote: Bytes::new(),
             negotiation: offer_answer::State::default(),

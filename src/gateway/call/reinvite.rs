@@ -50,7 +50,7 @@ impl Call {
         };
         let body = offer.zip(ours).and_then(|(offer, ours)| {
             let leg = self.leg_mut(to)?;
-            Some(leg.local.offer(offer, ours, &codecs))
+            Some(leg.offer(core, offer, (ours, &codecs)))
         });
         if !self.send_reinvite_with(core, to, body, purpose) {
             let refusal = Refusal::unavailable("Too Many Transactions", 5);

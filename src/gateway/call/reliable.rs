@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::anchor::description_in;
 use super::offer_answer::{Event, State as Negotiation};
+use super::security::SdpRole;
 use super::unattended::Unattended;
 use super::{Attempt, Call, CallTimer, Side, State};
 use crate::gateway::Refusal;
@@ -200,7 +200,8 @@ impl Call {
         if arrival == Arrival::Unheard {
             return arrival;
         }
-        if let Some(answer) = description_in(response).ok().flatten()
+        let answer = attempt.leg.description_in(response, SdpRole::Answer);
+        if let Some(answer) = answer.ok().flatten()
             && let Some(early) = attempt.early_mut()
             && offered
             && !early.is_settled

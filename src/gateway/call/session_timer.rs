@@ -6,9 +6,9 @@
 
 use std::time::Duration;
 
-use super::anchor::description_in;
 use super::offer_answer::Event;
 use super::reinvite::Purpose;
+use super::security::SdpRole;
 use super::{Call, CallTimer, Leg, Outcome, Side, State};
 use crate::config::SipTimers;
 use crate::gateway::Refusal;
@@ -308,8 +308,8 @@ impl Call {
         let number = response.cseq().map_or(0, |cseq| cseq.number);
         self.acknowledge(core, side, number, None);
         self.note(side, Event::ReceiveAnswer);
-        if let Ok(Some(answer)) = description_in(response) {
-            self.apply_description(core, side, &answer);
+        if let Ok(Some(answer)) = self.description_in(side, response, SdpRole::Answer) {
+            self.apply_description(core, side, &answer, SdpRole::Answer);
         }
         self.agree_again(core, side, response);
     }

@@ -10,6 +10,7 @@ use super::limits::{book_carrier, confirm};
 use super::next_hop;
 use super::offer_answer::{Event as OfferEvent, State as Negotiation};
 use super::reliable::{Arrival, Provisionals};
+use super::security::{Keying, SdpRole, srtp_policy};
 use super::tried::{Tried, is_among};
 use super::{
     Attempt, Call, CallTimer, Exchange, LEG_A, Leg, Outcome, Party, Progress, Side, State,
@@ -45,7 +46,12 @@ impl Call {
         admission: Admission,
     ) -> Result<Self, Refusal> {
         session_timer::check(&request, &core.settings.timers)?;
-        let offer = description_in(&request)?;
+        let party = match admission.direction {
+            Direction::Termination => Party::Customer(admission.connector.id),
+            Direction::Origination => Party::Carrier,
+        };
+        let srtp = srtp_policy(core, party, admission.policy.as_deref());
+        let offer = description_in(&request, &Keying::new(srtp.clone()), SdpRole::Offer)?;
         let codecs = Codecs {
             to: None,
             from: admission
@@ -86,10 +92,6 @@ impl Call {
             caller: admission.caller,
             called: admission.called,
         };
-        let party = match admission.direction {
-            Direction::Termination => Party::Customer(admission.connector.id),
-            Direction::Origination => Party::Carrier,
-        };
         if let Some(session) = &admission.proxy_session {
             core.event(Event::ProxySessionUsed {
                 connector: session.connector,
@@ -97,7 +99,7 @@ impl Call {
             });
         }
         let session_id = core.random.next_u64();
-        let mut a = Leg::new((LEG_A, secret), party, dialog, flow, session_id);
+        let mut a = Leg::new((LEG_A, secret), party, dialog, flow, (session_id, srtp));
         a.hear_request(&request, flow);
         a.callback = callback;
         if offer.is_some() {
@@ -175,7 +177,10 @@ impl Call {
             .and_then(|exchange| exchange.offer.clone())
         {
             // Early media reaches the caller before any answer does.
-            self.apply_description(core, Side::A, &offer);
+            self.apply_description(core, Side::A, &offer, SdpRole::Offer);
+        }
+        if let Some(endpoint) = self.endpoint(Side::A) {
+            core.media.protect(endpoint.id, &self.a.keying.protection());
         }
         // Whether the caller's next hop is known is of no matter yet: it will be when it is wanted.
         self.a.next_hops(core);
@@ -234,6 +239,9 @@ impl Call {
         }
         let user = User::Leg(self.id, leg.number);
         leg.lease = booking.map(CarrierBooking::confirm);
+        if let Some(endpoint) = self.endpoint(Side::B) {
+            core.media.protect(endpoint.id, &leg.keying.protection());
+        }
         self.attempts.push(Attempt::new(leg, Some(ticket.id)));
         self.tried.push(Tried::from(candidate));
         core.send_request(&ticket, Method::Invite, flow, invite, user);
@@ -336,9 +344,11 @@ impl Call {
         if arrival == Arrival::Unheard {
             return;
         }
-        let body = match description_in(response) {
-            Ok(Some(_)) if has_tag => self.early_answer(core),
-            Ok(_) | Err(_) => None,
+        let attempt = self.attempts.last();
+        let described = attempt.map(|it| it.leg.description_in(response, SdpRole::Answer));
+        let body = match described {
+            Some(Ok(Some(_))) if has_tag => self.early_answer(core),
+            Some(Ok(_) | Err(_)) | None => None,
         };
         let reason = self.passed_reason(response.status, response.reason());
         let body = body.unwrap_or_default();

@@ -6,12 +6,12 @@
 
 use std::collections::VecDeque;
 
-use super::anchor::description_in;
 use super::exchange::write_ack;
 use super::invitation::{Invitation, Session, flow_to, over_a_stream};
 use super::limits::book_carrier;
 use super::offer_answer::Event as OfferEvent;
 use super::reinvite::Purpose;
+use super::security::SdpRole;
 use super::setup::{for_caller, is_retried_elsewhere};
 use super::tried::{Tried, is_among};
 use super::unattended::Unattended;
@@ -195,6 +195,9 @@ impl Call {
             }
             return self.try_target(core, stream);
         }
+        if let Some(endpoint) = self.media.target() {
+            core.media.protect(endpoint.id, &leg.keying.protection());
+        }
         let user = User::Leg(self.id, number);
         leg.lease = booking.map(CarrierBooking::confirm);
         let before_b = self.attempts.len().saturating_sub(1);
@@ -319,7 +322,11 @@ impl Call {
         core.send_plain(flow, ack);
         let until = core.now + core.settings.timers.t1 * 64;
         let codecs = self.codecs_of_target(stays);
-        let answered = match description_in(response) {
+        let heard = match self.attempt_mut(leg) {
+            Some(attempt) => attempt.leg.description_in(response, SdpRole::Answer),
+            None => return,
+        };
+        let answered = match heard {
             Ok(Some(session)) if session.has_speech(&codecs) => Some(Answered {
                 success: response.clone(),
                 session,
@@ -391,12 +398,17 @@ impl Call {
         let number = response.cseq().map_or(0, |cseq| cseq.number);
         self.acknowledge(core, stays, number, None);
         self.note(stays, OfferEvent::ReceiveAnswer);
-        match description_in(response) {
-            Ok(Some(answer)) => {
-                self.apply_description(core, stays, &answer);
+        let answered = self
+            .target_mut()
+            .and_then(|target| target.answered.as_ref());
+        let offer = answered.map(|answered| answered.session.clone());
+        match (offer, self.description_in(stays, response, SdpRole::Answer)) {
+            (Some(offer), Ok(Some(answer))) => {
+                self.apply_description(core, stays, &answer, SdpRole::Answer);
                 self.complete_transfer(core);
+                self.translate(core, stays.other(), &offer, &answer);
             }
-            Ok(None) | Err(_) => {
+            (None, _) | (_, Ok(None) | Err(_)) => {
                 let reason = "The Answer Has No Audio Stream That Can Be Relayed";
                 self.fail_transfer(core, &Refusal::new(488, reason));
             }
@@ -423,7 +435,8 @@ impl Call {
                     ..
                 } = attempt.leg;
                 let dialog = attempt.leg.dialog.clone();
-                let mut shadow = Leg::new((number, secret), party, dialog, flow, 0);
+                let mut shadow =
+                    Leg::new((number, secret), party, dialog, flow, Default::default());
                 shadow.policy = attempt.leg.policy.clone();
                 let before = std::mem::replace(&mut self.a, attempt.leg);
                 let forks = Attempt {
@@ -439,7 +452,7 @@ impl Call {
             }
         }
         self.media.replace(core, from);
-        self.apply_description(core, from, &answered.session);
+        self.apply_description(core, from, &answered.session, SdpRole::Answer);
         self.agree_with_server(core, from, &answered.success);
     }
 

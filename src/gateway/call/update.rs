@@ -7,6 +7,7 @@ use bytes::Bytes;
 
 use super::offer_answer::{Event, Fault};
 use super::reinvite::Purpose;
+use super::security::SdpRole;
 use super::{Call, Outcome, Side, State, session_timer};
 use crate::gateway::Refusal;
 use crate::sdp::SessionDescription;
@@ -145,7 +146,7 @@ impl Call {
         let body = ours.and_then(|ours| {
             let leg = self.leg_mut(to)?;
             leg.note(Event::SendOffer);
-            Some(leg.local.offer(offer, ours, &codecs))
+            Some(leg.offer(core, offer, (ours, &codecs)))
         });
         match self.send_update_with(core, to, body) {
             Some(transaction) => {
@@ -226,7 +227,7 @@ impl Call {
             return;
         };
         let from = update.from;
-        let answer = self.answer_in(from.other(), response);
+        let answer = self.answer_in(from.other(), response, SdpRole::Answer);
         let body = answer.and_then(|answer| {
             self.note(from.other(), Event::ReceiveAnswer);
             let body = self.answer_for(core, from, &update.offer, &answer);

@@ -367,8 +367,7 @@ fn config(shards: u8) -> Config {
         media: Media {
             addresses: Vec::new(),
             ports: 1_024..=65_535,
-            timeout: Duration::from_secs(60),
-            dscp: Dscp::EF,
+            ..Config::default_for_start().media
         },
         carriers: Vec::new(),
         number_pools: Vec::new(),

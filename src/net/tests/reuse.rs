@@ -234,7 +234,7 @@ fn calls_reach_a_customer_over_the_connection_that_it_keeps() {
         let peer = Peer::new();
         let snapshot = Arc::new(ArcSwap::from_pointee(with_route_to(peer.address)));
         let make_core = |shard| {
-            let settings = Settings::new(&config, shard, [3; 16], [4; 16]);
+            let settings = Settings::new(&config, shard, [3; 16], ([4; 16], [5; 32]));
             Shard::new(
                 settings,
                 snapshot.load_full(),

@@ -1,0 +1,327 @@
+//! Whether a leg's media is encrypted, and its keys (SDES, RFC 4568).
+//!
+//! Each leg has its own: what is SRTP on one may be RTP on the other, or SRTP by another suite. A key of ours is
+//! never used again once what it protected was given up, for packets would be numbered from the start again.
+
+use std::net::SocketAddr;
+
+use bytes::Bytes;
+
+use super::Leg;
+use super::anchor::description_in;
+use crate::config::{CarrierPolicy, SrtpMode, SrtpPolicy, Suite};
+use crate::gateway::refusal::Warning;
+use crate::gateway::{Party, Refusal};
+use crate::media::Protection;
+use crate::media::srtp::MasterKey;
+use crate::sdp::{
+    Codecs, Crypto, CryptoFault, CryptoLine, NoStream, Ours, RemoteStream, Security,
+    SessionDescription,
+};
+use crate::shard::core::Core;
+use crate::shard::random::KeyMaterial;
+use crate::sip::message::Fields;
+
+/// Which of the two descriptions of an exchange it is (RFC 3264).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum SdpRole {
+    Offer,
+    Answer,
+}
+
+/// What a leg does of SRTP, and the keys it has.
+#[derive(Debug)]
+pub(super) struct Keying {
+    policy: SrtpPolicy,
+    /// Ours, as they were offered last; forks may take different ones.
+    offered: Vec<CryptoLine>,
+    agreed: Option<Agreed>,
+}
+
+#[derive(Debug)]
+struct Agreed {
+    /// As the peer's offer has to be answered, or ours was.
+    ours: CryptoLine,
+    theirs: CryptoLine,
+    /// It goes by RTP/SAVP, not by RTP/AVP with keys.
+    is_secure_profile: bool,
+}
+
+impl Keying {
+    pub(super) fn new(policy: SrtpPolicy) -> Self {
+        Self {
+            policy,
+            offered: Vec::new(),
+            agreed: None,
+        }
+    }
+
+    /// Whether nothing may pass before there are keys.
+    pub(super) fn is_required(&self) -> bool {
+        self.policy.mode == SrtpMode::Required
+    }
+
+    /// Chooses the stream of a peer's description.
+    ///
+    /// # Errors
+    /// 488, with a warning that says why none of its streams will do.
+    pub(super) fn choose(
+        &self,
+        description: &mut SessionDescription,
+        role: SdpRole,
+    ) -> Result<(), Refusal> {
+        let security = self.security(role);
+        description.choose(security).map_err(refusal)?;
+        let Some(stream) = description.stream() else {
+            return Err(refusal(NoStream::NoAudio));
+        };
+        if stream.crypto.is_empty() || self.taken(&stream, role).is_some() {
+            return Ok(());
+        }
+        // Keys of other suites: without them, then, where that will do.
+        let unknown = NoStream::Crypto(CryptoFault::UnknownSuite);
+        match security {
+            Security::Required => Err(refusal(unknown)),
+            Security::Plain | Security::Any => description
+                .choose(Security::Plain)
+                .map_err(|_| refusal(unknown)),
+        }
+    }
+
+    fn security(&self, role: SdpRole) -> Security {
+        match (self.policy.mode, role) {
+            (SrtpMode::Required, _) => Security::Required,
+            (SrtpMode::Off, _) => Security::Plain,
+            (SrtpMode::Accept | SrtpMode::Optional, SdpRole::Offer) => Security::Any,
+            (SrtpMode::Optional, SdpRole::Answer) => Security::Any,
+            // What was offered in the clear is answered so.
+            (SrtpMode::Accept, SdpRole::Answer) => match self.agreed {
+                Some(_) => Security::Any,
+                None => Security::Plain,
+            },
+        }
+    }
+
+    /// The line of a peer's stream that is taken, where there is one: the first of our preference in an offer, the
+    /// one that answers a line of ours in an answer.
+    fn taken<'a>(&self, stream: &'a RemoteStream, role: SdpRole) -> Option<&'a CryptoLine> {
+        let of_suite = |suite: Suite| {
+            let mut lines = stream.crypto.iter();
+            lines.find(move |line| line.key.suite() == suite)
+        };
+        match role {
+            SdpRole::Offer => self.policy.suites.iter().find_map(|suite| of_suite(*suite)),
+            SdpRole::Answer => stream
+                .crypto
+                .iter()
+                .find(|line| self.line_answered_by(line).is_some()),
+        }
+    }
+
+    fn line_answered_by(&self, line: &CryptoLine) -> Option<&CryptoLine> {
+        // What was agreed on may be said again without being offered anew.
+        let agreed = self.agreed.iter().map(|agreed| &agreed.ours);
+        let mut offered = self.offered.iter().chain(agreed);
+        offered.find(|ours| ours.tag == line.tag && ours.key.suite() == line.key.suite())
+    }
+
+    /// What an offer of ours says: keys are made for it where there are none yet.
+    pub(super) fn offer(&mut self, material: &mut KeyMaterial) -> Crypto<'_> {
+        let (mode, is_secure_profile) = match &self.agreed {
+            Some(agreed) => (SrtpMode::Required, agreed.is_secure_profile),
+            None => (self.policy.mode, self.is_required()),
+        };
+        match mode {
+            SrtpMode::Off | SrtpMode::Accept => return Crypto::None,
+            SrtpMode::Optional | SrtpMode::Required => {}
+        }
+        match &self.agreed {
+            // What both ends use already.
+            Some(agreed) => self.offered = vec![agreed.ours.clone()],
+            None if self.offered.is_empty() => {
+                let suites = (1..).zip(self.policy.suites.iter());
+                let lines = suites.map(|(tag, suite)| new_line(tag, *suite, material));
+                self.offered = lines.collect();
+            }
+            None => {}
+        }
+        match is_secure_profile {
+            true => Crypto::Required(&self.offered),
+            false => Crypto::Optional(&self.offered),
+        }
+    }
+
+    /// What an answer of ours to the peer's last offer says.
+    pub(super) fn answer(&self) -> Crypto<'_> {
+        match &self.agreed {
+            Some(agreed) => Crypto::Required(std::slice::from_ref(&agreed.ours)),
+            None => Crypto::None,
+        }
+    }
+
+    /// The stream of a peer's description holds from now on.
+    pub(super) fn agree(
+        &mut self,
+        stream: &RemoteStream,
+        role: SdpRole,
+        material: &mut KeyMaterial,
+    ) {
+        if !stream.transport.is_rtp() {
+            // Fax goes without keys; audio may come back to those that there are.
+            return;
+        }
+        let Some(theirs) = self.taken(stream, role).cloned() else {
+            self.offered.clear();
+            self.agreed = None;
+            return;
+        };
+        let ours = match role {
+            SdpRole::Answer => self.line_answered_by(&theirs).cloned(),
+            SdpRole::Offer => None,
+        };
+        let before = self.agreed.take();
+        let same = before.filter(|before| before.theirs.key == theirs.key);
+        let ours = ours.unwrap_or_else(|| match same {
+            // Who offers a key again goes on with it, and so do we.
+            Some(same) => CryptoLine {
+                tag: theirs.tag,
+                ..same.ours
+            },
+            None => new_line(theirs.tag, theirs.key.suite(), material),
+        });
+        self.agreed = Some(Agreed {
+            ours,
+            theirs,
+            is_secure_profile: stream.transport.is_secure(),
+        });
+    }
+
+    /// What protects the leg's packets.
+    pub(super) fn protection(&self) -> Protection<'_> {
+        match &self.agreed {
+            Some(Agreed { ours, theirs, .. }) => Protection::Agreed {
+                ours: &ours.key,
+                theirs: &theirs.key,
+                their_mki: &theirs.mki,
+            },
+            None if self.is_required() => Protection::Awaited,
+            None => Protection::None,
+        }
+    }
+}
+
+fn new_line(tag: u32, suite: Suite, material: &mut KeyMaterial) -> CryptoLine {
+    CryptoLine {
+        tag,
+        key: MasterKey::made_of(suite, |bytes| material.fill(bytes)),
+        mki: Vec::new(),
+    }
+}
+
+/// RFC 3261 §21.4.26: a description that will not do.
+fn refusal(reason: NoStream) -> Refusal {
+    let (phrase, warning) = match reason {
+        NoStream::NoAudio => (
+            "No Audio Stream That Can Be Relayed",
+            Warning::MediaTypeNotAvailable,
+        ),
+        NoStream::EncryptionWanted => (
+            "Encryption Required: No SDES Offer",
+            Warning::EncryptionRequired,
+        ),
+        NoStream::EncryptionNotTaken => (
+            "Encrypted Media Not Taken",
+            Warning::IncompatibleTransportProtocol,
+        ),
+        NoStream::Crypto(fault) => (
+            "No Usable Crypto Attribute",
+            match fault {
+                CryptoFault::Malformed => Warning::CryptoMalformed,
+                CryptoFault::UnknownSuite => Warning::CryptoSuiteUnknown,
+                CryptoFault::UnsupportedParameter => Warning::CryptoParameterUnsupported,
+            },
+        ),
+    };
+    Refusal {
+        warning: Some(warning),
+        ..Refusal::new(488, phrase)
+    }
+}
+
+/// How media is encrypted with a peer.
+pub(super) fn srtp_policy(core: &Core, party: Party, policy: Option<&CarrierPolicy>) -> SrtpPolicy {
+    let customers = &core.settings.srtp;
+    match party {
+        Party::Carrier => policy.map(|policy| policy.srtp.clone()).unwrap_or_default(),
+        Party::Customer(connector) => {
+            let connector = core.snapshot.connectors.get(&connector);
+            match connector.is_some_and(|connector| connector.require_encryption) {
+                true => customers.required(),
+                false => customers.clone(),
+            }
+        }
+    }
+}
+
+impl Leg {
+    /// The description in a message of the peer: `None` without one.
+    ///
+    /// # Errors
+    /// What is answered where it cannot be read or used.
+    pub(super) fn description_in(
+        &self,
+        message: &Fields,
+        role: SdpRole,
+    ) -> Result<Option<SessionDescription>, Refusal> {
+        description_in(message, &self.keying, role)
+    }
+
+    /// The offer to the peer that carries on what the other leg's peer offers; `address` is where we want its
+    /// media.
+    pub(super) fn offer(
+        &mut self,
+        core: &mut Core,
+        from_peer: &SessionDescription,
+        (address, codecs): (SocketAddr, &Codecs),
+    ) -> Bytes {
+        let ours = Ours {
+            address,
+            codecs,
+            crypto: self.keying.offer(&mut core.keys),
+            rtcp_mux: core.settings.offer_rtcp_mux || self.is_muxed,
+        };
+        self.local.offer(from_peer, &ours)
+    }
+
+    /// The same of what it said a while ago: media is to flow both ways, whatever held it up then.
+    pub(super) fn offer_both_ways(
+        &mut self,
+        core: &mut Core,
+        from_peer: &SessionDescription,
+        (address, codecs): (SocketAddr, &Codecs),
+    ) -> Bytes {
+        let ours = Ours {
+            address,
+            codecs,
+            crypto: self.keying.offer(&mut core.keys),
+            rtcp_mux: core.settings.offer_rtcp_mux || self.is_muxed,
+        };
+        self.local.offer_both_ways(from_peer, &ours)
+    }
+
+    /// The answer to the peer's offer that carries on the answer of the other leg's peer.
+    pub(super) fn answer(
+        &mut self,
+        offer: &SessionDescription,
+        answer: &SessionDescription,
+        (address, codecs): (SocketAddr, &Codecs),
+    ) -> Bytes {
+        let ours = Ours {
+            address,
+            codecs,
+            crypto: self.keying.answer(),
+            rtcp_mux: true,
+        };
+        self.local.answer(offer, answer, &ours)
+    }
+}
