@@ -8,6 +8,7 @@
 
 use super::limits::confirm;
 use super::offer_answer::Event as OfferEvent;
+use super::security::SdpRole;
 use super::target::Target;
 use super::unattended::Unattended;
 use super::{Call, Side, State};
@@ -104,8 +105,9 @@ impl Call {
         let uri = refer_to(request)?;
         let gone = || Refusal::new(481, reason_phrase(481));
         let remaining = self.leg(side.other()).ok_or_else(gone)?;
-        let session = SessionDescription::parse(&remaining.remote)
+        let mut session = SessionDescription::parse(&remaining.remote)
             .map_err(|_| Refusal::new(488, reason_phrase(488)))?;
+        remaining.keying.choose(&mut session, SdpRole::Offer)?;
         let is_sips = remaining.is_sips || uri.scheme == Scheme::Sips;
         let from = self.leg(side).ok_or_else(gone)?;
         let subscription = wants_notices(request).then(|| Subscription {
