@@ -15,6 +15,7 @@ mod packet;
 mod ports;
 mod protection;
 mod relay;
+pub mod rtcp;
 pub mod srtp;
 mod stream;
 #[cfg(test)]
