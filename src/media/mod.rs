@@ -14,6 +14,7 @@ mod counters;
 mod packet;
 mod ports;
 mod protection;
+mod reception;
 mod relay;
 pub mod rtcp;
 pub mod srtp;
@@ -25,6 +26,7 @@ use std::net::{IpAddr, SocketAddr};
 
 pub use counters::{Drops, MediaCounters, PacketCounters, StreamCounters};
 pub use ports::PORT_REST;
+pub use reception::{Plausibility, Reception, ReceptionFigures, RtpHeader};
 pub use relay::{Media, Rules};
 
 use srtp::MasterKey;
