@@ -16,6 +16,7 @@ mod ports;
 mod protection;
 mod reception;
 mod relay;
+mod round_trip;
 pub mod rtcp;
 pub mod srtp;
 mod stream;
@@ -28,6 +29,7 @@ pub use counters::{Drops, MediaCounters, PacketCounters, StreamCounters};
 pub use ports::PORT_REST;
 pub use reception::{Plausibility, Reception, ReceptionFigures, RtpHeader};
 pub use relay::{Media, Rules};
+pub use round_trip::RoundTrip;
 
 use srtp::MasterKey;
 
