@@ -11,6 +11,7 @@
 //! compares [`Media::counters`] from time to time to notice that media has stopped), transcoding.
 
 mod counters;
+mod mos;
 mod packet;
 mod ports;
 mod protection;
@@ -26,6 +27,7 @@ mod tests;
 use std::net::{IpAddr, SocketAddr};
 
 pub use counters::{Drops, MediaCounters, PacketCounters, StreamCounters};
+pub use mos::{Conditions, Impairment, Mos};
 pub use ports::PORT_REST;
 pub use reception::{Plausibility, Reception, ReceptionFigures, RtpHeader};
 pub use relay::{Media, Rules};
