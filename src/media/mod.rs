@@ -11,10 +11,14 @@
 //! compares [`Media::counters`] from time to time to notice that media has stopped), transcoding.
 
 mod counters;
+mod mos;
 mod packet;
 mod ports;
 mod protection;
+mod reception;
 mod relay;
+mod round_trip;
+pub mod rtcp;
 pub mod srtp;
 mod stream;
 #[cfg(test)]
@@ -23,8 +27,11 @@ mod tests;
 use std::net::{IpAddr, SocketAddr};
 
 pub use counters::{Drops, MediaCounters, PacketCounters, StreamCounters};
+pub use mos::{Conditions, Impairment, Mos};
 pub use ports::PORT_REST;
+pub use reception::{Plausibility, Reception, ReceptionFigures, RtpHeader};
 pub use relay::{Media, Rules};
+pub use round_trip::RoundTrip;
 
 use srtp::MasterKey;
 
