@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use super::SessionDescription;
-use super::session::Anchor;
+use super::format::{Format, leading_number};
+use super::stream::{Stream, Transport};
 use crate::config::{CodecList, carries_speech};
 
 /// Attributes that begin with the payload type that they are about.
@@ -32,106 +33,66 @@ impl Codecs {
         has(&self.to) && has(&self.from)
     }
 
+    fn has_format(&self, format: &Format) -> bool {
+        !format.name.is_empty() && self.has(format.name.as_bytes())
+    }
+
     /// The payload types that go on, in their order.
-    pub(super) fn kept(&self, from_peer: &SessionDescription, anchor: &Anchor) -> Vec<u8> {
-        let named = |payload_type: &&u8| {
-            let name = encoding_name(from_peer, anchor, **payload_type);
-            name.is_some_and(|name| self.has(name))
-        };
-        anchor.payload_types.iter().filter(named).copied().collect()
+    pub(super) fn kept(&self, stream: &Stream) -> Vec<u8> {
+        let kept = self.formats_kept(stream);
+        kept.map(|format| format.payload_type).collect()
     }
 
     /// The same as an offer has them: in the order of the list of the side that is told, where it has one.
-    pub(super) fn offered(&self, from_peer: &SessionDescription, anchor: &Anchor) -> Vec<u8> {
-        let mut kept = self.kept(from_peer, anchor);
+    pub(super) fn offered(&self, stream: &Stream) -> Vec<u8> {
+        let mut kept: Vec<&Format> = self.formats_kept(stream).collect();
         if let Some(list) = &self.to {
-            kept.sort_by_key(|payload_type| {
-                let name = encoding_name(from_peer, anchor, *payload_type);
-                name.and_then(|name| list.place_of(name))
-            });
+            kept.sort_by_key(|format| list.place_of(format.name.as_bytes()));
         }
-        kept
+        kept.iter().map(|format| format.payload_type).collect()
+    }
+
+    fn formats_kept<'a>(&'a self, stream: &'a Stream) -> impl Iterator<Item = &'a Format> {
+        let formats = stream.formats.iter();
+        formats.filter(|format| self.is_all() || self.has_format(format))
     }
 }
 
 impl SessionDescription {
-    /// Whether something to speak with is left of its audio.
+    /// Whether something to speak with is left of its audio; fax has no codecs.
     pub fn has_speech(&self, codecs: &Codecs) -> bool {
         if codecs.is_all() {
             return true;
         }
-        let Some(anchor) = self.anchor() else {
-            return false;
-        };
-        let kept = codecs.kept(self, anchor);
-        let mut names = kept
-            .iter()
-            .filter_map(|kept| encoding_name(self, anchor, *kept));
-        names.any(carries_speech)
+        self.anchor().is_some_and(|stream| match stream.transport {
+            Transport::Rtp { .. } => {
+                let mut kept = codecs.formats_kept(stream);
+                kept.any(|format| carries_speech(format.name.as_bytes()))
+            }
+            Transport::Udptl => true,
+        })
     }
 }
 
 /// Whether an attribute line is about one of these payload types, or about none.
 pub(super) fn is_about(line: &[u8], payload_types: &[u8]) -> bool {
-    let mut values = OF_ONE_FORMAT
-        .iter()
-        .filter_map(|start| line.strip_prefix(*start));
-    match values.next() {
-        Some(value) => leading_number(value).is_none_or(|one| payload_types.contains(&one)),
-        None => true,
-    }
+    payload_type_of(line).is_none_or(|(_, one, _)| payload_types.contains(&one))
 }
 
-/// The encoding name of a payload type: what `a=rtpmap` says, else what RFC 3551 §6 does.
-fn encoding_name<'a>(
-    description: &'a SessionDescription,
-    anchor: &Anchor,
-    payload_type: u8,
-) -> Option<&'a [u8]> {
-    let lines = anchor.attributes.iter().map(|line| description.text(line));
-    let mut mapped = lines.filter_map(|line| {
-        let value = line.strip_prefix(b"a=rtpmap:")?;
-        if leading_number(value) != Some(payload_type) {
-            return None;
-        }
-        let encoding = value.splitn(2, |byte| *byte == b' ').nth(1)?;
-        encoding
-            .trim_ascii_start()
-            .split(|byte| *byte == b'/')
-            .next()
-    });
-    mapped.next().or_else(|| static_name(payload_type))
-}
-
-/// RFC 3551 §6, table 4.
-fn static_name(payload_type: u8) -> Option<&'static [u8]> {
-    Some(match payload_type {
-        0 => b"PCMU",
-        3 => b"GSM",
-        4 => b"G723",
-        5 | 6 | 16 | 17 => b"DVI4",
-        7 => b"LPC",
-        8 => b"PCMA",
-        9 => b"G722",
-        10 | 11 => b"L16",
-        12 => b"QCELP",
-        13 => b"CN",
-        14 => b"MPA",
-        15 => b"G728",
-        18 => b"G729",
-        1 | 2 | 19.. => return None,
-    })
-}
-
-fn leading_number(text: &[u8]) -> Option<u8> {
-    let digits = text.iter().take_while(|byte| byte.is_ascii_digit()).count();
-    std::str::from_utf8(text.get(..digits)?).ok()?.parse().ok()
+/// The payload type that an attribute line is about, with what is before and behind it.
+pub(super) fn payload_type_of(line: &[u8]) -> Option<(&[u8], u8, &[u8])> {
+    let mut starts = OF_ONE_FORMAT.iter();
+    let start = starts.find(|start| line.starts_with(start))?;
+    let value = line.strip_prefix(*start)?;
+    let digits = value.iter().take_while(|byte| byte.is_ascii_digit());
+    let rest = value.get(digits.count()..)?;
+    Some((start, leading_number(value)?, rest))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sdp::LocalDescription;
+    use crate::sdp::{LocalDescription, Ours};
 
     /// With names for 96, 97, 101 and 13; those of 0, 8 and 18 are known.
     const OFFER: &str = "v=0\r\no=- 1 1 IN IP4 192.0.2.1\r\ns=-\r\nc=IN IP4 192.0.2.1\r\nt=0 0\r\n\
@@ -164,8 +125,8 @@ mod tests {
 
     /// The lines of the medium in an offer to somebody.
     fn offered(codecs: &Codecs) -> Vec<String> {
-        let ours = "198.51.100.1:20000".parse().unwrap();
-        let text = LocalDescription::new(1).offer(&parse(OFFER), ours, codecs);
+        let ours = Ours::plain("198.51.100.1:20000".parse().unwrap(), codecs);
+        let text = LocalDescription::new(1).offer(&parse(OFFER), &ours);
         let text = String::from_utf8(text.to_vec()).unwrap();
         let lines = text.lines().skip_while(|line| !line.starts_with("m="));
         lines
@@ -235,9 +196,9 @@ mod tests {
     #[test]
     fn an_answer_keeps_to_the_list_in_its_own_order() {
         let sdp = parse(OFFER);
-        let ours = "198.51.100.1:20000".parse().unwrap();
         let codecs = towards("PCMU PCMA telephone-event");
-        let text = LocalDescription::new(1).answer(&sdp, &sdp, ours, &codecs);
+        let ours = Ours::plain("198.51.100.1:20000".parse().unwrap(), &codecs);
+        let text = LocalDescription::new(1).answer(&sdp, &sdp, &ours);
         let text = String::from_utf8(text.to_vec()).unwrap();
         assert!(text.contains("m=audio 20000 RTP/AVP 8 101 0\r\n"), "{text}");
         assert!(!text.contains("96") && !text.contains("annexb"), "{text}");

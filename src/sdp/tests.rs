@@ -4,7 +4,9 @@ use std::net::SocketAddr;
 
 use proptest::prelude::*;
 
-use super::{Codecs, Direction, LocalDescription, SdpError, SessionDescription};
+use super::{Codecs, Direction, LocalDescription, Ours, SdpError, SessionDescription};
+
+mod legs;
 
 const OURS: &str = "198.51.100.7:20002";
 
@@ -36,18 +38,16 @@ fn address(text: &str) -> SocketAddr {
 }
 
 fn offer(text: &str, ours: &str) -> String {
-    let bytes = LocalDescription::new(7).offer(&parse(text), address(ours), &Codecs::default());
+    let codecs = Codecs::default();
+    let ours = Ours::plain(address(ours), &codecs);
+    let bytes = LocalDescription::new(7).offer(&parse(text), &ours);
     String::from_utf8(bytes.to_vec()).unwrap()
 }
 
 fn answer(offered: &str, answered: &str) -> String {
-    let mut local = LocalDescription::new(7);
-    let bytes = local.answer(
-        &parse(offered),
-        &parse(answered),
-        address(OURS),
-        &Codecs::default(),
-    );
+    let codecs = Codecs::default();
+    let ours = Ours::plain(address(OURS), &codecs);
+    let bytes = LocalDescription::new(7).answer(&parse(offered), &parse(answered), &ours);
     String::from_utf8(bytes.to_vec()).unwrap()
 }
 
@@ -81,9 +81,10 @@ fn the_first_plain_audio_in_use_is_anchored_wherever_it_stands() {
                 m=audio 6000/2 RTP/AVPF 0  8 \na=rtcp-fb:* nack\nm=audio 7000 RTP/AVP 3\nm=video 0 RTP/AVP\n\n";
     let sdp = parse(text);
     assert_eq!(sdp.media_count(), 5);
-    let anchored = sdp.audio().unwrap();
+    let anchored = sdp.stream().unwrap();
     assert_eq!(anchored.rtp, Some(address("10.0.0.1:6000")));
-    assert_eq!(anchored.payload_types, [0, 8]);
+    let payload_types = anchored.formats.iter().map(|format| format.payload_type);
+    assert_eq!(payload_types.collect::<Vec<_>>(), [0, 8]);
     assert!(offer(text, OURS).ends_with(
         "m=audio 0 RTP/AVP 8\r\nm=audio 0 RTP/SAVP 0\r\nm=audio 20002 RTP/AVPF 0  8\r\n\
          a=rtcp-fb:* nack\r\na=sendrecv\r\na=rtcp:20003\r\nm=audio 0 RTP/AVP 3\r\nm=video 0 RTP/AVP 0\r\n"
@@ -109,7 +110,7 @@ fn an_answer_has_the_media_of_its_offer() {
 #[test]
 fn an_answer_that_declines_the_audio_is_passed_on_as_such() {
     let declined = "v=0\r\no=- 1 1 IN IP4 10.9.9.9\r\ns=-\r\nt=0 0\r\nm=audio 0 RTP/AVP 0\r\n";
-    assert!(parse(declined).audio().is_none());
+    assert!(parse(declined).stream().is_none());
     assert!(answer(&audio("10.1.1.1", ""), declined).ends_with("t=0 0\r\nm=audio 0 RTP/AVP 0\r\n"));
 }
 
@@ -129,7 +130,11 @@ fn direction_and_old_hold() {
     ];
     for (ip, lines, direction) in table {
         let text = audio(ip, lines);
-        assert_eq!(parse(&text).audio().unwrap().direction, direction, "{text}");
+        assert_eq!(
+            parse(&text).stream().unwrap().direction,
+            direction,
+            "{text}"
+        );
         let after = offer(&text, OURS);
         assert!(
             after.contains(&format!("a={}\r\n", direction.as_str())),
@@ -138,9 +143,9 @@ fn direction_and_old_hold() {
         assert_eq!(direction.is_hold(), direction != SendRecv);
     }
     let session = "v=0\r\nc=IN IP4 10.0.0.1\r\na=sendonly\r\nm=audio 4000 RTP/AVP 0\r\n";
-    assert_eq!(parse(session).audio().unwrap().direction, SendOnly);
+    assert_eq!(parse(session).stream().unwrap().direction, SendOnly);
     let own = format!("{session}a=inactive\r\n");
-    assert_eq!(parse(&own).audio().unwrap().direction, Inactive);
+    assert_eq!(parse(&own).stream().unwrap().direction, Inactive);
 }
 
 #[test]
@@ -171,8 +176,9 @@ fn the_version_grows_with_the_content_only() {
     let held = parse(&audio("10.0.0.1", "a=sendonly\r\n"));
     let mut local = LocalDescription::new(u64::MAX);
     let mut say = |sdp, ours| {
-        let text = String::from_utf8(local.offer(sdp, address(ours), &Codecs::default()).to_vec())
-            .unwrap();
+        let codecs = Codecs::default();
+        let ours = Ours::plain(address(ours), &codecs);
+        let text = String::from_utf8(local.offer(sdp, &ours).to_vec()).unwrap();
         let origin = text.lines().nth(1).unwrap().to_owned();
         let mut words = origin.split(' ').skip(1);
         assert_eq!(words.next().unwrap(), i64::MAX.to_string());
@@ -189,8 +195,8 @@ fn the_version_grows_with_the_content_only() {
 #[test]
 fn addresses_that_can_and_cannot_be_used() {
     let rtp_rtcp = |text: &str| {
-        let audio = parse(text).audio().unwrap();
-        (audio.rtp, audio.rtcp)
+        let audio = parse(text).stream().unwrap();
+        (audio.rtp, audio.rtcp(false))
     };
     let some = |text: &str| Some(address(text));
     assert_eq!(
@@ -332,26 +338,31 @@ proptest! {
         let at = at.index(bytes.len());
         bytes[at] = byte;
         if let Ok(sdp) = SessionDescription::parse(&bytes) {
-            let ours = LocalDescription::new(1).offer(&sdp, address(OURS), &Codecs::default());
+            let codecs = Codecs::default();
+            let ours = Ours::plain(address(OURS), &codecs);
+            let ours = LocalDescription::new(1).offer(&sdp, &ours);
             let again = SessionDescription::parse(&ours).unwrap();
             prop_assert_eq!(again.media_count(), sdp.media_count());
-            prop_assert_eq!(again.audio().is_some(), sdp.audio().is_some());
+            prop_assert_eq!(again.stream().is_some(), sdp.stream().is_some());
         }
     }
 
     #[test]
     fn what_is_written_shows_our_address_only(offered in description(), answered in description()) {
         let (offered, answered) = (parse(&offered), parse(&answered));
-        let offer = LocalDescription::new(1).offer(&offered, address(OURS), &Codecs::default());
-        let answer = LocalDescription::new(1).answer(&offered, &answered, address(OURS), &Codecs::default());
+        let codecs = Codecs::default();
+        let ours = Ours::plain(address(OURS), &codecs);
+        let offer = LocalDescription::new(1).offer(&offered, &ours);
+        let answer = LocalDescription::new(1).answer(&offered, &answered, &ours);
         for bytes in [&offer, &answer] {
             let text = std::str::from_utf8(bytes).unwrap();
             prop_assert!(!text.contains("10.66.66.66"), "{}", text);
             let again = parse(text);
             prop_assert_eq!(again.media_count(), offered.media_count());
-            if let Some(audio) = again.audio() {
-                prop_assert_eq!(audio.rtp, Some(address(OURS)));
-                prop_assert_eq!(audio.rtcp, Some(address("198.51.100.7:20003")));
+            if let Some(stream) = again.stream() {
+                prop_assert_eq!(stream.rtp, Some(address(OURS)));
+                let rtcp = stream.transport.is_rtp().then(|| address("198.51.100.7:20003"));
+                prop_assert_eq!(stream.rtcp(false), rtcp);
             }
         }
     }

@@ -15,7 +15,7 @@ use trunkline::control::limiter::NodeLimiter;
 use trunkline::instant::Instant;
 use trunkline::media::{MediaPort, MediaSocket};
 use trunkline::numbering::Prefix;
-use trunkline::sdp::{Codecs, LocalDescription, SessionDescription};
+use trunkline::sdp::{Codecs, Crypto, LocalDescription, Ours, SessionDescription, payload_map};
 use trunkline::shard::io::{Flow, Input, Output, TransactionId};
 use trunkline::shard::snapshot::{
     NumberHolder, Origination, OriginationRoute, Snapshot, Termination, VoiceConnector,
@@ -73,13 +73,20 @@ pub(crate) fn description(data: &[u8]) {
     let Ok(description) = SessionDescription::parse(data) else {
         return;
     };
-    if description.audio().is_none() {
+    let Some(stream) = description.stream() else {
         return;
-    }
-    let ours = "198.51.100.1:20000".parse().expect("an address");
+    };
     let codecs = Codecs::default();
-    let offer = LocalDescription::new(1).offer(&description, ours, &codecs);
-    let answer = LocalDescription::new(2).answer(&description, &description, ours, &codecs);
+    let address = "198.51.100.1:20000".parse().expect("an address");
+    let ours = Ours {
+        address,
+        codecs: &codecs,
+        crypto: Crypto::Optional(&stream.crypto),
+        rtcp_mux: true,
+    };
+    let offer = LocalDescription::new(1).offer(&description, &ours);
+    let answer = LocalDescription::new(2).answer(&description, &description, &ours);
+    assert!(payload_map(&description, &description).is_empty());
     for text in [offer, answer] {
         let again = SessionDescription::parse(&text).expect("what we say is read");
         assert_eq!(again.media_count(), description.media_count());

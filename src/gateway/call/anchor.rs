@@ -10,7 +10,7 @@ use super::{Call, CallTimer, Side, State};
 use crate::gateway::Refusal;
 use crate::instant::Instant;
 use crate::media::{Endpoint, Peer, StreamCounters};
-use crate::sdp::SessionDescription;
+use crate::sdp::{Security, SessionDescription};
 use crate::shard::core::Core;
 use crate::shard::wheel::TimerId;
 use crate::sip::message::{Fields, HeaderName, Request};
@@ -171,12 +171,19 @@ pub(super) fn description_in(message: &Fields) -> Result<Option<SessionDescripti
     } else {
         return Err(Refusal::new(415, "Unsupported Media Type"));
     };
-    let description =
-        SessionDescription::parse(text).map_err(|_| Refusal::new(400, "Malformed SDP"))?;
-    match description.audio() {
+    let description = plain_description(text).ok_or_else(|| Refusal::new(400, "Malformed SDP"))?;
+    match description.stream() {
         Some(_) => Ok(Some(description)),
         None => Err(Refusal::new(488, "No Audio Stream That Can Be Relayed")),
     }
+}
+
+/// A description of which nothing is taken but a stream that is not SRTP; `None` where it cannot be read.
+pub(super) fn plain_description(text: &[u8]) -> Option<SessionDescription> {
+    let mut description = SessionDescription::parse(text).ok()?;
+    // Without a stream there is nothing to relay, whyever.
+    let _no_stream = description.choose(Security::Plain);
+    Some(description)
 }
 
 /// The session description among several parts.
@@ -224,23 +231,23 @@ impl Call {
         side: Side,
         description: &SessionDescription,
     ) {
-        let Some(audio) = description.audio() else {
+        let Some(stream) = description.stream() else {
             return;
         };
         let signalling = self.leg(side).map(|leg| leg.flow.remote.ip());
         if let (Some(endpoint), Some(signalling)) = (self.endpoint(side), signalling) {
             let peer = Peer {
-                rtp: audio.rtp,
-                rtcp: audio.rtcp,
+                rtp: stream.rtp,
+                rtcp: stream.rtcp(false),
                 signalling,
                 rtcp_mux: false,
-                is_udptl: false,
+                is_udptl: !stream.transport.is_rtp(),
             };
             core.media.expect(endpoint.id, &peer, core.now);
         }
         if let Some(leg) = self.leg_mut(side) {
             leg.remote = description.as_bytes().clone();
-            let was_on_hold = std::mem::replace(&mut leg.on_hold, audio.direction.is_hold());
+            let was_on_hold = std::mem::replace(&mut leg.on_hold, stream.direction.is_hold());
             if was_on_hold && !leg.on_hold {
                 // Media has the whole timeout to begin again.
                 self.media.last_flow = core.now;

@@ -6,7 +6,7 @@ use bytes::Bytes;
 
 use super::offer_answer::{Event, State as Negotiation};
 use super::{Answered, Call, CallTimer, Exchange, Leg, Side, State, session_timer};
-use crate::sdp::SessionDescription;
+use crate::sdp::{Ours, SessionDescription};
 use crate::shard::core::{Core, OPTION_TAGS, finished, message_buffer};
 use crate::shard::io::Flow;
 use crate::sip::message::{HeaderName, Method, Request, Response};
@@ -92,7 +92,8 @@ impl Call {
         self.apply_description(core, to.other(), answer);
         let ours = self.endpoint(to)?.advertise;
         let codecs = self.codecs(to);
-        Some(self.leg_mut(to)?.local.answer(offer, answer, ours, &codecs))
+        let ours = Ours::plain(ours, &codecs);
+        Some(self.leg_mut(to)?.local.answer(offer, answer, &ours))
     }
 
     /// The offer that `to` gets for the other side's.
@@ -105,7 +106,8 @@ impl Call {
         self.apply_description(core, to.other(), offer);
         let ours = self.endpoint(to)?.advertise;
         let codecs = self.codecs(to);
-        Some(self.leg_mut(to)?.local.offer(offer, ours, &codecs))
+        let ours = Ours::plain(ours, &codecs);
+        Some(self.leg_mut(to)?.local.offer(offer, &ours))
     }
 
     /// Sends our 2xx, and again until its ACK comes.

@@ -13,7 +13,7 @@ use crate::gateway::routing::Candidate;
 use crate::gateway::{Party, Refusal};
 use crate::media::Endpoint;
 use crate::numbering::E164;
-use crate::sdp::{Codecs, SessionDescription};
+use crate::sdp::{Codecs, Ours, SessionDescription};
 use crate::shard::core::{Core, alias_parameter, finished, message_buffer};
 use crate::shard::identifiers::Minted;
 use crate::shard::io::Flow;
@@ -247,12 +247,13 @@ impl Call {
         }
         let tells_where = passage.towards == Towards::Carrier && !passage.is_masked;
         leg.write_credentials(core, &mut writer, Method::Invite);
-        let ours = invitation.endpoint.map(|endpoint| endpoint.advertise);
         let codecs = invitation.codecs_for(leg.policy.as_deref());
+        let endpoint = invitation.endpoint;
+        let ours = endpoint.map(|endpoint| Ours::plain(endpoint.advertise, &codecs));
         let body = match (invitation.session, ours) {
-            (Session::Offered(offer), Some(ours)) => Some(leg.local.offer(offer, ours, &codecs)),
+            (Session::Offered(offer), Some(ours)) => Some(leg.local.offer(offer, &ours)),
             (Session::Renewed(session), Some(ours)) => {
-                Some(leg.local.offer_both_ways(session, ours, &codecs))
+                Some(leg.local.offer_both_ways(session, &ours))
             }
             (Session::Asked, _) | (Session::Offered(_) | Session::Renewed(_), None) => None,
         };

@@ -6,7 +6,7 @@ use super::exchange::Unanswerable;
 use super::offer_answer::Event;
 use super::{Call, CallTimer, Outcome, Reinvite, ReinviteProgress, Side, State};
 use crate::gateway::Refusal;
-use crate::sdp::SessionDescription;
+use crate::sdp::{Ours, SessionDescription};
 use crate::shard::core::{Core, finished, message_buffer};
 use crate::shard::transactions::User;
 use crate::sip::message::{Method, Response};
@@ -50,7 +50,7 @@ impl Call {
         };
         let body = offer.zip(ours).and_then(|(offer, ours)| {
             let leg = self.leg_mut(to)?;
-            Some(leg.local.offer(offer, ours, &codecs))
+            Some(leg.local.offer(offer, &Ours::plain(ours, &codecs)))
         });
         if !self.send_reinvite_with(core, to, body, purpose) {
             let refusal = Refusal::unavailable("Too Many Transactions", 5);

@@ -6,6 +6,7 @@
 //! are joined the call stays what it was, so a failure costs nothing; a transferor that hangs up meanwhile
 //! does not end the call but leaves it.
 
+use super::anchor::plain_description;
 use super::limits::confirm;
 use super::offer_answer::Event as OfferEvent;
 use super::target::Target;
@@ -14,7 +15,6 @@ use super::{Call, Side, State};
 use crate::gateway::headers::Privacy;
 use crate::gateway::limiter::Holding;
 use crate::gateway::{Admission, Party, Refusal};
-use crate::sdp::SessionDescription;
 use crate::shard::core::Core;
 use crate::shard::io::Flow;
 use crate::sip::header::NameAddr;
@@ -104,8 +104,8 @@ impl Call {
         let uri = refer_to(request)?;
         let gone = || Refusal::new(481, reason_phrase(481));
         let remaining = self.leg(side.other()).ok_or_else(gone)?;
-        let session = SessionDescription::parse(&remaining.remote)
-            .map_err(|_| Refusal::new(488, reason_phrase(488)))?;
+        let session = plain_description(&remaining.remote)
+            .ok_or_else(|| Refusal::new(488, reason_phrase(488)))?;
         let is_sips = remaining.is_sips || uri.scheme == Scheme::Sips;
         let from = self.leg(side).ok_or_else(gone)?;
         let subscription = wants_notices(request).then(|| Subscription {

@@ -9,7 +9,7 @@ use super::offer_answer::{Event, Fault};
 use super::reinvite::Purpose;
 use super::{Call, Outcome, Side, State, session_timer};
 use crate::gateway::Refusal;
-use crate::sdp::SessionDescription;
+use crate::sdp::{Ours, SessionDescription};
 use crate::shard::core::{Core, finished, message_buffer, response_flow};
 use crate::shard::io::{Flow, TransactionId};
 use crate::shard::transactions::User;
@@ -145,7 +145,7 @@ impl Call {
         let body = ours.and_then(|ours| {
             let leg = self.leg_mut(to)?;
             leg.note(Event::SendOffer);
-            Some(leg.local.offer(offer, ours, &codecs))
+            Some(leg.local.offer(offer, &Ours::plain(ours, &codecs)))
         });
         match self.send_update_with(core, to, body) {
             Some(transaction) => {
