@@ -39,8 +39,8 @@ pub struct Ours<'a> {
     pub rtcp_mux: bool,
 }
 
-/// The keys in a description of ours. An answer has the first whose tag the offer's stream has, and keeps
-/// the offer's profile.
+/// The keys in a description of ours. An answer has the first whose tag and suite are those of a line of the
+/// offer's stream, and keeps the offer's profile.
 #[derive(Clone, Copy, Debug)]
 pub enum Crypto<'a> {
     /// RTP/AVP without keys.
@@ -128,7 +128,7 @@ impl LocalDescription {
     /// The answer to this leg's peer, who sent `offered`, that carries on the answer of the other leg's
     /// peer. It has the media lines of the offer with their profiles, whatever the other side made of them;
     /// all but the stream that both use are declined (RFC 3264 §6), and that too where it is to be SRTP and
-    /// `ours` has no key with a tag of the offer's. Encodings have the offer's numbers ([`payload_map`]).
+    /// `ours` has no key with tag and suite of one in the offer. Encodings have the offer's numbers ([`payload_map`]).
     pub fn answer(
         &mut self,
         offered: &SessionDescription,
@@ -146,9 +146,10 @@ impl LocalDescription {
     }
 
     fn say(&mut self, description: Vec<u8>) -> Bytes {
-        if *self.sent != description {
+        let description = Zeroizing::new(description);
+        if self.sent != description {
             self.version += 1;
-            self.sent = Zeroizing::new(description);
+            self.sent = description;
         }
         self.text()
     }
@@ -229,7 +230,7 @@ fn answer_line<'a>(
     }
     let is_offered = |line: &&CryptoLine| {
         let mut offered = offer.crypto.usable.iter();
-        offered.any(|offered| offered.tag == line.tag)
+        offered.any(|offered| (offered.tag, offered.key.suite()) == (line.tag, line.key.suite()))
     };
     let crypto = ours.crypto.lines();
     let taken = crypto.iter().find(is_offered);

@@ -109,7 +109,10 @@ fn an_offer_with_keys_goes_on_without_and_is_answered_with_one() {
 fn an_answer_without_a_key_that_was_asked_for_declines() {
     let secure = audio("RTP/SAVP", &crypto(1));
     let plain = audio("RTP/AVP", "");
-    let other = [key(2, Suite::AesCm128HmacSha1_80)];
+    let other = [
+        key(2, Suite::AesCm128HmacSha1_80),
+        key(1, Suite::AesCm128HmacSha1_32),
+    ];
     for crypto in [
         Crypto::None,
         Crypto::Required(&[]),
@@ -449,7 +452,7 @@ proptest! {
         };
         let security = [Security::Plain, Security::Any, Security::Required][secure];
         let no_stream = offered.choose(security).is_err();
-        let keys: Vec<CryptoLine> = (1..=4).map(|tag| key(tag, Suite::AesCm256HmacSha1_32)).collect();
+        let keys: Vec<CryptoLine> = (1..=4).map(|tag| key(tag, Suite::AesCm128HmacSha1_80)).collect();
         let crypto = [Crypto::None, Crypto::Optional(&keys), Crypto::Required(&keys)][secure];
         let codecs = Codecs::default();
         let ours = Ours { crypto, rtcp_mux, ..Ours::plain(address(OURS), &codecs) };
