@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::{
-    AccessKey, Api, Carrier, CarrierPolicy, CarrierRoute, CarrierTls, Config, Declared, Dns,
+    AccessKey, Api, Carrier, CarrierPolicy, CarrierRoute, CarrierTls, Config, Declared, Dns, Dscp,
     Health, Host, Limits, Log, Media, MediaAddress, Node, NumberPool, Quotas, Secret, Sip,
     SipListener, SipTimers, SipTls, Store, StoreUrl, Target, TerminationPolicies, Transport,
 };
@@ -20,6 +20,8 @@ pub(super) const SHARDS_MAX: u8 = 64;
 pub(super) const MEDIA_ADDRESS: IpAddr = LOOPBACK;
 pub(super) const MEDIA_PORTS: RangeInclusive<u16> = 20_000..=29_999;
 pub(super) const MEDIA_TIMEOUT: Duration = Duration::from_secs(60);
+pub(super) const MEDIA_DSCP: Dscp = Dscp::EF;
+pub(super) const SIP_DSCP: Dscp = Dscp::CS3;
 
 const LOOPBACK: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 
@@ -79,6 +81,7 @@ impl Config {
                 }],
                 ports: MEDIA_PORTS,
                 timeout: MEDIA_TIMEOUT,
+                dscp: MEDIA_DSCP,
             },
             carriers: vec![example_carrier()],
             termination: TerminationPolicies::default(),
@@ -132,6 +135,7 @@ fn loopback_listener(transport: Transport) -> SipListener {
         transport,
         bind: address,
         advertise: address,
+        dscp: SIP_DSCP,
     }
 }
 

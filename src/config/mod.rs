@@ -6,6 +6,7 @@
 mod carrier;
 mod conflict;
 mod defaults;
+mod dscp;
 mod next_hop;
 mod own_places;
 mod problem;
@@ -30,6 +31,7 @@ use crate::numbering::Prefix;
 use crate::numbering::dialling::DiallingRules;
 
 pub use carrier::{CARRIED_FIELDS, CodecList, HeaderRules, carries_speech};
+pub use dscp::Dscp;
 pub use next_hop::NextHop;
 pub use own_places::OwnPlaces;
 pub use problem::{ConfigError, ConfigErrors, Problem, unreadable};
@@ -225,6 +227,8 @@ pub struct SipListener {
     pub bind: SocketAddr,
     /// The address that peers are told (Via, Contact).
     pub advertise: SocketAddr,
+    /// What its packets are marked with, and those of its connections.
+    pub dscp: Dscp,
 }
 
 /// `[sip.timers]`, RFC 3261 §17 table 4 and the gateway's own.
@@ -274,6 +278,8 @@ pub struct Media {
     pub ports: RangeInclusive<u16>,
     /// A call that is not on hold and carries no media for this long is ended.
     pub timeout: Duration,
+    /// What its packets are marked with.
+    pub dscp: Dscp,
 }
 
 /// An address media is relayed on.

@@ -101,6 +101,7 @@ impl fmt::Display for ShownListener<'_> {
             transport,
             bind,
             advertise,
+            dscp: _,
         } = self.0;
         write!(f, "{transport} {bind}")?;
         match bind == advertise {

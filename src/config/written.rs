@@ -91,6 +91,7 @@ pub(super) struct SipListener {
     pub(super) transport: Text,
     pub(super) bind: Option<Spanned<OneOrMore>>,
     pub(super) advertise: Option<Spanned<OneOrMore>>,
+    pub(super) dscp: Number,
 }
 
 #[derive(Deserialize, Default)]
@@ -132,6 +133,7 @@ pub(super) struct Media {
     pub(super) advertise: Option<Spanned<OneOrMore>>,
     pub(super) ports: Text,
     pub(super) timeout_s: Number,
+    pub(super) dscp: Number,
 }
 
 #[derive(Deserialize, Default)]

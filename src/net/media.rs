@@ -16,8 +16,9 @@ use socket2::{Domain, Protocol, Socket, Type};
 use super::Core;
 use super::dispatch::Dispatch;
 use super::gauges::NetGauges;
+use super::marking::mark;
 use super::sys::{self, BATCH, Received};
-use crate::config::{Media, MediaAddress};
+use crate::config::{Dscp, Media, MediaAddress};
 use crate::instant::Instant;
 use crate::media::{Datagram, Forward, MediaPort, MediaSocket};
 
@@ -37,6 +38,7 @@ pub(super) struct OutOfSockets;
 pub(super) struct MediaSockets {
     sockets: Vec<UdpSocket>,
     addresses: Vec<MediaAddress>,
+    dscp: Dscp,
     /// RTP ports that no pair was tried on yet, step 2.
     untried: Range<u32>,
     /// Token of socket 0; the other sockets follow.
@@ -49,6 +51,7 @@ impl MediaSockets {
         Self {
             sockets: Vec::new(),
             addresses: media.addresses.clone(),
+            dscp: media.dscp,
             untried: slice(&media.ports, shard, shards),
             first_token,
         }
@@ -102,8 +105,8 @@ impl MediaSockets {
         address: MediaAddress,
         port: u16,
     ) -> io::Result<MediaPort> {
-        let mut rtp = bind(address.bind, port)?;
-        let mut rtcp = bind(address.bind, port + 1)?;
+        let mut rtp = bind(address.bind, port, self.dscp)?;
+        let mut rtcp = bind(address.bind, port + 1, self.dscp)?;
         let number = self.sockets.len();
         let socket = u32::try_from(number).map_err(io::Error::other)?;
         let token = self.first_token + number;
@@ -176,7 +179,7 @@ fn slice(ports: &RangeInclusive<u16>, shard: u8, shards: u8) -> Range<u32> {
     pair(u32::from(shard))..pair(u32::from(shard) + 1)
 }
 
-fn bind(address: IpAddr, port: u16) -> io::Result<UdpSocket> {
+fn bind(address: IpAddr, port: u16, dscp: Dscp) -> io::Result<UdpSocket> {
     let address = SocketAddr::new(address, port);
     let socket = Socket::new(
         Domain::for_address(address),
@@ -187,6 +190,7 @@ fn bind(address: IpAddr, port: u16) -> io::Result<UdpSocket> {
         socket.set_only_v6(true)?;
     }
     socket.set_recv_buffer_size(RECEIVE_BUFFER_BYTES)?;
+    mark(&socket, address.is_ipv6(), dscp);
     socket.bind(&address.into())?;
     Ok(UdpSocket::from_std(socket.into()))
 }
@@ -201,6 +205,17 @@ fn is_out_of_sockets(error: &io::Error) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::net::marking::tests::traffic_class;
+
+    #[test]
+    fn media_sockets_are_marked() {
+        for place in ["127.0.0.1", "::1"] {
+            match bind(place.parse().unwrap(), 0, Dscp::EF) {
+                Ok(socket) => assert_eq!(traffic_class(&socket), 0xb8),
+                Err(_) => println!("no {place} on this machine"),
+            }
+        }
+    }
 
     #[test]
     fn slices_are_even_disjoint_and_cover_the_range() {

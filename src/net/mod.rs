@@ -6,7 +6,7 @@
 //!
 //! - `worker` the loop of a thread, `dispatch` the core in it
 //! - `udp`, `tcp` SIP; `tls` between a connection of `tcp` and its messages
-//! - `media` media sockets; `mailbox` what passes between shards
+//! - `media` media sockets; `marking` of packets; `mailbox` what passes between shards
 //! - `sys` clock and limits of the system
 //!
 //! Deliberately absent: SIP itself (a message is only framed here), routing, and waiting. No peer and
@@ -16,6 +16,7 @@ mod dispatch;
 mod driven;
 mod gauges;
 mod mailbox;
+mod marking;
 mod media;
 pub mod sys;
 mod tcp;
@@ -348,8 +349,8 @@ fn bind_listener(
     shared: bool,
 ) -> Result<Listener, StartError> {
     let bound = match listener.transport {
-        Transport::Udp => udp::bind(address, shared).map(Listener::Udp),
-        Transport::Tcp | Transport::Tls => tcp::bind(address, shared).map(Listener::Tcp),
+        Transport::Udp => udp::bind(address, shared, listener.dscp).map(Listener::Udp),
+        Transport::Tcp | Transport::Tls => tcp::bind(address, shared, listener.dscp).map(Listener::Tcp),
     };
     bound.map_err(|source| listener_error(index, listener, source))
 }

@@ -48,7 +48,7 @@ use self::sockets::connect;
 use super::gauges::NetGauges;
 use super::mailbox::Origin;
 use super::tls::{Material, Session};
-use crate::config::{CarrierId, Config, Limits, SipTls, TlsPolicy, Transport};
+use crate::config::{CarrierId, Config, Dscp, Limits, SipTls, TlsPolicy, Transport};
 use crate::instant::Instant;
 use crate::shard::io::{ConnectionId, Flow};
 use crate::shard::snapshot::TlsPeers;
@@ -79,8 +79,9 @@ pub(super) struct Connections {
     limits: Limits,
     /// Token of slot 0; the other slots follow.
     first_token: usize,
-    /// For each listener of the config, its transport and the address connections are opened from.
-    sources: Vec<(Transport, IpAddr)>,
+    /// For each listener of the config, its transport, the address connections are opened from, and what they are
+    /// marked with.
+    sources: Vec<(Transport, IpAddr, Dscp)>,
     tls: SipTls,
     /// The names that carriers prove to be theirs.
     carriers: Vec<(ServerName<'static>, CarrierId)>,
@@ -127,7 +128,7 @@ impl Connections {
             limits: config.limits,
             first_token,
             sources: listeners
-                .map(|listener| (listener.transport, listener.bind.ip()))
+                .map(|listener| (listener.transport, listener.bind.ip(), listener.dscp))
                 .collect(),
             tls: config.sip.tls.clone(),
             carriers: carriers_by_name(&config.carriers),
@@ -160,8 +161,8 @@ impl Connections {
         counts: &mut NetGauges,
     ) {
         let security = match self.sources.get(usize::from(listener)) {
-            Some((Transport::Tls, _)) => Security::Awaited,
-            Some((Transport::Udp | Transport::Tcp, _)) | None => Security::Plain,
+            Some((Transport::Tls, ..)) => Security::Awaited,
+            Some((Transport::Udp | Transport::Tcp, ..)) | None => Security::Plain,
         };
         let place = Place {
             listener,
@@ -283,7 +284,7 @@ impl Connections {
         now: Instant,
         counts: &mut NetGauges,
     ) -> Option<usize> {
-        let (transport, source) = *self.sources.get(usize::from(flow.listener))?;
+        let (transport, source, dscp) = *self.sources.get(usize::from(flow.listener))?;
         if transport != flow.transport || !self.has_room(registry, Rank::Ours, None, now, counts) {
             return None;
         }
@@ -298,7 +299,7 @@ impl Connections {
             expected: Some(expected),
             rank: Rank::Ours,
         };
-        match connect(source, flow.remote) {
+        match connect(source, flow.remote, dscp) {
             Ok(stream) => self.insert(registry, place, stream, security, now),
             Err(error) => {
                 tracing::debug!(remote = %flow.remote, %error, "cannot connect");

@@ -7,6 +7,9 @@ use bytes::Bytes;
 use mio::net::UdpSocket;
 use socket2::{Domain, Protocol, Socket, Type};
 
+use super::marking::mark;
+use crate::config::Dscp;
+
 /// Bytes asked for as the socket's receive buffer: at 1,000 calls a second, some seconds of them.
 /// The kernel cuts it to `net.core.rmem_max`.
 const RECEIVE_BUFFER_BYTES: usize = 4 * 1_024 * 1_024;
@@ -15,7 +18,7 @@ const RECEIVE_BUFFER_BYTES: usize = 4 * 1_024 * 1_024;
 ///
 /// The first one is bound without `SO_REUSEPORT` first, because with it a second process of the same
 /// user would silently get a part of the messages.
-pub(super) fn bind(address: SocketAddr, shared: bool) -> io::Result<UdpSocket> {
+pub(super) fn bind(address: SocketAddr, shared: bool, dscp: Dscp) -> io::Result<UdpSocket> {
     if !shared {
         let probe = open(address)?;
         probe.bind(&address.into())?;
@@ -23,6 +26,7 @@ pub(super) fn bind(address: SocketAddr, shared: bool) -> io::Result<UdpSocket> {
     let socket = open(address)?;
     socket.set_reuse_port(true)?;
     socket.set_recv_buffer_size(RECEIVE_BUFFER_BYTES)?;
+    mark(&socket, address.is_ipv6(), dscp);
     socket.bind(&address.into())?;
     Ok(UdpSocket::from_std(socket.into()))
 }
@@ -75,6 +79,17 @@ fn is_keep_alive(datagram: &[u8]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::net::marking::tests::traffic_class;
+
+    #[test]
+    fn datagrams_are_marked() {
+        for place in ["127.0.0.1:0", "[::1]:0"] {
+            match bind(place.parse().unwrap(), false, Dscp::CS3) {
+                Ok(socket) => assert_eq!(traffic_class(&socket), 0x60),
+                Err(_) => println!("no {place} on this machine"),
+            }
+        }
+    }
 
     #[test]
     fn only_line_ends_and_nuls_keep_alive() {
@@ -87,10 +102,10 @@ mod tests {
 
     #[test]
     fn a_port_that_another_group_holds_is_refused() {
-        let first = bind("127.0.0.1:0".parse().unwrap(), false).unwrap();
+        let first = bind("127.0.0.1:0".parse().unwrap(), false, Dscp::CS3).unwrap();
         let address = first.local_addr().unwrap();
-        assert!(bind(address, true).is_ok());
-        let error = bind(address, false).unwrap_err();
+        assert!(bind(address, true, Dscp::CS3).is_ok());
+        let error = bind(address, false, Dscp::CS3).unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::AddrInUse);
     }
 }

@@ -90,12 +90,14 @@ fn common_bits(one: IpAddr, other: IpAddr) -> u32 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::Dscp;
 
     fn listeners(places: &[(Transport, &str, &str)]) -> Vec<SipListener> {
         let listener = |(transport, bind, advertise): &(Transport, &str, &str)| SipListener {
             transport: *transport,
             bind: bind.parse().unwrap(),
             advertise: advertise.parse().unwrap(),
+            dscp: Dscp::CS3,
         };
         places.iter().map(listener).collect()
     }

@@ -345,3 +345,27 @@ fn an_access_key_may_be_one_for_reading() {
         "full or read-only",
     );
 }
+
+#[test]
+fn packets_are_marked_as_each_listener_says() {
+    let text = "[[sip.listener]]\ntransport = \"udp\"\nbind = \"127.0.0.1:5060\"\n\
+                [[sip.listener]]\ntransport = \"tcp\"\nbind = \"127.0.0.1:5060\"\ndscp = 40\n\
+                [media]\ndscp = 0\n";
+    let config = load(text).unwrap();
+    let classes = config.sip.listeners.iter();
+    let classes: Vec<_> = classes
+        .map(|listener| listener.dscp.traffic_class())
+        .collect();
+    assert_eq!(classes, [24 << 2, 40 << 2]);
+    assert_eq!(config.media.dscp.traffic_class(), 0);
+    assert_refused(
+        &text.replace("dscp = 40", "dscp = 64"),
+        "7: key `sip.listener[1].dscp`",
+        "63",
+    );
+    assert_refused(
+        &text.replace("dscp = 0", "dscp = -1"),
+        "9: key `media.dscp`",
+        "63",
+    );
+}

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use trunkline::config::{
-    Carrier, CarrierCredentials, CarrierPolicy, Secret, SipListener, Transport,
+    Carrier, CarrierCredentials, CarrierPolicy, Dscp, Secret, SipListener, Transport,
 };
 use trunkline::shard::snapshot::Snapshot;
 use trunkline::sip::digest::Algorithm;
@@ -455,6 +455,7 @@ fn with_interfaces(gateway: &mut Gateway) {
         transport: Transport::Udp,
         bind: address.parse().unwrap(),
         advertise: address.parse().unwrap(),
+        dscp: Dscp::CS3,
     };
     gateway.listeners.insert(0, udp("10.20.0.1:5060"));
     gateway.listeners.push(udp(TRUNK));

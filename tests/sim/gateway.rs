@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use trunkline::config::{Health, Limits, SipListener, SipTimers, Transport};
+use trunkline::config::{Dscp, Health, Limits, SipListener, SipTimers, Transport};
 
 pub(crate) const GATEWAY_V4: &str = "198.51.100.1:5060";
 pub(crate) const GATEWAY_TLS: &str = "198.51.100.1:5061";
@@ -21,6 +21,7 @@ fn listeners() -> Vec<SipListener> {
         transport,
         bind: address.parse().unwrap(),
         advertise: address.parse().unwrap(),
+        dscp: Dscp::CS3,
     };
     places.into_iter().map(listener).collect()
 }

@@ -6,13 +6,14 @@ use std::time::Duration;
 use toml::Spanned;
 
 use super::{Placed, Settler};
-use crate::config::{Media, MediaAddress, defaults, value, written};
+use crate::config::{Dscp, Media, MediaAddress, defaults, value, written};
 
 /// `[media]`, with the place that conflicts are told with.
 pub(in crate::config) struct PlacedMedia {
     pub(in crate::config) addresses: Vec<MediaAddress>,
     pub(in crate::config) ports: Placed<RangeInclusive<u16>>,
     timeout: Duration,
+    dscp: Dscp,
 }
 
 impl PlacedMedia {
@@ -21,6 +22,7 @@ impl PlacedMedia {
             addresses: self.addresses,
             ports: self.ports.value,
             timeout: self.timeout,
+            dscp: self.dscp,
         }
     }
 }
@@ -45,6 +47,8 @@ impl Settler<'_> {
             1..=86_400,
             defaults::MEDIA_TIMEOUT.as_secs(),
         );
+        let most = i64::from(Dscp::MAX);
+        let dscp = self.number(&section, "dscp", media.dscp, 0..=most, defaults::MEDIA_DSCP);
         let bind = match media.bind {
             Some(bind) => self.addresses(&section, "bind", bind, value::address)?,
             None => Placed {
@@ -67,6 +71,7 @@ impl Settler<'_> {
                 .collect(),
             ports: ports?,
             timeout: Duration::from_secs(timeout?),
+            dscp: dscp?,
         })
     }
 }

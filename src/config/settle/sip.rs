@@ -7,7 +7,7 @@ use toml::Spanned;
 use super::{Placed, Section, Settler};
 use crate::config::problem::Problem;
 use crate::config::{
-    CertificateFiles, Sip, SipListener, SipTimers, SipTls, defaults, value, written,
+    CertificateFiles, Dscp, Sip, SipListener, SipTimers, SipTls, defaults, value, written,
 };
 
 /// `Flow::listener` is a byte, and nobody needs more.
@@ -111,9 +111,12 @@ impl Settler<'_> {
         let advertise = written
             .advertise
             .map(|advertise| self.addresses(section, "advertise", advertise, value::peer_address));
-        let (Some(transport), Some(bind), Some(advertise)) = (
+        let most = i64::from(Dscp::MAX);
+        let dscp = self.number(section, "dscp", written.dscp, 0..=most, defaults::SIP_DSCP);
+        let (Some(transport), Some(bind), Some(dscp), Some(advertise)) = (
             transport,
             bind,
+            dscp,
             advertise.map_or(Some(None), |advertise| advertise.map(Some)),
         ) else {
             return Vec::new();
@@ -124,6 +127,7 @@ impl Settler<'_> {
                 transport: transport.value,
                 bind: address,
                 advertise,
+                dscp,
             },
             key: bind.key.clone(),
             line: bind.line,

@@ -25,7 +25,7 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use super::*;
-use crate::config::{Api, Limits, Media, MediaAddress, Node, Sip, SipTimers, SipTls};
+use crate::config::{Api, Dscp, Limits, Media, MediaAddress, Node, Sip, SipTimers, SipTls};
 use crate::connector_id::VoiceConnectorId;
 use crate::shard::guard::Ban;
 use crate::shard::io::{ConnectionId, Flow, TransactionId};
@@ -347,6 +347,7 @@ fn config(shards: u8) -> Config {
         transport,
         bind: SocketAddr::new(localhost, 0),
         advertise: SocketAddr::new(localhost, 0),
+        dscp: Dscp::CS3,
     };
     Config {
         node: Node {
@@ -367,6 +368,7 @@ fn config(shards: u8) -> Config {
             addresses: Vec::new(),
             ports: 1_024..=65_535,
             timeout: Duration::from_secs(60),
+            dscp: Dscp::EF,
         },
         carriers: Vec::new(),
         number_pools: Vec::new(),
