@@ -7,6 +7,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 use trunkline::api::declared;
 use trunkline::config::{self, Config, ConfigErrors, OwnPlaces};
+use trunkline::net::shortage::{System, shortages};
 use trunkline::{control, telemetry};
 
 /// A call is some dozens of allocations of a few hundred bytes that live for half a minute: glibc's
@@ -109,7 +110,12 @@ fn check(file: &Path) -> ExitCode {
     if let Err(errors) = declared::read(&config.declared.files, &OwnPlaces::of(&config.sip)) {
         return refuse(&errors);
     }
-    print(&format!("{}: ok\n{}\n", file.display(), config.summary()))
+    let mut text = format!("{}: ok\n{}\n", file.display(), config.summary());
+    // As this machine is.
+    for shortage in shortages(&config, &System::look()) {
+        text += &format!("warning: {shortage}\n");
+    }
+    print(&text)
 }
 
 fn export(file: Option<&Path>, account: &str) -> ExitCode {

@@ -28,6 +28,7 @@ use crate::config::{Config, OwnPlaces, Transport};
 use crate::gateway::Cause;
 use crate::gateway::limiter::CallLimiter;
 use crate::instant::Instant;
+use crate::net::shortage::calls_of_ports;
 use crate::net::tls::Material;
 use crate::net::{self, Running, SharedGauges, StartError};
 use crate::shard::{Settings, Shard};
@@ -383,7 +384,8 @@ fn announce(config: &Config, running: &Running, api: std::net::SocketAddr) {
     }
     for address in &config.media.addresses {
         let (first, last) = (config.media.ports.start(), config.media.ports.end());
-        tracing::info!(address = %address.bind, first, last, "media");
+        let calls = calls_of_ports(&config.media.ports, config.node.shards);
+        tracing::info!(address = %address.bind, first, last, calls, "media");
     }
     tracing::info!(
         store = %config.store.url,

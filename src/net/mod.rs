@@ -7,7 +7,7 @@
 //! - `worker` the loop of a thread, `dispatch` the core in it
 //! - `udp`, `tcp` SIP; `tls` between a connection of `tcp` and its messages
 //! - `media` media sockets; `marking` of packets; `mailbox` what passes between shards
-//! - `sys` clock and limits of the system
+//! - `sys` clock and limits of the system; `shortage` whether these are wide enough
 //!
 //! Deliberately absent: SIP itself (a message is only framed here), routing, and waiting. No peer and
 //! no other thread can hold a worker up: every queue is bounded, and full means a counted drop.
@@ -18,6 +18,7 @@ mod gauges;
 mod mailbox;
 mod marking;
 mod media;
+pub mod shortage;
 pub mod sys;
 mod tcp;
 pub mod tls;
@@ -44,6 +45,7 @@ use self::dispatch::Dispatch;
 pub use self::gauges::{Gauges, NetGauges, SharedGauges};
 use self::mailbox::Mailbox;
 use self::media::MediaSockets;
+use self::shortage::System;
 use self::sys::Clock;
 use self::tls::Material;
 use self::worker::{Shared, Worker};
@@ -251,8 +253,8 @@ pub fn start<C: Core + Send + 'static>(
     events: Arc<ArrayQueue<Event>>,
     clock: Clock,
 ) -> Result<Running, StartError> {
-    if let Err(error) = sys::raise_open_files_limit() {
-        tracing::warn!(%error, "the limit on open files stays as it is");
+    for shortage in shortage::shortages(config, &System::look()) {
+        tracing::warn!("{shortage}");
     }
     let shards = config.node.shards.max(1);
     let mut secured = config.sip.listeners.iter().enumerate();
