@@ -5,27 +5,24 @@
 //! buffer: nothing is allocated and nothing is logged per packet.
 
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::ops::{Range, RangeInclusive};
 use std::os::fd::AsFd;
 
-use mio::net::UdpSocket;
-use mio::{Interest, Registry, Token};
+use mio::{Registry, Token};
 use socket2::{Domain, Protocol, Socket, Type};
 
 use super::Core;
 use super::dispatch::Dispatch;
 use super::gauges::NetGauges;
 use super::marking::mark;
-use super::sys::{self, BATCH, Received};
+use super::sys;
 use crate::config::{Dscp, Media, MediaAddress};
 use crate::instant::Instant;
 use crate::media::{Datagram, Forward, MediaPort, MediaSocket};
 
 /// Pairs bound in one turn of the loop.
 const PAIRS_PER_CHUNK: usize = 32;
-/// Batches of packets of one socket in one turn of the loop.
-const BATCHES_PER_TURN: usize = 8;
 /// Receive buffer of a media socket: some seconds of audio, should the thread be held up. The kernel
 /// cuts it to `net.core.rmem_max`.
 const RECEIVE_BUFFER_BYTES: usize = 256 * 1_024;
@@ -105,13 +102,13 @@ impl MediaSockets {
         address: MediaAddress,
         port: u16,
     ) -> io::Result<MediaPort> {
-        let mut rtp = bind(address.bind, port, self.dscp)?;
-        let mut rtcp = bind(address.bind, port + 1, self.dscp)?;
+        let rtp = bind(address.bind, port, self.dscp)?;
+        let rtcp = bind(address.bind, port + 1, self.dscp)?;
         let number = self.sockets.len();
         let socket = u32::try_from(number).map_err(io::Error::other)?;
         let token = self.first_token + number;
-        registry.register(&mut rtp, Token(token), Interest::READABLE)?;
-        registry.register(&mut rtcp, Token(token + 1), Interest::READABLE)?;
+        sys::watch(registry, rtp.as_fd(), Token(token))?;
+        sys::watch(registry, rtcp.as_fd(), Token(token + 1))?;
         self.sockets.push(rtp);
         self.sockets.push(rtcp);
         Ok(MediaPort {
@@ -120,42 +117,26 @@ impl MediaSockets {
         })
     }
 
-    /// Relays what a socket has received, a turn's share of it; returns whether there may be more.
+    /// Relays a packet that a socket has received. Where it has another, the poll reports it again.
     pub(super) fn relay<C: Core>(
         &self,
         number: usize,
         buffer: &mut [u8],
         dispatch: &mut Dispatch<C>,
         now: Instant,
-    ) -> bool {
+    ) {
         let (Some(socket), Ok(id)) = (self.sockets.get(number), u32::try_from(number)) else {
-            return false;
+            return;
         };
-        let part = buffer.len() / BATCH;
-        let mut received = Received::default();
-        for _ in 0..BATCHES_PER_TURN {
-            let taken = match sys::receive_batch(socket.as_fd(), buffer, &mut received) {
-                Ok(taken) => taken,
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return false,
-                // An error that an earlier packet left; the socket itself is in order.
-                Err(_) => continue,
-            };
-            dispatch.counts.media_packets_received += taken as u64;
-            let parts = buffer.chunks_exact_mut(part).zip(&received).take(taken);
-            for (buffer, packet) in parts {
-                let Some((from, length)) = *packet else {
-                    continue;
-                };
-                let mut packet = Datagram { buffer, length };
-                if let Some(forward) = dispatch.relay(MediaSocket(id), from, &mut packet, now) {
-                    self.send(forward, packet.bytes(), &mut dispatch.counts);
-                }
-            }
-            if taken < BATCH {
-                return false;
-            }
+        // Nothing there, or an error that an earlier packet left; the socket itself is in order.
+        let Ok((length, from)) = socket.recv_from(buffer) else {
+            return;
+        };
+        dispatch.counts.media_packets_received += 1;
+        let mut packet = Datagram { buffer, length };
+        if let Some(forward) = dispatch.relay(MediaSocket(id), from, &mut packet, now) {
+            self.send(forward, packet.bytes(), &mut dispatch.counts);
         }
-        true
     }
 
     fn send(&self, forward: Forward, packet: &[u8], counts: &mut NetGauges) {
@@ -192,7 +173,7 @@ fn bind(address: IpAddr, port: u16, dscp: Dscp) -> io::Result<UdpSocket> {
     socket.set_recv_buffer_size(RECEIVE_BUFFER_BYTES)?;
     mark(&socket, address.is_ipv6(), dscp);
     socket.bind(&address.into())?;
-    Ok(UdpSocket::from_std(socket.into()))
+    Ok(socket.into())
 }
 
 fn is_out_of_sockets(error: &io::Error) -> bool {

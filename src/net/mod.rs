@@ -352,7 +352,9 @@ fn bind_listener(
 ) -> Result<Listener, StartError> {
     let bound = match listener.transport {
         Transport::Udp => udp::bind(address, shared, listener.dscp).map(Listener::Udp),
-        Transport::Tcp | Transport::Tls => tcp::bind(address, shared, listener.dscp).map(Listener::Tcp),
+        Transport::Tcp | Transport::Tls => {
+            tcp::bind(address, shared, listener.dscp).map(Listener::Tcp)
+        }
     };
     bound.map_err(|source| listener_error(index, listener, source))
 }

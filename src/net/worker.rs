@@ -266,9 +266,14 @@ impl<C: Core> Worker<C> {
 
     /// Serves one source its share; returns whether it may have more.
     fn serve(&mut self, token: usize) -> bool {
-        let more = if token >= FIRST_MEDIA {
-            self.serve_media(token - FIRST_MEDIA)
-        } else if token >= FIRST_CONNECTION {
+        if token >= FIRST_MEDIA {
+            let number = token - FIRST_MEDIA;
+            self.media
+                .relay(number, &mut self.buffer, &mut self.dispatch, self.now);
+            // It leaves nothing to be done.
+            return false;
+        }
+        let more = if token >= FIRST_CONNECTION {
             self.serve_connection(token - FIRST_CONNECTION)
         } else if token >= FIRST_LISTENER {
             self.serve_listener(token - FIRST_LISTENER)
@@ -277,11 +282,6 @@ impl<C: Core> Worker<C> {
         };
         self.drain();
         more
-    }
-
-    fn serve_media(&mut self, number: usize) -> bool {
-        self.media
-            .relay(number, &mut self.buffer, &mut self.dispatch, self.now)
     }
 
     fn serve_connection(&mut self, slot: usize) -> bool {
