@@ -144,7 +144,7 @@ impl<C: Core> Dispatch<C> {
         self.guarded(|core| core.set_snapshot(snapshot, now));
     }
 
-    pub(super) fn media_ports_wanted(&self) -> bool {
+    pub(super) fn media_ports_wanted(&self) -> usize {
         self.core.media_ports_wanted()
     }
 

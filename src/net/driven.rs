@@ -55,7 +55,7 @@ impl Core for Shard {
         Self::owner(self, message)
     }
 
-    fn media_ports_wanted(&self) -> bool {
+    fn media_ports_wanted(&self) -> usize {
         Self::media_ports_wanted(self)
     }
 

@@ -21,8 +21,10 @@ use crate::config::{Dscp, Media, MediaAddress};
 use crate::instant::Instant;
 use crate::media::{Datagram, Forward, MediaPort, MediaSocket};
 
-/// Pairs bound in one turn of the loop.
-const PAIRS_PER_CHUNK: usize = 32;
+/// Pairs bound at most in one turn of the loop.
+pub(super) const PAIRS_PER_TURN: usize = 32;
+/// Of so many wanted pairs one is bound in a turn that has other work.
+const WANTED_PER_PAIR: usize = 16;
 /// Receive buffer of a media socket: some seconds of audio, should the thread be held up. The kernel
 /// cuts it to `net.core.rmem_max`.
 const RECEIVE_BUFFER_BYTES: usize = 256 * 1_024;
@@ -59,15 +61,16 @@ impl MediaSockets {
         self.untried.is_empty()
     }
 
-    /// Binds some more pairs and appends them to `ports`. A port that something else holds is skipped
+    /// Binds so many more pairs and appends them to `ports`. A port that something else holds is skipped
     /// and counted; when the process is out of sockets the port is kept for later.
     pub(super) fn bind_more(
         &mut self,
         registry: &Registry,
+        pairs: usize,
         ports: &mut Vec<MediaPort>,
         counts: &mut NetGauges,
     ) -> Result<(), OutOfSockets> {
-        let enough = ports.len() + PAIRS_PER_CHUNK;
+        let enough = ports.len() + pairs;
         while ports.len() < enough && !self.untried.is_empty() {
             let Ok(port) = u16::try_from(self.untried.start) else {
                 break;
@@ -150,6 +153,16 @@ impl MediaSockets {
     }
 }
 
+/// How many pairs a turn binds of those that are wanted. A turn without other work binds many: no call waits
+/// for it. In one that has work it is the more the fewer are left, so that calls do not use them up
+/// faster than new ones come.
+pub(super) fn pairs_in_turn(wanted: usize, has_work: bool) -> usize {
+    match has_work {
+        true => wanted.div_ceil(WANTED_PER_PAIR).min(PAIRS_PER_TURN),
+        false => wanted.min(PAIRS_PER_TURN),
+    }
+}
+
 /// A shard's RTP ports, step 2: an even start, an odd port after each, no port in two slices.
 fn slice(ports: &RangeInclusive<u16>, shard: u8, shards: u8) -> Range<u32> {
     let first = u32::from(*ports.start()).next_multiple_of(2);
@@ -195,6 +208,22 @@ mod tests {
                 Ok(socket) => assert_eq!(traffic_class(&socket), 0xb8),
                 Err(_) => println!("no {place} on this machine"),
             }
+        }
+    }
+
+    #[test]
+    fn a_busy_turn_binds_the_more_pairs_the_fewer_are_left() {
+        for (wanted, idle, busy) in [
+            (0, 0, 0),
+            (1, 1, 1),
+            (16, 16, 1),
+            (17, 17, 2),
+            (256, 32, 16),
+            (512, 32, 32),
+            (10_000, 32, 32),
+        ] {
+            assert_eq!(pairs_in_turn(wanted, false), idle);
+            assert_eq!(pairs_in_turn(wanted, true), busy);
         }
     }
 

@@ -44,7 +44,7 @@ use mio::Poll;
 use self::dispatch::Dispatch;
 pub use self::gauges::{Gauges, NetGauges, SharedGauges};
 use self::mailbox::Mailbox;
-use self::media::MediaSockets;
+use self::media::{MediaSockets, PAIRS_PER_TURN};
 use self::shortage::System;
 use self::sys::Clock;
 use self::tls::Material;
@@ -94,8 +94,8 @@ pub trait Core {
     /// The shard that owns a SIP message; asked only where there is more than one.
     fn owner(&self, message: &[u8]) -> u8;
 
-    /// Whether free media ports are low, so that more should be bound.
-    fn media_ports_wanted(&self) -> bool;
+    /// How many more media ports should be bound: there are few free ones left.
+    fn media_ports_wanted(&self) -> usize;
 
     /// The thread is about to end: says good-bye to whoever waits.
     fn shutdown(&mut self, now: Instant);
@@ -390,7 +390,7 @@ fn bind_media(
     let mut ports = Vec::new();
     while ports.is_empty() && !media.is_exhausted() {
         if media
-            .bind_more(poll.registry(), &mut ports, counts)
+            .bind_more(poll.registry(), PAIRS_PER_TURN, &mut ports, counts)
             .is_err()
         {
             break;

@@ -17,7 +17,7 @@ use mio::{Events, Interest, Poll, Token};
 use super::dispatch::Dispatch;
 use super::gauges::SharedGauges;
 use super::mailbox::{Mail, Mailbox, Origin};
-use super::media::{MediaSockets, OutOfSockets};
+use super::media::{MediaSockets, OutOfSockets, pairs_in_turn};
 use super::sys::Clock;
 use super::tcp::{Alias, Connections, Rank};
 use super::tls::Material;
@@ -188,7 +188,7 @@ impl<C: Core> Worker<C> {
     /// How long nothing is to be done.
     fn wait(&mut self) -> Option<Duration> {
         let has_work = !self.backlog.is_empty() || self.connections.has_handshakes();
-        if has_work || !self.unsent.is_empty() {
+        if has_work || !self.unsent.is_empty() || self.media_ports_wanted() > 0 {
             return Some(Duration::ZERO);
         }
         let core = self.dispatch.next_timeout();
@@ -442,16 +442,27 @@ impl<C: Core> Worker<C> {
         }
     }
 
+    /// How many more media ports are to be bound, as far as that is possible now.
+    fn media_ports_wanted(&self) -> usize {
+        match self.media.is_exhausted() || self.media_retry_at.is_some() {
+            true => 0,
+            false => self.dispatch.media_ports_wanted(),
+        }
+    }
+
     /// Gives the core the ports bound at the start, and more as long as it wants them.
     fn offer_media_ports(&mut self) {
-        if self.media_retry_at.is_some_and(|at| self.now < at) {
+        if self.media_retry_at.is_some_and(|at| at <= self.now) {
+            self.media_retry_at = None;
+        }
+        let wanted = self.media_ports_wanted();
+        if wanted == 0 && self.media_ports.is_empty() {
             return;
         }
-        self.media_retry_at = None;
-        let may_bind = self.media_ports.is_empty() && !self.media.is_exhausted();
-        if may_bind && self.dispatch.media_ports_wanted() {
+        if self.media_ports.is_empty() {
             let result = self.media.bind_more(
                 self.poll.registry(),
+                pairs_in_turn(wanted, !self.ready.is_empty()),
                 &mut self.media_ports,
                 &mut self.dispatch.counts,
             );

@@ -298,9 +298,9 @@ impl Shard {
         self.core.media.relay(socket, from, packet, now)
     }
 
-    /// Whether free media ports are low.
-    pub fn media_ports_wanted(&self) -> bool {
-        self.core.media.ports_ready(self.core.now) < MEDIA_PORTS_LOW
+    /// How many more media ports should be ready for calls.
+    pub fn media_ports_wanted(&self) -> usize {
+        MEDIA_PORTS_LOW.saturating_sub(self.core.media.ports_ready(self.core.now))
     }
 
     /// What was counted so far.

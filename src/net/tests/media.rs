@@ -51,15 +51,13 @@ fn packets_are_relayed_between_the_sockets_of_a_pair() {
 }
 
 #[test]
-fn each_shard_binds_its_own_ports_as_they_are_wanted_and_skips_taken_ones() {
+fn each_shard_binds_its_own_ports_before_anything_arrives_and_skips_taken_ones() {
     const WANTED: usize = 40;
     let (config, taken) = media_config(2);
     let taken_pair = taken.local_addr().unwrap().port() & !1;
     let bench = Bench::try_start(&config, WANTED).unwrap();
     let mut ports = [Vec::new(), Vec::new()];
     while ports.iter().any(|ports| ports.len() < WANTED) {
-        // Any turn is an occasion to bind more.
-        bench.running.handle().wake();
         let (shard, port) = bench.see(|seen| match seen {
             Seen::Port(shard, port) => Some((usize::from(shard), port)),
             _ => None,

@@ -193,8 +193,8 @@ impl Core for Scripted {
         owner.split("\r\n").next().unwrap().parse().unwrap()
     }
 
-    fn media_ports_wanted(&self) -> bool {
-        self.ports_wanted > 0
+    fn media_ports_wanted(&self) -> usize {
+        self.ports_wanted
     }
 
     fn shutdown(&mut self, _now: Instant) {}
