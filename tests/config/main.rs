@@ -580,6 +580,17 @@ fn check_says_what_a_file_means_and_exits_accordingly() {
     assert!(!summary.contains("wJalr"), "{summary}");
 
     let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("narrow.toml");
+    let few_ports =
+        "[node]\nshards = 2\n[media]\nports = \"20000-20399\"\n[limits]\ncalls_max = 100\n";
+    std::fs::write(&path, format!("{SMALLEST}{few_ports}")).unwrap();
+    let narrow = check(&path);
+    let summary = String::from_utf8(narrow.stdout).unwrap();
+    let warning =
+        "warning: media.ports 20000-20399 serve 100 calls, and limits.calls_max allows 200";
+    assert!(summary.contains(warning), "{summary}");
+    assert!(narrow.status.success());
+
     let path = directory.path().join("wrong.toml");
     std::fs::write(&path, "[node]\nshard = 1\n").unwrap();
     let wrong = check(&path);
