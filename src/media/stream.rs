@@ -173,8 +173,9 @@ impl Stream {
         now: Instant,
     ) -> Recognition {
         if self.kind.is_secure && !self.kind.is_udptl {
-            // The key tells, wherever it comes from; within bounds, for looking costs.
-            return match source.trials.admits(now, TRIALS_MAX) {
+            // The key tells, wherever it comes from; within bounds where it is not likely, for looking costs.
+            let is_tried = source.is_likely(from, trust, now);
+            return match is_tried || source.trials.admits(now, TRIALS_MAX) {
                 true => Recognition::IfAuthentic,
                 false => Recognition::Stranger,
             };
