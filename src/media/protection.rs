@@ -38,7 +38,14 @@ impl Keys {
         let known = self.outbound.iter().position(|(key, _)| key == *ours);
         let present = match known {
             Some(place) => self.outbound.remove(place),
-            None => ((*ours).clone(), Outbound::new(ours)),
+            None => {
+                // RFC 3711 §3.3.1: the numbers go on over a new key.
+                let outbound = match self.outbound.last() {
+                    Some((_, before)) => before.rekeyed(ours),
+                    None => Outbound::new(ours),
+                };
+                ((*ours).clone(), outbound)
+            }
         };
         if self.outbound.len() >= OUTBOUND_MAX {
             self.outbound.remove(0);
