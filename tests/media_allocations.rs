@@ -10,6 +10,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use trunkline::instant::Instant;
+use trunkline::media::srtp::{Inbound, MasterKey, OVERHEAD_BYTES_MAX, Outbound, Suite};
 use trunkline::media::{Datagram, Media, MediaPort, MediaSocket, Peer, Rules};
 
 thread_local! {
@@ -95,4 +96,30 @@ fn relaying_ten_thousand_packets_allocates_nothing() {
     assert_eq!(forwarded, 10_000);
     assert_eq!(allocated, 0);
     assert!(before > 0, "the allocator counts");
+}
+
+#[test]
+fn protecting_and_unprotecting_allocate_nothing() {
+    for suite in Suite::ALL {
+        let key = MasterKey::new(suite, &vec![7; suite.master_bytes()]).unwrap();
+        let (mut outbound, mut inbound) = (Outbound::new(&key), Inbound::new(&key, &[]));
+        let mut report = [0; 52 + OVERHEAD_BYTES_MAX];
+
+        let before = ALLOCATIONS.get();
+        for sequence in 0..1_000u16 {
+            let mut packet = [0; 172 + OVERHEAD_BYTES_MAX];
+            packet[0] = 0x80;
+            packet[2..4].copy_from_slice(&sequence.to_be_bytes());
+            let length = outbound.protect_rtp(&mut packet, 172).unwrap();
+            assert_eq!(inbound.unprotect_rtp(&mut packet[..length]), Ok(172));
+            inbound.unprotect_rtp(&mut packet[..length]).unwrap_err();
+            report[..2].copy_from_slice(&[0x80, 200]);
+            let length = outbound.protect_rtcp(&mut report, 52).unwrap();
+            assert_eq!(inbound.unprotect_rtcp(&mut report[..length]), Ok(52));
+        }
+        let allocated = ALLOCATIONS.get() - before;
+
+        assert_eq!(allocated, 0, "{suite:?}");
+        assert!(before > 0, "the allocator counts");
+    }
 }

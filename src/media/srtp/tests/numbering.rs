@@ -48,7 +48,7 @@ fn reordering_and_loss_around_the_wrap_do_no_harm() {
         for packet in block
             .iter()
             .rev()
-            .filter(|packet| sequence(packet) % 3 != 0)
+            .filter(|packet| !sequence(packet).is_multiple_of(3))
         {
             assert!(
                 unprotect(&mut inbound, packet).is_ok(),
