@@ -151,6 +151,22 @@ fn bodies_that_are_no_session_are_refused() {
 }
 
 #[test]
+fn sessions_with_nothing_to_relay_are_refused() {
+    refused_bodies(&[
+        (
+            "application/sdp",
+            "v=0\r\no=- 1 1 IN IP4 1.2.3.4\r\ns=-\r\nc=IN IP4 1.2.3.4\r\nt=0 0\r\nm=audio 9 RTP/SAVP 0\r\n",
+            488,
+        ),
+        (
+            "application/sdp",
+            "v=0\r\no=- 1 1 IN IP4 1.2.3.4\r\ns=-\r\nc=IN IP4 1.2.3.4\r\nt=0 0\r\nm=audio 70000 RTP/AVP 0\r\n",
+            400,
+        ),
+    ]);
+}
+
+#[test]
 fn bodies_of_several_parts_are_refused_where_they_are_none_or_not_understood() {
     refused_bodies(&[
         ("multipart/mixed", "--b\r\n\r\nhello\r\n--b--", 400),

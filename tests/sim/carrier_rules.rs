@@ -259,6 +259,25 @@ fn a_carrier_hears_of_its_own_codecs_only() {
 }
 
 #[test]
+fn an_answer_has_the_numbers_of_its_offer() {
+    with_policy("example", &CarrierPolicy::default(), |world| {
+        // Key presses are 97 for the carrier, 101 for the PBX.
+        world.agents[CARRIER].plan = speaking(&[0, 97], Plan::answers());
+        let a = world.call(PBX, &through(PLAIN, OUTSIDE), Plan::idle());
+        world.run(3_000);
+        let b = world.last_call(CARRIER);
+        assert_eq!(heard_formats(world.at_call(a)), ["0 101"]);
+        assert_eq!(heard_formats(world.at_call(b)), ["0 101"]);
+        world.act(b, Act::Reinvite(Session::Moved));
+        world.run(1_000);
+        assert_eq!(world.at_call(b).reinvite_answers, [200]);
+        assert_eq!(heard_formats(world.at_call(b)), ["0 101", "0 97"]);
+        world.act(a, Act::Bye);
+        world.run(1_000);
+    });
+}
+
+#[test]
 fn a_carriers_own_offer_keeps_to_its_list_too() {
     let policy = codecs(&["PCMU", "telephone-event"]);
     with_policy("example", &policy, |world| {

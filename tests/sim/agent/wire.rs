@@ -166,6 +166,7 @@ fn format_lines(format: u8) -> &'static str {
     match format {
         0 => "a=rtpmap:0 PCMU/8000\r\n",
         96 => "a=rtpmap:96 opus/48000/2\r\na=fmtp:96 useinbandfec=1\r\n",
+        97 => "a=rtpmap:97 telephone-event/8000\r\na=fmtp:97 0-15\r\n",
         101 => "a=rtpmap:101 telephone-event/8000\r\na=fmtp:101 0-15\r\n",
         _ => "",
     }
