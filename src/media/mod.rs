@@ -2,7 +2,7 @@
 //!
 //! [`Media`] holds the media sockets of one shard. Call control allocates an [`Endpoint`] for each leg
 //! of a call, says what the leg's SDP says ([`Media::expect`]) and joins the two legs
-//! ([`Media::connect`]). From then on [`Media::relay`] tells for every packet where it goes: at most two
+//! ([`Media::connect`]). From then on [`Media::relay`] tells for every packet where it goes: a few
 //! cache lines touched, nothing allocated, no clock read, no hash computed.
 //!
 //! Peers behind NAT are served by symmetric RTP (RFC 4961): see [`Media::relay`] for who is believed.
@@ -106,6 +106,9 @@ pub enum Protection<'a> {
         theirs: &'a MasterKey,
         /// The identifier of the peer's key that is in each of its packets; empty for none.
         their_mki: &'a [u8],
+        /// The peer wants its media at another place than before: under a new key of ours its packets are numbered
+        /// from the start (RFC 4568 §7.1.4).
+        is_new_place: bool,
     },
 }
 

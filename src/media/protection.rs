@@ -4,8 +4,8 @@ use super::Protection;
 use super::counters::DropReason;
 use super::srtp::{Inbound, MasterKey, Outbound, SrtpError};
 
-/// Keys of ours that are kept: one of each suite, should forks choose differently.
-const OUTBOUND_MAX: usize = 6;
+/// Keys of ours that are kept: one of each suite, should forks choose differently, and the one before them.
+const OUTBOUND_MAX: usize = 7;
 
 /// The keys of one leg that speaks SRTP.
 #[derive(Debug, Default)]
@@ -15,7 +15,7 @@ pub(super) struct Keys {
     outbound: Vec<(MasterKey, Outbound)>,
     inbound: Option<(Theirs, Inbound)>,
     /// The peer's key before the present one: packets of it may be under way until one of the new key comes.
-    former: Option<Inbound>,
+    former: Option<(Theirs, Inbound)>,
 }
 
 #[derive(PartialEq, Eq, Debug)]
@@ -31,6 +31,7 @@ impl Keys {
             ours,
             theirs,
             their_mki,
+            is_new_place,
         } = protection
         else {
             return;
@@ -41,8 +42,8 @@ impl Keys {
             None => {
                 // RFC 3711 §3.3.1: the numbers go on over a new key.
                 let outbound = match self.outbound.last() {
-                    Some((_, before)) => before.rekeyed(ours),
-                    None => Outbound::new(ours),
+                    Some((_, before)) if !*is_new_place => before.rekeyed(ours),
+                    Some(_) | None => Outbound::new(ours),
                 };
                 ((*ours).clone(), outbound)
             }
@@ -55,22 +56,24 @@ impl Keys {
             key: (*theirs).clone(),
             mki: (*their_mki).into(),
         };
-        if self.inbound.as_ref().is_none_or(|(key, _)| *key != theirs) {
-            let inbound = match &self.inbound {
-                Some((_, inbound)) => inbound.rekeyed(&theirs.key, &theirs.mki),
-                None => Inbound::new(&theirs.key, &theirs.mki),
-            };
-            let before = self.inbound.replace((theirs, inbound));
-            self.former = before.map(|(_, inbound)| inbound);
+        if self.inbound.as_ref().is_some_and(|(key, _)| *key == theirs) {
+            return;
         }
+        let inbound = match (self.former.take(), &self.inbound) {
+            // Back to the key before: what it has opened stays known.
+            (Some((key, inbound)), _) if key == theirs => inbound,
+            (_, Some((_, inbound))) => inbound.rekeyed(&theirs.key, &theirs.mki),
+            (_, None) => Inbound::new(&theirs.key, &theirs.mki),
+        };
+        self.former = self.inbound.replace((theirs, inbound));
     }
 
-    /// Makes RTP or RTCP of a packet that came; the bytes that are left.
+    /// Makes RTP or RTCP of a packet that came; the bytes that are left, and whether it was the former key's.
     pub(super) fn unprotect(
         &mut self,
         packet: &mut [u8],
         is_rtcp: bool,
-    ) -> Result<usize, DropReason> {
+    ) -> Result<(usize, bool), DropReason> {
         let Some((_, inbound)) = &mut self.inbound else {
             return Err(DropReason::NotAuthentic);
         };
@@ -83,12 +86,14 @@ impl Keys {
             (Ok(_), None) => {}
             (Ok(_), Some(_)) if is_rtcp => {}
             (Ok(_), former) => *former = None,
-            (Err(SrtpError::BadTag | SrtpError::WrongMki), Some(former)) => {
-                return open(former, packet).map_err(reason);
+            (Err(SrtpError::BadTag | SrtpError::WrongMki), Some((_, former))) => {
+                let length = open(former, packet).map_err(reason)?;
+                return Ok((length, true));
             }
             (Err(_), _) => {}
         }
-        result.map_err(reason)
+        let length = result.map_err(reason)?;
+        Ok((length, false))
     }
 
     /// Makes SRTP or SRTCP of a packet that goes out; the bytes that it has then.
@@ -105,7 +110,11 @@ impl Keys {
             true => outbound.protect_rtcp(buffer, length),
             false => outbound.protect_rtp(buffer, length),
         };
-        result.map_err(reason)
+        result.map_err(|error| match error {
+            // Of a peer that begins its numbers anew, until a second packet bears it out.
+            SrtpError::Replayed => DropReason::Implausible,
+            other => reason(other),
+        })
     }
 }
 

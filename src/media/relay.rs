@@ -178,7 +178,7 @@ impl Media {
     }
 
     /// Somebody new is at the endpoint: nothing is known of it but where its signalling comes from.
-    pub fn meet(&mut self, id: EndpointId, signalling: IpAddr) {
+    pub fn meet(&mut self, id: EndpointId, signalling: IpAddr, now: Instant) {
         let Some(pair) = self.pair_mut(id) else {
             return;
         };
@@ -186,7 +186,7 @@ impl Media {
         pair.translation = None;
         for socket in sockets(id) {
             if let Some((stream, source)) = self.socket(socket) {
-                stream.meet(source, signalling);
+                stream.meet(source, signalling, now);
             }
         }
     }
@@ -216,7 +216,8 @@ impl Media {
             return;
         };
         match protection {
-            Protection::None => pair.keys = None,
+            // The keys stay: what has been numbered under one of them must not be numbered anew.
+            Protection::None => {}
             Protection::Awaited | Protection::Agreed { .. } => {
                 pair.keys.get_or_insert_default().agree(protection);
             }
@@ -341,10 +342,10 @@ impl Media {
             Content::Rtcp => rtcp_of(socket),
             Content::Rtp | Content::Udptl => socket,
         };
-        if kind.is_secure && content != Content::Udptl {
-            self.unprotect(socket, packet, content)?;
-        }
-        if !is_latched && recognition != Recognition::Straggler {
+        let is_of_former = kind.is_secure
+            && content != Content::Udptl
+            && self.unprotect(socket, packet, content)?;
+        if !is_latched && recognition != Recognition::Straggler && !is_of_former {
             self.latch_on(socket, from);
         }
         let packets_max = match content {
@@ -424,21 +425,25 @@ impl Media {
         }
     }
 
+    /// Whether it was the key before the present one that opened it.
     fn unprotect(
         &mut self,
         socket: MediaSocket,
         packet: &mut Datagram<'_>,
         content: Content,
-    ) -> Result<(), DropReason> {
+    ) -> Result<bool, DropReason> {
         let keys = self.keys(socket).ok_or(DropReason::NotAuthentic)?;
         let is_rtcp = content == Content::Rtcp;
-        packet.length = keys.unprotect(packet.bytes_mut(), is_rtcp)?;
+        let (length, is_of_former) = keys.unprotect(packet.bytes_mut(), is_rtcp)?;
+        packet.length = length;
         let is_whole = match content {
             Content::Rtp => is_rtp_whole(packet.bytes()),
             Content::Rtcp => is_rtcp_whole(packet.bytes()),
             Content::Udptl => false,
         };
-        is_whole.then_some(()).ok_or(DropReason::Malformed)
+        is_whole
+            .then_some(is_of_former)
+            .ok_or(DropReason::Malformed)
     }
 
     fn translate_packet(&self, socket: MediaSocket, packet: &mut Datagram<'_>) {

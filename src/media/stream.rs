@@ -120,6 +120,8 @@ pub(super) struct Source {
     signalling: Option<IpAddr>,
     /// When that was said.
     since: Instant,
+    /// A description has said where the peer is, or that it does not say so.
+    is_described: bool,
     /// What was latched before SDP said that the peer has moved.
     former: Option<SocketAddr>,
     /// Packets from `former` that may still come without latching.
@@ -173,8 +175,12 @@ impl Stream {
         now: Instant,
     ) -> Recognition {
         if self.kind.is_secure && !self.kind.is_udptl {
+            if source.is_straggler(from) {
+                source.stragglers -= 1;
+                return Recognition::Straggler;
+            }
             // The key tells, wherever it comes from; within bounds where it is not likely, for looking costs.
-            let is_tried = source.is_likely(from, trust, now);
+            let is_tried = source.is_near(from);
             return match is_tried || source.trials.admits(now, TRIALS_MAX) {
                 true => Recognition::IfAuthentic,
                 false => Recognition::Stranger,
@@ -203,11 +209,12 @@ impl Stream {
         source.former = None;
     }
 
-    pub(super) fn meet(&mut self, source: &mut Source, signalling: IpAddr) {
+    pub(super) fn meet(&mut self, source: &mut Source, signalling: IpAddr, now: Instant) {
         self.latch = Latch::Unknown;
         self.kind = Kind::default();
         *source = Source {
             signalling: Some(signalling),
+            since: now,
             dropped: source.dropped,
             ..Source::default()
         };
@@ -221,14 +228,17 @@ impl Stream {
         signalling: IpAddr,
         (is_rtcp, now): (bool, Instant),
     ) {
-        source.signalling = Some(signalling);
-        if source.expected == to {
+        let latched = self.latch == Latch::Latched;
+        let before = source.signalling.replace(signalling);
+        // Behind a translator SDP says the same wherever the peer is.
+        let has_roamed = latched && !source.expects(self.remote) && before != Some(signalling);
+        source.is_described = true;
+        if source.expected == to && !has_roamed {
             return;
         }
         source.since = now;
         let moved = source.expected.is_some() && to.is_some();
         source.expected = to;
-        let latched = self.latch == Latch::Latched;
         if latched && source.expects(self.remote) {
             return;
         }
@@ -259,15 +269,18 @@ impl Source {
     /// Where a peer is likely to be: at SDP's address, at another port of it, or behind the translator that its
     /// signalling came through. Anywhere else only where that is wanted, and once none of these has spoken.
     fn is_likely(&self, from: SocketAddr, trust: Trust, now: Instant) -> bool {
+        let is_elsewhere_taken = match trust {
+            Trust::Signalling => false,
+            Trust::Anywhere => self.is_described && now.since(self.since) >= GRACE,
+        };
+        is_elsewhere_taken || self.is_near(from)
+    }
+
+    fn is_near(&self, from: SocketAddr) -> bool {
         let ip = from.ip().to_canonical();
-        let is_near = self.expected.is_some_and(|to| to.ip().to_canonical() == ip)
-            || self.signalling.is_some_and(|at| at.to_canonical() == ip);
-        is_near
+        self.expected.is_some_and(|to| to.ip().to_canonical() == ip)
+            || self.signalling.is_some_and(|at| at.to_canonical() == ip)
             || self.former == Some(from)
-            || match trust {
-                Trust::Signalling => false,
-                Trust::Anywhere => now.since(self.since) >= GRACE,
-            }
     }
 
     fn is_straggler(&self, from: SocketAddr) -> bool {

@@ -154,8 +154,8 @@ fn without_a_known_peer_or_partner_packets_are_dropped_and_counted() {
     let mut media = media(2);
     let a = media.allocate(false, NOW).unwrap();
     let b = media.allocate(false, NOW).unwrap();
-    media.meet(a.id, at(SDP_A).ip());
-    media.meet(b.id, at(SDP_B).ip());
+    media.meet(a.id, at(SDP_A).ip(), NOW);
+    media.meet(b.id, at(SDP_B).ip(), NOW);
     assert_eq!(rtp(&mut media, 0, SDP_A), None, "not connected");
     media.connect(a.id, b.id);
     assert_eq!(rtp(&mut media, 0, SDP_A), None, "nothing known of B");
@@ -212,7 +212,7 @@ fn the_same_address_again_keeps_the_latch() {
 fn early_media_from_behind_nat_is_latched_again_by_its_next_packet() {
     let mut media = media(2);
     let a = media.allocate(false, NOW).unwrap();
-    media.meet(a.id, at(NAT_A).ip());
+    media.meet(a.id, at(NAT_A).ip(), NOW);
     let b = media.allocate(false, NOW).unwrap();
     media.connect(a.id, b.id);
     media.expect(b.id, &peer(Some(at(SDP_B)), None), NOW);
@@ -513,7 +513,7 @@ fn a_stream_has_so_many_packets_a_second() {
 fn who_comes_next_is_met_anew() {
     let (mut media, a, _) = call();
     rtp(&mut media, 0, SDP_A);
-    media.meet(a.id, at(STRANGER).ip());
+    media.meet(a.id, at(STRANGER).ip(), NOW);
     assert_eq!(rtp(&mut media, 2, SDP_B), None);
     assert_eq!(rtp(&mut media, 0, SDP_A), None);
     assert_eq!(rtp(&mut media, 0, STRANGER), to(2, SDP_B));

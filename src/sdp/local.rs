@@ -21,8 +21,10 @@ pub struct LocalDescription {
     version: u64,
     /// All after the version in the last description.
     sent: Zeroizing<Vec<u8>>,
+    is_offer: bool,
     /// The same of the last one that was agreed on.
     agreed: Zeroizing<Vec<u8>>,
+    is_agreed_offer: bool,
 }
 
 /// What a leg of ours puts into a description.
@@ -91,7 +93,9 @@ impl LocalDescription {
             session_id: session_id & (u64::MAX >> 1),
             version: 0,
             sent: Zeroizing::default(),
+            is_offer: false,
             agreed: Zeroizing::default(),
+            is_agreed_offer: false,
         }
     }
 
@@ -122,6 +126,7 @@ impl LocalDescription {
                 anchor.and_then(|offer| offer_line((from_peer, media, offer), ours, direction));
             description.line_or_declined(line, from_peer, media);
         }
+        self.is_offer = true;
         self.say(description.text)
     }
 
@@ -142,6 +147,7 @@ impl LocalDescription {
                 anchor.and_then(|offer| answer_line((offered, media, offer), from_peer, ours));
             description.line_or_declined(line, offered, media);
         }
+        self.is_offer = false;
         self.say(description.text)
     }
 
@@ -157,13 +163,23 @@ impl LocalDescription {
     /// The last description is what both ends agreed on.
     pub fn agree(&mut self) {
         self.agreed.clone_from(&self.sent);
+        self.is_agreed_offer = self.is_offer;
     }
 
     /// What was agreed on, to be said again: after an offer that was rejected that is another description than
     /// the last. `None` where nothing was agreed on.
     pub fn agreed_again(&mut self) -> Option<Bytes> {
+        self.is_offer = self.is_agreed_offer;
         let agreed = self.agreed.to_vec();
         (!agreed.is_empty()).then(|| self.say(agreed))
+    }
+
+    /// The same as an answer: `None` also where it was an offer, which may say more than an answer can.
+    pub fn agreed_answer_again(&mut self) -> Option<Bytes> {
+        match self.is_agreed_offer {
+            true => None,
+            false => self.agreed_again(),
+        }
     }
 
     fn text(&self) -> Bytes {
@@ -198,6 +214,8 @@ fn offer_line<'a>(
     let protocol = match stream.transport {
         Transport::Rtp { .. } if secure && crypto.is_empty() => return None,
         Transport::Rtp { feedback, .. } => Transport::Rtp { secure, feedback }.as_str().as_bytes(),
+        // Fax is in the clear.
+        Transport::Udptl if secure => return None,
         Transport::Udptl => from_peer.text(&media.protocol),
     };
     let is_rtp = stream.transport.is_rtp();

@@ -9,9 +9,10 @@ use bytes::Bytes;
 use super::security::{Keying, SdpRole};
 use super::{Call, CallTimer, Side, State};
 use crate::gateway::Refusal;
+use crate::gateway::refusal::Warning;
 use crate::instant::Instant;
 use crate::media::{Endpoint, Peer, StreamCounters};
-use crate::sdp::{SessionDescription, payload_map};
+use crate::sdp::{SdpError, SessionDescription, payload_map};
 use crate::shard::core::Core;
 use crate::shard::wheel::TimerId;
 use crate::sip::message::{Fields, HeaderName, Request};
@@ -60,7 +61,7 @@ impl Anchor {
         if let Some(endpoint) = self.endpoint(side)
             && endpoint.advertise.is_ipv6() == peer.is_ipv6()
         {
-            core.media.meet(endpoint.id, peer);
+            core.media.meet(endpoint.id, peer, core.now);
             return Ok(());
         }
         let now = core.now;
@@ -86,7 +87,7 @@ impl Anchor {
     pub(super) fn allocate_target(&mut self, core: &mut Core, peer: IpAddr) -> Result<(), Refusal> {
         let is_of_family = |target: &&Endpoint| target.advertise.is_ipv6() == peer.is_ipv6();
         if let Some(target) = self.target.as_ref().filter(is_of_family) {
-            core.media.meet(target.id, peer);
+            core.media.meet(target.id, peer, core.now);
             return Ok(());
         }
         let endpoint = take_endpoint(core, peer)?;
@@ -141,7 +142,7 @@ fn take_endpoint(core: &mut Core, peer: IpAddr) -> Result<Endpoint, Refusal> {
     let ipv6 = core.media.serves(peer.is_ipv6()) == peer.is_ipv6();
     let allocated = core.media.allocate(ipv6, core.now);
     let endpoint = allocated.ok_or_else(|| Refusal::unavailable("No Media Port Free", 5))?;
-    core.media.meet(endpoint.id, peer);
+    core.media.meet(endpoint.id, peer, core.now);
     Ok(endpoint)
 }
 
@@ -164,10 +165,29 @@ pub(super) fn description_in(
     let Some(text) = session_in(message)? else {
         return Ok(None);
     };
-    let mut description =
-        SessionDescription::parse(text).map_err(|_| Refusal::new(400, "Malformed SDP"))?;
+    let mut description = SessionDescription::parse(text).map_err(unreadable)?;
     keying.choose(&mut description, role)?;
     Ok(Some(description))
+}
+
+/// What is longer than we read, or names no port, is nothing that we could relay; the rest is a fault.
+fn unreadable(error: SdpError) -> Refusal {
+    match error {
+        SdpError::TooLong { .. }
+        | SdpError::TooManyLines
+        | SdpError::TooManyMedia { .. }
+        | SdpError::Port { .. } => Refusal {
+            warning: Some(Warning::MediaTypeNotAvailable),
+            ..Refusal::new(488, "Session Description Cannot Be Used")
+        },
+        SdpError::Version { .. }
+        | SdpError::NotAField { .. }
+        | SdpError::UnknownType { .. }
+        | SdpError::ForbiddenByte { .. }
+        | SdpError::Connection { .. }
+        | SdpError::Media { .. }
+        | SdpError::PayloadType { .. } => Refusal::new(400, "Malformed SDP"),
+    }
 }
 
 /// The text of the description in a message's body: `None` without one, a refusal where it is something else.
@@ -257,6 +277,9 @@ impl Call {
                 SdpRole::Offer => true,
                 SdpRole::Answer => core.settings.offer_rtcp_mux || leg.is_muxed,
             };
+        // RFC 4568 §7.1.4: at another place packets are numbered from the start.
+        let place = leg.place.replace(stream.rtp);
+        let is_new_place = place.is_some_and(|before| before != stream.rtp);
         if let Some(endpoint) = endpoint {
             let peer = Peer {
                 rtp: stream.rtp,
@@ -266,7 +289,8 @@ impl Call {
                 is_udptl: !stream.transport.is_rtp(),
             };
             core.media.expect(endpoint.id, &peer, core.now);
-            core.media.protect(endpoint.id, &leg.keying.protection());
+            let protection = leg.keying.protection(is_new_place);
+            core.media.protect(endpoint.id, &protection);
         }
         leg.remote = description.as_bytes().clone();
         let was_on_hold = std::mem::replace(&mut leg.on_hold, stream.direction.is_hold());

@@ -3,13 +3,14 @@
 use std::sync::Arc;
 
 use super::invitation::{Invitation, Session};
-use super::security::SdpRole;
+use super::security::{SdpRole, may_be_offered, srtp_policy};
 use super::{Call, Side};
 use crate::config::CodecList;
 use crate::gateway::Refusal;
 use crate::gateway::refusal::Warning;
 use crate::gateway::routing::Candidate;
 use crate::sdp::{Codecs, SessionDescription};
+use crate::shard::core::Core;
 use crate::sip::message::Fields;
 
 impl Call {
@@ -41,26 +42,28 @@ impl Call {
         from: Side,
         request: &Fields,
     ) -> Result<Option<SessionDescription>, Refusal> {
-        let offer = self.description_in(from, request, SdpRole::Offer)?;
-        has_speech(offer.as_ref(), &self.codecs(from.other()))?;
-        Ok(offer)
+        self.session_in(from, request, SdpRole::Offer)
     }
 
-    /// The answer, or the late offer, in a message of this side, where it leaves something to speak with.
-    pub(super) fn answer_in(
+    /// The answer, or the late offer, in a message of this side, where the other side can use it.
+    pub(super) fn session_in(
         &self,
         from: Side,
         message: &Fields,
         role: SdpRole,
-    ) -> Option<SessionDescription> {
-        let answer = self.description_in(from, message, role);
-        let answer = answer.unwrap_or_default();
-        answer.filter(|answer| answer.has_speech(&self.codecs(from.other())))
+    ) -> Result<Option<SessionDescription>, Refusal> {
+        let session = self.description_in(from, message, role)?;
+        has_speech(session.as_ref(), &self.codecs(from.other()))?;
+        if let (SdpRole::Offer, Some(to)) = (role, self.leg(from.other())) {
+            may_be_offered(session.as_ref(), to.keying.mode())?;
+        }
+        Ok(session)
     }
 
-    /// Whether a place may be offered anything to speak with.
+    /// Whether a place may be offered anything to speak with, or send its fax by.
     pub(super) fn has_codec_for(
         &self,
+        core: &Core,
         invitation: Option<Invitation<'_>>,
         candidate: &Candidate,
     ) -> Result<(), Refusal> {
@@ -71,7 +74,9 @@ impl Call {
             Session::Asked => None,
             Session::Offered(offer) | Session::Renewed(offer) => Some(offer),
         };
-        has_speech(offer, &invitation.codecs_for(candidate.policy.as_deref()))
+        let policy = candidate.policy.as_deref();
+        may_be_offered(offer, srtp_policy(core, candidate.party, policy).mode)?;
+        has_speech(offer, &invitation.codecs_for(policy))
     }
 }
 

@@ -170,12 +170,17 @@ impl Call {
     /// What we agreed on on this leg, where the exchange's offer is the peer's last description to the
     /// letter: the peer refreshes its session, and the other leg has nothing to do with that.
     fn session_again(&mut self, side: Side) -> Option<Bytes> {
-        let offer = self.exchange.as_ref()?.offer.as_ref()?.as_bytes().clone();
+        let offer = self.exchange.as_ref()?.offer.clone()?;
+        let address = self.endpoint(side)?.advertise;
+        let codecs = self.codecs(side);
+        let other = self.leg(side.other())?.remote_session();
         let leg = self.leg_mut(side)?;
-        match offer == leg.remote {
-            true => leg.local.agreed_again(),
-            false => None,
+        if *offer.as_bytes() != leg.remote {
+            return None;
         }
+        // What was agreed on may be what we have offered.
+        let again = leg.local.agreed_answer_again();
+        again.or_else(|| Some(leg.answer(&offer, &other?, (address, &codecs))))
     }
 
     fn answer_session_again(&mut self, core: &mut Core, side: Side, session: &Bytes) {

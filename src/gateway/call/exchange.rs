@@ -7,6 +7,7 @@ use bytes::Bytes;
 use super::offer_answer::{Event, State as Negotiation};
 use super::security::SdpRole;
 use super::{Answered, Call, CallTimer, Exchange, Leg, Side, State, session_timer};
+use crate::gateway::Refusal;
 use crate::sdp::SessionDescription;
 use crate::shard::core::{Core, OPTION_TAGS, finished, message_buffer};
 use crate::shard::io::Flow;
@@ -14,8 +15,15 @@ use crate::sip::message::{HeaderName, Method, Request, Response};
 use crate::sip::response::write_response;
 use crate::telemetry::EndCause;
 
-/// A 2xx from which no answer can be made for the other side.
-pub(super) struct Unanswerable;
+/// A 2xx from which no answer can be made for the other side, and what that is told.
+pub(super) struct Unanswerable(pub(super) Refusal);
+
+impl Default for Unanswerable {
+    fn default() -> Self {
+        let reason = "The Answer Has No Audio Stream That Can Be Relayed";
+        Self(Refusal::new(488, reason))
+    }
+}
 
 impl Call {
     /// A 2xx came from the side that is not `exchange.from`: acknowledges it unless its ACK has to wait
@@ -26,7 +34,7 @@ impl Call {
         response: &Response,
     ) -> Result<(), Unanswerable> {
         let Some(exchange) = &self.exchange else {
-            return Err(Unanswerable);
+            return Err(Unanswerable::default());
         };
         let (from, other) = (exchange.from, exchange.from.other());
         let offer = exchange.offer.clone();
@@ -35,7 +43,8 @@ impl Call {
             true => SdpRole::Answer,
             false => SdpRole::Offer,
         };
-        let description = self.answer_in(other, response, role);
+        let heard = self.session_in(other, response, role);
+        let description = heard.as_ref().ok().cloned().flatten();
         let answer = match self.is_settled(other) {
             // RFC 3262 §5: what a reliable response said is the answer.
             true => self.early_answer_of_current(),
@@ -62,7 +71,7 @@ impl Call {
             }
             (Some(_), None, _) | (None, _, None) => {
                 self.acknowledge(core, other, other_cseq, None);
-                return Err(Unanswerable);
+                return Err(heard.err().map(Unanswerable).unwrap_or_default());
             }
         };
         self.answer_success(core, &body.unwrap_or_default(), late_offer, other_cseq);
@@ -108,7 +117,7 @@ impl Call {
         to: Side,
         offer: &SessionDescription,
     ) -> Option<Bytes> {
-        self.apply_description(core, to.other(), offer, SdpRole::Offer);
+        // It takes effect with its answer.
         let ours = self.endpoint(to)?.advertise;
         let codecs = self.codecs(to);
         Some(self.leg_mut(to)?.offer(core, offer, (ours, &codecs)))
@@ -266,7 +275,8 @@ impl Call {
         };
         core.cancel_timer(&mut timer);
         if let Some(offer) = late_offer {
-            let answer = self.answer_in(side, request, SdpRole::Answer);
+            let answer = self.session_in(side, request, SdpRole::Answer);
+            let answer = answer.unwrap_or_default();
             let is_answered = answer.is_some();
             self.note(side, Event::ReceiveAnswer);
             let body =

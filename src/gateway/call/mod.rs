@@ -48,6 +48,7 @@ mod tried;
 mod unattended;
 mod update;
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -169,6 +170,8 @@ struct Leg {
     keying: security::Keying,
     /// Both ends have agreed that RTCP goes with RTP.
     is_muxed: bool,
+    /// Where the peer wants its media, as far as it has said that in a usable way; `None` before its first description.
+    place: Option<Option<SocketAddr>>,
     /// The peer's last description did not ask for media both ways.
     on_hold: bool,
     /// The peer's last description, as text.
@@ -227,6 +230,7 @@ impl Leg {
             local: LocalDescription::new(session_id),
             keying: security::Keying::new(srtp),
             is_muxed: false,
+            place: None,
             on_hold: false,
             remote: Bytes::new(),
             negotiation: offer_answer::State::default(),

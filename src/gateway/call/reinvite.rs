@@ -226,9 +226,8 @@ impl Call {
             Purpose::Transfer => self.on_joined(core, reinvite.side, response),
             Purpose::Exchange => {
                 self.hear_fields(core, response);
-                if let Err(Unanswerable) = self.pass_success(core, response) {
-                    let reason = "The Answer Has No Audio Stream That Can Be Relayed";
-                    self.answer_failure(core, &Refusal::new(488, reason));
+                if let Err(Unanswerable(refusal)) = self.pass_success(core, response) {
+                    self.answer_failure(core, &refusal);
                 }
             }
             Purpose::Update => {

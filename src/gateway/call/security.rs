@@ -33,8 +33,10 @@ pub(super) enum SdpRole {
 #[derive(Debug)]
 pub(super) struct Keying {
     policy: SrtpPolicy,
-    /// Ours, as they were offered last; forks may take different ones.
+    /// Ours, as they were offered last; forks may take different ones, or none.
     offered: Vec<CryptoLine>,
+    /// The last offer of ours waits for its answer.
+    is_waiting: bool,
     agreed: Option<Agreed>,
 }
 
@@ -52,13 +54,18 @@ impl Keying {
         Self {
             policy,
             offered: Vec::new(),
+            is_waiting: false,
             agreed: None,
         }
     }
 
     /// Whether nothing may pass before there are keys.
     pub(super) fn is_required(&self) -> bool {
-        self.policy.mode == SrtpMode::Required
+        self.mode() == SrtpMode::Required
+    }
+
+    pub(super) fn mode(&self) -> SrtpMode {
+        self.policy.mode
     }
 
     /// Chooses the stream of a peer's description.
@@ -121,7 +128,7 @@ impl Keying {
     fn line_answered_by(&self, line: &CryptoLine) -> Option<&CryptoLine> {
         // What was agreed on may be said again without being offered anew.
         let agreed = self.agreed.iter().map(|agreed| &agreed.ours);
-        let mut offered = self.offered.iter().chain(agreed);
+        let mut offered = agreed.chain(&self.offered);
         offered.find(|ours| ours.tag == line.tag && ours.key.suite() == line.key.suite())
     }
 
@@ -145,6 +152,7 @@ impl Keying {
             }
             None => {}
         }
+        self.is_waiting = true;
         match is_secure_profile {
             true => Crypto::Required(&self.offered),
             false => Crypto::Optional(&self.offered),
@@ -166,12 +174,15 @@ impl Keying {
         role: SdpRole,
         material: &mut KeyMaterial,
     ) {
+        self.is_waiting = false;
+        if role == SdpRole::Offer {
+            self.offered.clear();
+        }
         if !stream.transport.is_rtp() {
             // Fax goes without keys; audio may come back to those that there are.
             return;
         }
         let Some(theirs) = self.taken(stream, role).cloned() else {
-            self.offered.clear();
             self.agreed = None;
             return;
         };
@@ -196,15 +207,19 @@ impl Keying {
         });
     }
 
-    /// What protects the leg's packets.
-    pub(super) fn protection(&self) -> Protection<'_> {
+    /// What protects the leg's packets; `is_new_place` tells that the peer's description has another address than
+    /// the one before.
+    pub(super) fn protection(&self, is_new_place: bool) -> Protection<'_> {
         match &self.agreed {
             Some(Agreed { ours, theirs, .. }) => Protection::Agreed {
                 ours: &ours.key,
                 theirs: &theirs.key,
                 their_mki: &theirs.mki,
+                is_new_place,
             },
             None if self.is_required() => Protection::Awaited,
+            // What comes before the answer may be one or the other.
+            None if self.is_waiting && !self.offered.is_empty() => Protection::Awaited,
             None => Protection::None,
         }
     }
@@ -263,7 +278,27 @@ pub(super) fn srtp_policy(core: &Core, party: Party, policy: Option<&CarrierPoli
     }
 }
 
+/// Refuses an offer of fax to somebody whose media has to be encrypted.
+pub(super) fn may_be_offered(
+    offer: Option<&SessionDescription>,
+    mode: SrtpMode,
+) -> Result<(), Refusal> {
+    let stream = offer.and_then(SessionDescription::stream);
+    let is_fax = stream.is_some_and(|stream| !stream.transport.is_rtp());
+    match is_fax && mode == SrtpMode::Required {
+        true => Err(refusal(NoStream::EncryptionWanted)),
+        false => Ok(()),
+    }
+}
+
 impl Leg {
+    /// What the peer has said last, with its stream chosen anew.
+    pub(super) fn remote_session(&self) -> Option<SessionDescription> {
+        let mut session = SessionDescription::parse(&self.remote).ok()?;
+        self.keying.choose(&mut session, SdpRole::Offer).ok()?;
+        Some(session)
+    }
+
     /// The description in a message of the peer: `None` without one.
     ///
     /// # Errors

@@ -180,7 +180,8 @@ impl Call {
             self.apply_description(core, Side::A, &offer, SdpRole::Offer);
         }
         if let Some(endpoint) = self.endpoint(Side::A) {
-            core.media.protect(endpoint.id, &self.a.keying.protection());
+            core.media
+                .protect(endpoint.id, &self.a.keying.protection(false));
         }
         // Whether the caller's next hop is known is of no matter yet: it will be when it is wanted.
         self.a.next_hops(core);
@@ -208,7 +209,7 @@ impl Call {
     fn try_place(&mut self, core: &mut Core, candidate: &Candidate) -> Result<(), Refusal> {
         let booking = book_carrier(core, candidate, self.holding.urgency)?;
         let flow = flow_to(core, candidate)?;
-        self.has_codec_for(self.invitation(None), candidate)?;
+        self.has_codec_for(core, self.invitation(None), candidate)?;
         self.media.allocate(core, Side::B, candidate.address.ip())?;
         let ticket = core
             .ticket()
@@ -240,7 +241,8 @@ impl Call {
         let user = User::Leg(self.id, leg.number);
         leg.lease = booking.map(CarrierBooking::confirm);
         if let Some(endpoint) = self.endpoint(Side::B) {
-            core.media.protect(endpoint.id, &leg.keying.protection());
+            core.media
+                .protect(endpoint.id, &leg.keying.protection(false));
         }
         self.attempts.push(Attempt::new(leg, Some(ticket.id)));
         self.tried.push(Tried::from(candidate));
@@ -388,12 +390,9 @@ impl Call {
                     self.begin_talk(core);
                 }
             }
-            Err(Unanswerable) => {
+            Err(Unanswerable(refusal)) => {
                 self.send_bye(core, Side::B);
-                self.fail(
-                    core,
-                    &Refusal::new(488, "The Answer Has No Audio Stream That Can Be Relayed"),
-                );
+                self.fail(core, &refusal);
             }
         }
     }

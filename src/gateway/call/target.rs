@@ -6,6 +6,7 @@
 
 use std::collections::VecDeque;
 
+use super::exchange::Unanswerable;
 use super::exchange::write_ack;
 use super::invitation::{Invitation, Session, flow_to, over_a_stream};
 use super::limits::book_carrier;
@@ -170,7 +171,7 @@ impl Call {
         let urgency = transfer.map_or(Urgency::Routine, |transfer| transfer.holding.urgency);
         let booking = book_carrier(core, &candidate, urgency)?;
         let flow = flow_to(core, &candidate)?;
-        self.has_codec_for(self.invitation_of_target(), &candidate)?;
+        self.has_codec_for(core, self.invitation_of_target(), &candidate)?;
         self.media.allocate_target(core, candidate.address.ip())?;
         let ticket = core
             .ticket()
@@ -196,7 +197,8 @@ impl Call {
             return self.try_target(core, stream);
         }
         if let Some(endpoint) = self.media.target() {
-            core.media.protect(endpoint.id, &leg.keying.protection());
+            core.media
+                .protect(endpoint.id, &leg.keying.protection(false));
         }
         let user = User::Leg(self.id, number);
         leg.lease = booking.map(CarrierBooking::confirm);
@@ -408,10 +410,8 @@ impl Call {
                 self.complete_transfer(core);
                 self.translate(core, stays.other(), &offer, &answer);
             }
-            (None, _) | (_, Ok(None) | Err(_)) => {
-                let reason = "The Answer Has No Audio Stream That Can Be Relayed";
-                self.fail_transfer(core, &Refusal::new(488, reason));
-            }
+            (_, Err(refusal)) => self.fail_transfer(core, &refusal),
+            (None, _) | (_, Ok(None)) => self.fail_transfer(core, &Unanswerable::default().0),
         }
     }
 

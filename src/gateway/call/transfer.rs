@@ -8,14 +8,12 @@
 
 use super::limits::confirm;
 use super::offer_answer::Event as OfferEvent;
-use super::security::SdpRole;
 use super::target::Target;
 use super::unattended::Unattended;
 use super::{Call, Side, State};
 use crate::gateway::headers::Privacy;
 use crate::gateway::limiter::Holding;
 use crate::gateway::{Admission, Party, Refusal};
-use crate::sdp::SessionDescription;
 use crate::shard::core::Core;
 use crate::shard::io::Flow;
 use crate::sip::header::NameAddr;
@@ -105,9 +103,8 @@ impl Call {
         let uri = refer_to(request)?;
         let gone = || Refusal::new(481, reason_phrase(481));
         let remaining = self.leg(side.other()).ok_or_else(gone)?;
-        let mut session = SessionDescription::parse(&remaining.remote)
-            .map_err(|_| Refusal::new(488, reason_phrase(488)))?;
-        remaining.keying.choose(&mut session, SdpRole::Offer)?;
+        let session = remaining.remote_session();
+        let session = session.ok_or_else(|| Refusal::new(488, reason_phrase(488)))?;
         let is_sips = remaining.is_sips || uri.scheme == Scheme::Sips;
         let from = self.leg(side).ok_or_else(gone)?;
         let subscription = wants_notices(request).then(|| Subscription {

@@ -5,6 +5,7 @@
 
 use bytes::Bytes;
 
+use super::exchange::Unanswerable;
 use super::offer_answer::{Event, Fault};
 use super::reinvite::Purpose;
 use super::security::SdpRole;
@@ -227,15 +228,16 @@ impl Call {
             return;
         };
         let from = update.from;
-        let answer = self.answer_in(from.other(), response, SdpRole::Answer);
-        let body = answer.and_then(|answer| {
+        let answer = self.session_in(from.other(), response, SdpRole::Answer);
+        let fault = answer.as_ref().err().cloned().map(Unanswerable);
+        let body = answer.unwrap_or_default().and_then(|answer| {
             self.note(from.other(), Event::ReceiveAnswer);
             let body = self.answer_for(core, from, &update.offer, &answer);
             self.note(from, Event::SendAnswer);
             body
         });
         let Some(body) = body else {
-            let refusal = Refusal::new(488, "The Answer Has No Audio Stream That Can Be Relayed");
+            let Unanswerable(refusal) = fault.unwrap_or_default();
             self.update = Some(update);
             self.refuse_update(core, &refusal);
             return;
