@@ -102,24 +102,25 @@ class Agent:
         """Its Contact."""
         return f"<sip:peer@{self.address}:{self.port};transport={self.transport}>"
 
-    async def call(self, number, host, caller, offer=None, answer=None):
+    async def call(self, number, host, caller, offer=None, answer=None, early=None):
         """Calls; the established `Call`. Without an offer the callee makes one, and `answer(offer)` is the answer to it.
-        `Failed` where it is refused."""
+        `early(sdp)` is told of an answer that comes before the call is taken. `Failed` where it is refused."""
         call = Call(self, f"{secrets.token_hex(8)}@{self.address}")
         call.remote_uri = f"<sip:{number}@{host}>"
         call.local_uri = f"<sip:{caller}@{self.address}>;tag={secrets.token_hex(4)}"
         call.target = f"sip:{number}@{host}"
         call.path = await self._path()
         self._calls[call.call_id] = call
-        await call.invite(offer, answer)
+        await call.invite(offer, answer, early)
         return call
 
-    def expect(self, number, answer, caller):
+    def expect(self, number, answer, caller, early=False):
         """A future of the `Call` that a call for this number from this one becomes. `answer(offer)` is the SDP of the answer, or
         an integer: the status that refuses it. `offer` is `None` where the caller wants one; what it answers is then
-        `call.remote`. Where `answer` raises, so does the future."""
+        `call.remote`. Where `answer` raises, so does the future. `early`: the answer goes out before the call is taken, and
+        the future has the call then; `Call.take` takes it."""
         future = asyncio.get_running_loop().create_future()
-        self._expected[digits(number), digits(caller)] = (answer, future)
+        self._expected[digits(number), digits(caller)] = (answer, future, early)
         return future
 
     def take(self, text, path):
@@ -137,8 +138,8 @@ class Agent:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def request(self, call, method, body=None, number=None):
-        """Sends a request within the call; its final response."""
+    async def request(self, call, method, body=None, number=None, early=None):
+        """Sends a request within the call; its final response. `early` is told the SDP of provisional ones."""
         number = number or call.next_number()
         wire = call.request(method, number, body)
         responses = asyncio.Queue()
@@ -158,6 +159,8 @@ class Agent:
                 heard = True
                 if response.status >= 200:
                     return response
+                if early and response.body:
+                    early(response.body)
             raise TimeoutError(f"{method} was not answered within {DEADLINE_S} s")
         finally:
             del self._pending[key]
@@ -172,7 +175,10 @@ class Agent:
             path(response(request, 200, "OK", self))
         elif key in self._answered:
             path(self._answered[key])
-        elif request.method == "INVITE" and request.call_id not in self._calls:
+        elif request.method == "INVITE" and request.field("to").find(";tag=") < 0:
+            if request.call_id in self._calls:
+                # A copy, while the call rings.
+                return
             self._on_call(request, path, key)
         elif call := self._calls.get(request.call_id):
             try:
@@ -184,7 +190,7 @@ class Agent:
             self._answer(request, path, key, 481)
 
     def _on_call(self, request, path, key):
-        answer, future = self._expected.pop(request.numbers, (lambda offer: 404, None))
+        answer, future, early = self._expected.pop(request.numbers, (lambda offer: 404, None, False))
         call = Call(self, request.call_id)
         call.path = path
         call.local_uri = f"{request.field('to')};tag={secrets.token_hex(4)}"
@@ -203,8 +209,13 @@ class Agent:
                 future.set_result(call)
             return
         self._calls[call.call_id] = call
-        path(response(request, 180, "Ringing", self, to=call.local_uri))
-        self._answer(request, path, key, 200, body, call)
+        if early:
+            path(response(request, 183, "Session Progress", self, to=call.local_uri, body=body))
+            call.take = lambda: self._answer(request, path, key, 200, body, call)
+            future.set_result(call)
+        else:
+            path(response(request, 180, "Ringing", self, to=call.local_uri))
+            self._answer(request, path, key, 200, body, call)
 
     def _answer(self, request, path, key, status, body=None, call=None, reason="OK"):
         wire = response(request, status, reason, self, to=call and call.local_uri, body=body)
@@ -251,7 +262,7 @@ class Call:
         self.remote = None
         # What becomes of offers within the call; by default they are refused.
         self.answer = lambda offer: 488
-        self.established = None
+        self.established = self.take = None
         self.ended = asyncio.get_running_loop().create_future()
         self.local_uri = self.remote_uri = self.target = self.path = None
         self._agent = agent
@@ -262,10 +273,10 @@ class Call:
         self._number += 1
         return self._number
 
-    async def invite(self, offer, answer=None):
+    async def invite(self, offer, answer=None, early=None):
         """An INVITE, or a re-INVITE, and the ACK; the answer, or the offer where it has none. `Failed` where refused."""
         number = self.next_number()
-        final = await self._agent.request(self, "INVITE", offer, number)
+        final = await self._agent.request(self, "INVITE", offer, number, early)
         if final.status >= 300:
             # Of the same transaction, RFC 3261 §17.1.1.3.
             self.path(self.request("ACK", number, None, final))

@@ -56,7 +56,9 @@ class Leg:
         return answer
 
     def answer(self, text, **more):
-        """The answer to an offer."""
+        """The answer to an offer, or an offer where there is none."""
+        if text is None:
+            return self.offer(**more)
         offer = sdp.read(text)
         self.endpoint.mux = self.wants_mux and offer.mux
         self.tag = next((tag for tag, key in offer.keys.items() if key.suite == self.suite), None)
@@ -95,7 +97,8 @@ class Trunk:
     def __enter__(self):
         self.node.__enter__()
         try:
-            sources = [f"{PBX}/32"]
+            # baresip's connections come from the node's own address.
+            sources = [f"{PBX}/32", f"{GATEWAY}/32"]
             self.plain = Connector(self.node, "plain", "+12065550100").terminate(sources)
             self.plain.originate((PBX, self.pbx, "UDP", 1))
             self.encrypted = Connector(self.node, "encrypted", "+12065550101", encrypted=True).terminate(sources)
@@ -214,31 +217,48 @@ def check_heard(packets, hz, where, gaps_max=0):
 
 
 @asynccontextmanager
-async def talk(trunk, way, left, right, profiles=(None, None), mux=False, begin=lambda caller, called: None, play=True):
-    """A call, that is ended in the end. `way`: of `to_carrier` or `to_pbx`. `left`, `right`: what the legs are. `profiles`: see
-    `Leg`. `begin`: is told the legs' endpoints before anything is sent."""
-    calling_agent, called_agent, number, host, caller_number = way
+async def ends(trunk, way, left, right, profiles=(None, None), mux=False):
+    """The legs of a call that is yet to be made."""
+    calling_agent, called_agent, *_ = way
     ports = trunk.node.ports
-    async with AsyncExitStack() as stack:
-        caller_end = await stack.enter_async_context(Endpoint(calling_agent.address, ports, mux=mux, name="caller"))
-        called_end = await stack.enter_async_context(Endpoint(called_agent.address, ports, mux=mux, name="called"))
-        begin(caller_end, called_end)
-        caller, called = Leg(caller_end, left, profiles[0]), Leg(called_end, right, profiles[1])
-        expected = called_agent.expect(number, called.answer, caller=caller_number)
-        calling, answering = await both(
-            expected, calling_agent.call(number, host, caller_number, caller.offer()),
-        )
-        caller.answered(calling.remote)
-        answering.answer, calling.answer = called.answer, caller.answer
-        conversation = Talk(caller, called, calling, answering)
+    async with Endpoint(calling_agent.address, ports, mux, "caller") as caller:
+        async with Endpoint(called_agent.address, ports, mux, "called") as called:
+            yield Leg(caller, left, profiles[0]), Leg(called, right, profiles[1])
+
+
+@asynccontextmanager
+async def talk(trunk, way, left, right, profiles=(None, None), mux=False, begin=lambda caller, called: None, more=({}, {}),
+               late=False, play=True):
+    """A call, that is ended in the end. `way`: of `to_carrier` or `to_pbx`. `left`, `right`: what the legs are. `profiles`: see
+    `Leg`. `begin`: is told the legs' endpoints before anything is sent. `more`: what `sdp.write` is told of each side's first
+    description. `late`: the caller makes no offer, and the called side has to. `play`: whether both sides begin to send."""
+    calling_agent, called_agent, number, host, caller_number = way
+    async with ends(trunk, way, left, right, profiles, mux) as (caller, called):
+        begin(caller.endpoint, called.endpoint)
+        expected = called_agent.expect(number, lambda offer: called.answer(offer, **more[1]), caller=caller_number)
+        offer, answer = (None, caller.answer) if late else (caller.offer(**more[0]), None)
+        calling, answering = await both(expected, calling_agent.call(number, host, caller_number, offer, answer))
+        if late:
+            called.answered(answering.remote)
+        else:
+            caller.answered(calling.remote)
+        call = Talk(caller, called, calling, answering)
         if play:
-            conversation.play()
-        try:
-            yield conversation
-        except BaseException:
-            await conversation.give_up()
-            raise
-        await conversation.end()
+            call.play()
+        async with ended(call):
+            yield call
+
+
+@asynccontextmanager
+async def ended(call):
+    """An established call, that is ended in the end."""
+    call.calling.answer, call.answering.answer = call.caller.answer, call.called.answer
+    try:
+        yield
+    except BaseException:
+        await call.give_up()
+        raise
+    await call.end()
 
 
 async def both(expected, calling):

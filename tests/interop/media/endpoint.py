@@ -53,6 +53,8 @@ class Endpoint:
         """`ports`: a block to take two from. `mux`: whether it sends RTCP from the RTP socket; may be set once that is agreed
         upon. `name`: what its reports call it."""
         self.address = address
+        # Where it says that it is: another address is one behind a NAT.
+        self.shown = address
         self.mux = mux
         self.rtp_port = ports.take(2)
         self.cname = f"{name}-{self.rtp_port}@{address}"
@@ -131,7 +133,7 @@ class Endpoint:
         self.timestamp += FRAME_SAMPLES * packets
 
     def send_raw(self, datagram, to=None):
-        """Sends bytes as they are."""
+        """Sends bytes as they are, by default to where its packets go."""
         self._rtp.sendto(datagram, to or self._remote)
 
     async def wait(self, condition, what):

@@ -62,7 +62,7 @@ def write(endpoint, keys=(), profile=None, events=None, direction=None, version=
     if direction:
         attributes.append(direction)
     media = [f"m=audio {endpoint.rtp_port} {profile} {formats}", *(f"a={line}" for line in [*attributes, *lines])]
-    return _session(endpoint.address, version, [*media, *other_lines])
+    return _session(endpoint.shown, version, [*media, *other_lines])
 
 
 def write_fax(endpoint, version=1, declined_audio=False):
@@ -73,7 +73,7 @@ def write_fax(endpoint, version=1, declined_audio=False):
         f"a={line}" for line in
         ("T38FaxVersion:0", "T38MaxBitRate:14400", "T38FaxRateManagement:transferredTCF", "T38FaxUdpEC:t38UDPRedundancy")
     ]
-    return _session(endpoint.address, version, media)
+    return _session(endpoint.shown, version, media)
 
 
 def read(text):
