@@ -9,6 +9,8 @@ import re
 import secrets
 import ssl
 
+from sipp import bracketed
+
 RETRANSMIT_S = 0.5
 DEADLINE_S = 15
 _serial = itertools.count(1)
@@ -100,14 +102,14 @@ class Agent:
     @property
     def contact(self):
         """Its Contact."""
-        return f"<sip:peer@{self.address}:{self.port};transport={self.transport}>"
+        return f"<sip:peer@{bracketed(self.address)}:{self.port};transport={self.transport}>"
 
     async def call(self, number, host, caller, offer=None, answer=None, early=None):
         """Calls; the established `Call`. Without an offer the callee makes one, and `answer(offer)` is the answer to it.
         `early(sdp)` is told of an answer that comes before the call is taken. `Failed` where it is refused."""
         call = Call(self, f"{secrets.token_hex(8)}@{self.address}")
         call.remote_uri = f"<sip:{number}@{host}>"
-        call.local_uri = f"<sip:{caller}@{self.address}>;tag={secrets.token_hex(4)}"
+        call.local_uri = f"<sip:{caller}@{bracketed(self.address)}>;tag={secrets.token_hex(4)}"
         call.target = f"sip:{number}@{host}"
         call.path = await self._path()
         self._calls[call.call_id] = call
@@ -316,7 +318,7 @@ class Call:
     def request(self, method, number, body, failure=None):
         """The bytes of a request; of the ACK of a failure."""
         agent = self._agent
-        via = f"SIP/2.0/{agent.transport.upper()} {agent.address}:{agent.port};branch=z9hG4bK{secrets.token_hex(6)}"
+        via = f"SIP/2.0/{agent.transport.upper()} {bracketed(agent.address)}:{agent.port};branch=z9hG4bK{secrets.token_hex(6)}"
         lines = [
             f"{method} {self.target} SIP/2.0",
             f"Via: {failure.field('via') if failure else via}", "Max-Forwards: 70", f"From: {self.local_uri}",

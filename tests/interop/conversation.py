@@ -20,7 +20,7 @@ from node import GATEWAY, PBX, Connector, Node
 RTP = "RTP"
 LEGS = [RTP, *SUITES]
 OPTIONAL = "optional"
-PLAIN_PBX, TLS_PBX = "pbx", "pbx-tls"
+PLAIN_PBX, TLS_PBX, IPV6_PBX = "pbx", "pbx-tls", "pbx-ipv6"
 PACKETS = 50
 CHANGE_PACKETS = 10
 ESTABLISHED_S = 10
@@ -98,7 +98,7 @@ class Trunk:
         self.node.__enter__()
         try:
             # baresip's connections come from the node's own address.
-            sources = [f"{PBX}/32", f"{GATEWAY}/32"]
+            sources = [f"{PBX}/32", f"{GATEWAY}/32"] + (["::1/128"] if self.node.ipv6 else [])
             self.plain = Connector(self.node, "plain", "+12065550100").terminate(sources)
             self.plain.originate((PBX, self.pbx, "UDP", 1))
             self.encrypted = Connector(self.node, "encrypted", "+12065550101", encrypted=True).terminate(sources)
@@ -127,7 +127,8 @@ class Trunk:
 
     @asynccontextmanager
     async def peers(self):
-        """The agents, in `agents`: of each carrier by its name, of the PBX as `PLAIN_PBX` and, over TLS, `TLS_PBX`."""
+        """The agents, in `agents`: of each carrier by its name, of the PBX as `PLAIN_PBX`, over TLS as `TLS_PBX`,
+        and as `IPV6_PBX` where the machine has IPv6."""
         node = self.node
         gateway = (GATEWAY, node.sip_port)
         files = (*node.authority.sign("pbx", PBX), node.authority.certificate)
@@ -136,6 +137,8 @@ class Trunk:
             TLS_PBX: Agent(PBX, self.pbx_tls, (GATEWAY, node.tls_port), transport="tls", tls=files),
             **{name: Agent(address, port, gateway) for name, (address, port, _) in self.carriers.items()},
         }
+        if node.ipv6:
+            self.agents[IPV6_PBX] = Agent("::1", self.pbx, ("::1", node.sip_port))
         async with AsyncExitStack() as stack:
             for agent in self.agents.values():
                 await stack.enter_async_context(agent)

@@ -15,7 +15,7 @@ EXPECTED = {
     ("SIPp", "udp"), ("SIPp", "tcp"), ("SIPp", "udp6"), ("SIPp", "tcp-udp"), ("SIPp", "udp6-udp"),
     ("Kamailio", "udp"), ("Kamailio", "tcp"), ("Kamailio", "tls"),
     ("baresip", "udp"), ("baresip", "tcp"), ("baresip", "tls"),
-    ("libsrtp", "udp"), ("libsrtp", "tls"), ("RTP peer", "udp"), ("RTP peer", "tls"),
+    ("libsrtp", "udp"), ("libsrtp", "tls"), ("RTP peer", "udp"), ("RTP peer", "tls"), ("RTP peer", "udp6"),
     ("sipsak", "udp"), ("sipsak", "tcp"),
 }
 """Peer and transport of every row that a run must have; IPv6 where the machine has it."""

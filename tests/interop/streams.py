@@ -15,7 +15,7 @@ from pathlib import Path
 
 from calls import expect
 from conversation import (
-    ESTABLISHED_S, PLAIN_PBX, RTP, TLS_PBX, Leg, Talk, Trunk, ended, ends, talk, together,
+    ESTABLISHED_S, IPV6_PBX, PLAIN_PBX, RTP, TLS_PBX, Leg, Talk, Trunk, ended, ends, talk, together,
 )
 from matrix import Table
 from media import sdp
@@ -162,6 +162,12 @@ async def moved(trunk, left, right):
         former.endpoint.quiet()
         end.play(call.caller_hz)
         await call.settles()
+        await call.is_heard()
+
+
+async def across_families(trunk, left, right):
+    """From IPv6 to IPv4."""
+    async with talk(trunk, trunk.to_carrier(right, IPV6_PBX), left, right) as call:
         await call.is_heard()
 
 
@@ -323,6 +329,10 @@ async def all_checks(trunk, table):
             row("early media, SRTP", early_media, SUITE, OTHER_SUITE),
             row("another port", moved, RTP, RTP),
             row("another port, SRTP", moved, SUITE, OTHER_SUITE),
+            *(
+                row(f"IPv6 to IPv4, {kind}", across_families, *legs, transport="udp6")
+                for kind, legs in (("RTP", (RTP, RTP)), ("SRTP", (SUITE, OTHER_SUITE))) if trunk.node.ipv6
+            ),
             row("RTP Bleed", bled, RTP, RTP, False),
             row("RTP Bleed, NAT", bled, RTP, RTP, True),
             row("RTP Bleed, SRTP", bled, SUITE, SUITE, False),
