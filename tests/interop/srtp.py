@@ -63,6 +63,20 @@ async def rekeyed(trunk, by_called, left, right):
             await call.is_heard()
 
 
+async def rekeyed_after_wrap(trunk, left, right):
+    """New keys of both sides once their numbers have come round: the rollover counters go on."""
+    def begin(caller, called):
+        caller.sequence = called.sequence = NEAR_THE_END
+
+    async with talk(trunk, trunk.to_carrier(right), left, right, begin=begin) as call:
+        await call.is_heard()
+        for dialog, leg in ((call.calling, call.caller), (call.answering, call.called)):
+            leg.key = Key(leg.suite)
+            leg.answered(await dialog.invite(leg.offer()))
+            await call.settles()
+        await call.is_heard()
+
+
 async def other_suite(trunk):
     """One side's re-INVITE has a key of another suite, and audio goes on."""
     async with talk(trunk, trunk.to_carrier(RTP), SUITE, RTP) as call:
@@ -163,6 +177,7 @@ async def all_checks(trunk, table):
         await asyncio.gather(
             row("new keys of the caller", rekeyed, False, SUITE, OTHER_SUITE),
             row("new keys of the called side", rekeyed, True, SUITE, OTHER_SUITE),
+            row("new keys after wrapped numbers", rekeyed_after_wrap, SUITE, OTHER_SUITE),
             row("another suite", other_suite),
             row("restarted numbers", restarted, SUITE),
             row("RTP/AVP with a key", best_effort_offered, SUITE),

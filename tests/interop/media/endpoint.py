@@ -90,11 +90,10 @@ class Endpoint:
 
     def secure(self, local, remote):
         """From now on sends under `local` and takes what is under `remote`; `None` for neither: plain RTP."""
-        # The same key again is the same context: its rollover counter goes on.
         if local != self._local:
-            self._local, self._outbound = local, local and Session(local, inbound=False)
+            self._local, self._outbound = local, _session(self._outbound, local, inbound=False)
         if remote != self._remote_key:
-            self._remote_key, self._inbound = remote, remote and Session(remote, inbound=True)
+            self._remote_key, self._inbound = remote, _session(self._inbound, remote, inbound=True)
 
     def towards(self, rtp, rtcp):
         """Where it sends to: (address, port) each."""
@@ -208,6 +207,13 @@ class Endpoint:
             self.reports += _reports(plain, source)
         else:
             self.heard.append(_packet(self._inbound.unprotect_rtp(datagram) if self._inbound else datagram, source))
+
+
+def _session(former, key, inbound):
+    if former and key:
+        former.rekey(key)
+        return former
+    return key and Session(key, inbound)
 
 
 class _Receiver(asyncio.DatagramProtocol):

@@ -87,19 +87,14 @@ class Session:
     """One direction of RTP and RTCP under one key."""
 
     def __init__(self, key, inbound):
+        self._inbound = inbound
         self._pointer = c_void_p()
-        policy = Policy()
-        policy.ssrc.type = ANY_INBOUND if inbound else ANY_OUTBOUND
-        _, rtp, rtcp = SUITES[key.suite]
-        _set_policy(rtp, policy.rtp)
-        _set_policy(rtcp, policy.rtcp)
-        master = (c_ubyte * len(key.master)).from_buffer_copy(key.master)
-        policy.key = ctypes.cast(master, POINTER(c_ubyte))
-        policy.window_size = WINDOW
-        status = _library().srtp_create(byref(self._pointer), byref(policy))
-        if status:
-            raise RuntimeError(f"srtp_create: {status}")
         self._buffer = ctypes.create_string_buffer(PACKET_BYTES_MAX + TRAILER_BYTES_MAX)
+        self._apply("srtp_create", byref(self._pointer), key)
+
+    def rekey(self, key):
+        """Goes on under another key; the rollover counters go on, too (RFC 3711 §3.3.1)."""
+        self._apply("srtp_update", self._pointer, key)
 
     def __del__(self):
         if self._pointer:
@@ -120,6 +115,18 @@ class Session:
     def unprotect_rtcp(self, packet):
         """The compound RTCP packet of an SRTCP packet."""
         return self._turn(_library().srtp_unprotect_rtcp, packet)
+
+    def _apply(self, function, pointer, key):
+        policy = Policy()
+        policy.ssrc.type = ANY_INBOUND if self._inbound else ANY_OUTBOUND
+        _, rtp, rtcp = SUITES[key.suite]
+        _set_policy(rtp, policy.rtp)
+        _set_policy(rtcp, policy.rtcp)
+        master = (c_ubyte * len(key.master)).from_buffer_copy(key.master)
+        policy.key = ctypes.cast(master, POINTER(c_ubyte))
+        policy.window_size = WINDOW
+        if status := getattr(_library(), function)(pointer, byref(policy)):
+            raise RuntimeError(f"{function}: {status}")
 
     def _turn(self, function, packet):
         if len(packet) > PACKET_BYTES_MAX:
