@@ -48,11 +48,13 @@ class Baresip:
         tone(self.directory / "tone.wav", OWN_HZ)
         port = node.tls_port if transport == "tls" else node.sip_port
         modules = next(path for path in MODULES if Path(path).is_dir())
+        # Its RTP sockets have no address of their own: what they send to the gateway comes from the gateway's address, and that is
+        # what its SDP has to say.
         lines = [
             f"sip_listen {PBX}:{self.port}", f"module_path {modules}", "module g711.so", "module aufile.so",
             "module sndfile.so", "module srtp.so", "module_app account.so", "module_app menu.so",
             "module_app ctrl_tcp.so", f"ctrl_tcp_listen {PBX}:{self._control}",
-            f"audio_source aufile,{self.directory}/tone.wav", f"net_interface {PBX}", f"snd_path {self.directory}",
+            f"audio_source aufile,{self.directory}/tone.wav", f"net_interface {GATEWAY}", f"snd_path {self.directory}",
         ]
         if node.authority:
             certificate, key = node.authority.sign(f"pbx-{self.port}", PBX)

@@ -75,7 +75,8 @@ class Leg:
         expect(not secure or self.tag in remote.keys, f"no key of {self.suite} among {list(remote.keys.values())}")
         key = remote.keys[self.tag] if secure else None
         expect(not key or key.suite == self.suite, f"a key of {key and key.suite} answers {self.suite}")
-        expect(secure or not remote.keys, "keys in a plain stream")
+        # Best effort is RTP/AVP with keys, which nobody has to take (RFC 8643).
+        expect(secure or self.profile or not remote.keys, "keys in a plain stream")
         self.endpoint.secure(self.key, key)
         self.endpoint.towards(remote.rtp, remote.rtp if self.endpoint.mux else remote.rtcp)
 
@@ -87,8 +88,9 @@ class Trunk:
     def __init__(self, shards):
         self.node = node = Node(shards=shards, tls=True, media={"srtp": "accept", "srtp_suites": list(SUITES)})
         self.carriers = {}
+        # From 1212 to 1219, which are all of the United States.
         for place, leg in enumerate([*LEGS, OPTIONAL]):
-            self.carriers[leg] = (f"127.0.1.{place + 1}", node.ports.take(), f"120{place + 1}")
+            self.carriers[leg] = (f"127.0.1.{place + 1}", node.ports.take(), f"121{place + 2}")
             node.carriers.append(self._carrier(leg))
         self.pbx, self.pbx_tls = node.ports.take(), node.ports.take()
         self.agents = {}

@@ -10,6 +10,7 @@ import re
 import struct
 import subprocess
 import sys
+from collections import Counter
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -299,11 +300,14 @@ async def captured(trunk, pairs):
         return
     faults = capture.read("-Y", "_ws.malformed or _ws.expert.severity == error or icmp")
     expect(not faults, f"tshark finds {len(faults)} faults, as {faults[:2]}")
-    protocols = [line.rsplit(":", 1)[1] for line in capture.read("-T", "fields", "-e", "frame.protocols", "-Y", "rtp or rtcp")]
-    kinds = {kind: protocols.count(kind) for kind in set(protocols)}
-    expect("data" not in kinds and kinds.get("rtp", 0) > 0 and kinds.get("rtcp", 0) > 0, f"{kinds}")
-    wanted = {"rtp", "rtcp"} | ({"srtp", "srtcp"} if any(suite != RTP for pair in pairs for suite in pair) else set())
-    expect(wanted <= set(kinds), f"{kinds}, and {wanted} should be there")
+    # How tshark names a packet, and not its layers, tells SRTP from RTP.
+    columns = ("-e", "_ws.col.Protocol", "-e", "udp.srcport", "-e", "udp.dstport")
+    flows = {tuple(line.split()) for line in capture.read("-T", "fields", *columns, "-Y", "udp and not sip")}
+    found = Counter(protocol for protocol, *_ in flows)
+    legs = Counter("RTP" if leg == RTP else "SRTP" for pair in pairs for leg in pair)
+    # Each leg has two directions, of the stream and of its RTCP.
+    wanted = {"RTP": 2 * legs["RTP"], "RTCP": 2 * legs["RTP"], "SRTP": 2 * legs["SRTP"], "SRTCP": 2 * legs["SRTP"]}
+    expect(found == wanted, f"tshark finds {dict(found)}, and {wanted} should be there")
     # Columns: times, addresses and ports, SSRC, payload, packets, lost (with its share), jitters and problems.
     streams = [line for line in capture.read("-q", "-z", "rtp,streams") if re.search(r"\b0x[0-9A-F]{8}\b", line)]
     expect(len(streams) == 4 * len(pairs), f"tshark finds {len(streams)} streams in {len(pairs)} calls")
