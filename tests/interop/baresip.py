@@ -37,8 +37,10 @@ READY_S = 20
 class Baresip:
     """One baresip. Use it as a context manager."""
 
-    def __init__(self, node, connector, transport, dial=None, talk_s=TALK_S):
-        """`dial`: whom to call, for `talk_s` seconds (`None`: until it is ended); `None` to be called."""
+    def __init__(self, node, connector, transport, dial=None, talk_s=TALK_S, encryption=None):
+        """`dial`: whom to call, for `talk_s` seconds (`None`: until it is ended); `None` to be called. `encryption`: of media,
+        `srtp` (where the other side does) or `srtp-mand`; by default it is required over TLS and not there without."""
+        encryption = encryption or ("srtp-mand" if transport == "tls" else None)
         self.port = node.ports.take(2)
         self._control = node.ports.take()
         self.directory = Path(node.directory) / f"baresip-{self.port}"
@@ -46,11 +48,13 @@ class Baresip:
         tone(self.directory / "tone.wav", OWN_HZ)
         port = node.tls_port if transport == "tls" else node.sip_port
         modules = next(path for path in MODULES if Path(path).is_dir())
+        # Its RTP sockets have no address of their own: what they send to the gateway comes from the gateway's address, and that is
+        # what its SDP has to say.
         lines = [
             f"sip_listen {PBX}:{self.port}", f"module_path {modules}", "module g711.so", "module aufile.so",
-            "module sndfile.so", "module_app account.so", "module_app menu.so",
+            "module sndfile.so", "module srtp.so", "module_app account.so", "module_app menu.so",
             "module_app ctrl_tcp.so", f"ctrl_tcp_listen {PBX}:{self._control}",
-            f"audio_source aufile,{self.directory}/tone.wav", f"net_interface {PBX}", f"snd_path {self.directory}",
+            f"audio_source aufile,{self.directory}/tone.wav", f"net_interface {GATEWAY}", f"snd_path {self.directory}",
         ]
         if node.authority:
             certificate, key = node.authority.sign(f"pbx-{self.port}", PBX)
@@ -61,7 +65,7 @@ class Baresip:
         (self.directory / "contacts").write_text("")
         (self.directory / "accounts").write_text(
             f'<sip:{connector.number}@{connector.host};transport={transport}>;regint=0;answermode=auto;'
-            f'outbound="sip:{GATEWAY}:{port};transport={transport}"\n'
+            f'{f"mediaenc={encryption};" if encryption else ""}outbound="sip:{GATEWAY}:{port};transport={transport}"\n'
         )
         self._command = ["baresip", "-f", self.directory]
         if dial:

@@ -15,6 +15,7 @@ EXPECTED = {
     ("SIPp", "udp"), ("SIPp", "tcp"), ("SIPp", "udp6"), ("SIPp", "tcp-udp"), ("SIPp", "udp6-udp"),
     ("Kamailio", "udp"), ("Kamailio", "tcp"), ("Kamailio", "tls"),
     ("baresip", "udp"), ("baresip", "tcp"), ("baresip", "tls"),
+    ("libsrtp", "udp"), ("libsrtp", "tls"), ("RTP peer", "udp"), ("RTP peer", "tls"), ("RTP peer", "udp6"),
     ("sipsak", "udp"), ("sipsak", "tcp"),
 }
 """Peer and transport of every row that a run must have; IPv6 where the machine has it."""
@@ -35,13 +36,27 @@ class Table:
         started = time.monotonic()
         try:
             run()
-            self.passed += 1
-            result = "ok"
+            failure = None
         except Exception as error:
-            self.failed += 1
-            result = f"FAILED  {type(error).__name__}: {error}"
+            failure = error
+        self._row([what, transport, direction, shards], started, failure)
+
+    async def check_beside(self, what, transport, direction, shards, run):
+        """The same for a coroutine, that others may run beside."""
+        started = time.monotonic()
+        try:
+            await run
+            failure = None
+        except Exception as error:
+            failure = error
+        self._row([what, transport, direction, shards], started, failure)
+
+    def _row(self, columns, started, failure):
+        self.passed += failure is None
+        self.failed += failure is not None
+        result = "ok" if failure is None else f"FAILED  {type(failure).__name__}: {failure}"
         result += f"  {time.monotonic() - started:5.1f} s"
-        row = [self.peer, what, transport, direction, shards, result]
+        row = [self.peer, *columns, result]
         print(LINE.format(*row), flush=True)
         if path := os.environ.get("TRUNKLINE_MATRIX"):
             with open(path, "a", encoding="utf-8") as file:

@@ -44,13 +44,14 @@ class Node:
 
     def __init__(self, shards=1, carrier_routes=(), t1_ms=100, ports=None, media_timeout_s=60, tls=False,
                  name_servers=(), store=None, limits=None, api=None, access_keys=(), number_pools=(), ready_s=READY_S,
-                 health=None, log_level="info"):
+                 health=None, log_level="info", media=None, carriers=()):
         """`carrier_routes`: (host, port, transport, prefix) of each way to the PSTN; `None` for what the DNS says.
         `name_servers`: (address:port), instead of the system's. `limits`: keys of `[limits]`. `tls`: a listener for it, with a
         certificate of an authority that peers on loopback have theirs from too. `store`: its URL, instead of
         a file's in the node's directory. `api`: keys of `[api]`. `access_keys`, `number_pools`: keys of each of them,
         besides the one that there always is. `ready_s`: how long its start may take. `health`: keys of `[health]`; without any
-        nobody is pinged, for most peers here play one scenario and know nothing else. `log_level`: of the log."""
+        nobody is pinged, for most peers here play one scenario and know nothing else. `log_level`: of the log. `media`: more keys
+        of `[media]`. `carriers`: keys of each carrier besides the one that there always is, `routes` among them."""
         self.binary = Path(os.environ.get("TRUNKLINE_BINARY", ROOT / "target/release/trunkline")).resolve()
         self.shards = shards
         self.carrier_routes = list(carrier_routes)
@@ -62,6 +63,8 @@ class Node:
         self.store = store
         self.health = dict(health or {"interval_s": 0})
         self.log_level = log_level
+        self.media_keys = dict(media or {})
+        self.carriers = list(carriers)
         self.t1_ms = t1_ms
         self.ready_s = ready_s
         self.media_timeout_s = media_timeout_s
@@ -170,7 +173,7 @@ class Node:
         lines += [
             "[sip.timers]", f"t1_ms = {self.t1_ms}", f"t4_ms = {10 * self.t1_ms}",
             "[media]", f"bind = {json.dumps(media)}", f'ports = "{first}-{last}"',
-            f"timeout_s = {self.media_timeout_s}",
+            f"timeout_s = {self.media_timeout_s}", *pairs(self.media_keys),
             "[[carrier]]", 'name = "interop"', f"sources = {json.dumps(sources)}",
         ]
         if self.authority:
@@ -179,6 +182,10 @@ class Node:
             lines += ["[[carrier.route]]", f'host = "{host}"', f'prefix = "{prefix}"']
             lines += [f"port = {port}"] if port else []
             lines += [f'transport = "{transport}"'] if transport else []
+        for carrier in self.carriers:
+            lines += tables("carrier", [{key: value for key, value in carrier.items() if key != "routes"}])
+            lines += tables("carrier.route", carrier.get("routes", []))
+            lines += ["[carrier.tls]", f"ca = {quoted(self.authority.certificate)}"] if self.authority else []
         lines += [
             "[[number_pool]]", 'country = "US"', 'first = "+12065550100"', 'last = "+12065550999"',
             *tables("number_pool", self.number_pools),
