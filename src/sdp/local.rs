@@ -214,8 +214,6 @@ fn offer_line<'a>(
     let protocol = match stream.transport {
         Transport::Rtp { .. } if secure && crypto.is_empty() => return None,
         Transport::Rtp { feedback, .. } => Transport::Rtp { secure, feedback }.as_str().as_bytes(),
-        // Fax is in the clear.
-        Transport::Udptl if secure => return None,
         Transport::Udptl => from_peer.text(&media.protocol),
     };
     let is_rtp = stream.transport.is_rtp();
