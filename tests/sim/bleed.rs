@@ -248,3 +248,50 @@ fn every_stream_but_one_is_declined() {
         },
     );
 }
+
+/// Descriptions that name ports of the gateway: the first two of either shard.
+const OWN_PORTS: [(u16, Rewrite); 4] = [
+    (20_000, |sdp| with_port(&at(&sdp, "198.51.100.2"), "20000")),
+    (20_002, |sdp| with_port(&at(&sdp, "198.51.100.2"), "20002")),
+    (20_080, |sdp| with_port(&at(&sdp, "198.51.100.2"), "20080")),
+    (20_082, |sdp| with_port(&at(&sdp, "198.51.100.2"), "20082")),
+];
+
+#[test]
+fn a_call_sends_nothing_to_its_own_ports() {
+    for (caller, called, to) in ways() {
+        play(|world| {
+            let (a, b) = world.establish(caller, called, &to);
+            let own = [a, b].map(|at| world.at_call(at).remote_media.unwrap().port());
+            let named = OWN_PORTS.iter().filter(|(port, _)| own.contains(port));
+            assert_eq!(named.clone().count(), 2, "{own:?}");
+            for (_, rewrite) in named {
+                for (one, other) in [(a, b), (b, a)] {
+                    world.assert_talk(one, other);
+                    world.agents[one.agent].calls[one.call].plan.rewrite = Some(*rewrite);
+                    world.act(one, Act::Reinvite(Session::Direction("sendrecv")));
+                    world.run(1_000);
+                    assert_eq!(world.send_rtp(other), None);
+                    world.agents[one.agent].calls[one.call].plan.rewrite = None;
+                    world.act(one, Act::Reinvite(Session::Direction("sendrecv")));
+                    world.run(1_000);
+                }
+            }
+            world.act(a, Act::Bye);
+        });
+    }
+}
+
+#[test]
+fn a_call_sends_nothing_to_ports_of_its_own_that_its_caller_has_guessed() {
+    for (port, rewrite) in OWN_PORTS {
+        with_description(rewrite, |world, a, called| {
+            assert_eq!(world.at_call(a).status(), Some(200));
+            let b = world.last_call(called);
+            let own = [a, b].map(|at| world.at_call(at).remote_media.unwrap().port());
+            if own.contains(&port) {
+                assert_eq!(world.send_rtp(b), None);
+            }
+        });
+    }
+}
