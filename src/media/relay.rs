@@ -175,6 +175,9 @@ impl Media {
             self.join(a, b);
             self.join(b, a);
         }
+        for id in [a, b] {
+            self.forget_own(id);
+        }
     }
 
     /// Somebody new is at the endpoint: nothing is known of it but where its signalling comes from.
@@ -193,18 +196,47 @@ impl Media {
 
     /// What an offer or an answer of the endpoint's peer says. Packets go to where it wants them until the
     /// peer's first packet shows where it really is. When the address is another one than before, what was
-    /// latched is forgotten.
+    /// latched is forgotten. An address that is the endpoint's own or its partner's is none.
     pub fn expect(&mut self, id: EndpointId, peer: &Peer, now: Instant) {
         if self.pair(id).is_none() {
             return;
         }
         let [rtp, rtcp] = sockets(id);
         for (socket, to) in [(rtp, peer.rtp), (rtcp, peer.rtcp)] {
+            let to = to.filter(|to| !self.is_own(id, *to));
             if let Some((stream, source)) = self.socket(socket) {
                 let about = (is_rtcp_socket(socket), now);
                 stream.expect(source, to, peer.signalling, about);
                 stream.kind.is_udptl = peer.is_udptl;
                 stream.kind.is_muxed = peer.rtcp_mux && !peer.is_udptl;
+            }
+        }
+    }
+
+    /// Whether an address is the endpoint's own or its partner's: what is sent there would come back for ever.
+    fn is_own(&self, id: EndpointId, to: SocketAddr) -> bool {
+        let [rtp, _] = sockets(id);
+        let partner = self.streams.get(index(rtp)).and_then(|it| it.partner);
+        let pairs = [Some(rtp), partner].into_iter().flatten();
+        pairs.map(pair_index).any(|pair| {
+            let pair = self.pairs.get(pair).and_then(Option::as_ref);
+            pair.is_some_and(|Pair { advertise, .. }| {
+                let is_port = advertise.port() == to.port() & !1;
+                is_port && advertise.ip() == to.ip().to_canonical()
+            })
+        })
+    }
+
+    /// Forgets what SDP has said of where the peer is, where that is at the partner's port.
+    fn forget_own(&mut self, id: EndpointId) {
+        for socket in sockets(id) {
+            let stream = self.streams.get(index(socket));
+            let expected = stream.filter(|stream| stream.latch == Latch::Expected);
+            if !expected.is_some_and(|stream| self.is_own(id, stream.remote)) {
+                continue;
+            }
+            if let Some((stream, source)) = self.socket(socket) {
+                stream.forget(source);
             }
         }
     }

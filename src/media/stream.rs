@@ -257,6 +257,12 @@ impl Stream {
             None => self.latch = Latch::Unknown,
         }
     }
+
+    /// SDP has not said where the peer is after all.
+    pub(super) fn forget(&mut self, source: &mut Source) {
+        source.expected = None;
+        self.latch = Latch::Unknown;
+    }
 }
 
 impl Source {

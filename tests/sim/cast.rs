@@ -11,6 +11,7 @@ use trunkline::sip::digest::{Algorithm, ha1};
 
 use crate::agent::Agent;
 use crate::agent::plan::Plan;
+use crate::agent::security::Srtp;
 use crate::gateway::{GATEWAY_TLS, GATEWAY_V4, GATEWAY_V6, Gateway};
 use crate::world::{World, seed};
 
@@ -84,6 +85,8 @@ pub(crate) fn agents() -> Vec<Agent> {
     };
     let mut nat = agent("qnatpbxq", "10.9.9.109:1024", Udp, GATEWAY_V4);
     nat.address = "192.168.77.155:5060".parse().unwrap();
+    let mut tls = agent("qtlspbxq", "203.0.113.108:5061", Tls, GATEWAY_TLS);
+    tls.srtp = Some(Srtp::REQUIRED);
     vec![
         agent("qpbxq", "203.0.113.101:5060", Udp, GATEWAY_V4),
         agent("qsparepbxq", "203.0.113.102:5062", Udp, GATEWAY_V4),
@@ -93,7 +96,7 @@ pub(crate) fn agents() -> Vec<Agent> {
         agent("qsixpbxq", "[2001:db8:2::104]:5060", Udp, GATEWAY_V6),
         agent("qsixtcpcarrierq", "[2001:db8:3::105]:5060", Tcp, GATEWAY_V6),
         nat,
-        agent("qtlspbxq", "203.0.113.108:5061", Tls, GATEWAY_TLS),
+        tls,
     ]
 }
 

@@ -110,7 +110,9 @@ fn rfc3263_a_name_that_is_nowhere_is_no_route() {
 fn rfc3263_naptr_leads_to_tls_and_the_routes_host_is_expected_there() {
     let places = [place(0, Transport::Tls, 5061, &["203.0.113.108"])];
     at(&places, |world| {
-        // The one who speaks TLS plays the carrier; the world sees to it that somebody is expected.
+        // The one who speaks TLS plays the carrier, which is offered RTP; the world sees to it that somebody is
+        // expected.
+        world.agents[PBX_TLS].srtp = None;
         let a = world.call(PBX, &through(PLAIN, OUTSIDE), Plan::idle());
         world.run(3_000);
         assert_eq!(world.at_call(a).status(), Some(200));

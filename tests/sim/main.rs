@@ -3,6 +3,7 @@
 //! - [`world`]: clock, event queue, network, the gateway's shards, and what is checked of every message
 //! - [`gateway`]: its settings, where it listens
 //! - [`agent`]: a PBX or a carrier, with logic of its own
+//! - [`packets`]: RTP and RTCP; [`secrets`]: the keys of SRTP, and that nobody else learns of them
 //! - [`cast`]: the connectors, carriers and agents that the scenarios are played by
 //! - the other modules: scenarios, by what they are about
 //!
@@ -17,6 +18,7 @@
 
 mod agent;
 mod bad_input;
+mod bleed;
 mod calls;
 mod cancelling;
 mod carrier_rules;
@@ -42,6 +44,7 @@ mod media;
 mod messages;
 mod network;
 mod options;
+mod packets;
 mod policy;
 mod proxy_sessions;
 mod random_calls;
@@ -49,8 +52,11 @@ mod refusals;
 mod registrations;
 mod reinvites;
 mod reliable;
+mod secrets;
 mod session_timers;
 mod shutting_down;
+mod srtp;
+mod streams;
 mod torture;
 mod transfers;
 mod transfers_refused;

@@ -10,7 +10,7 @@ use trunkline::shard::snapshot::{
     EmergencyNumber, GroupMember, NumberHolder, Origination, ProxyParticipant, ProxyPolicy,
     ProxySession, Snapshot, Termination, VoiceConnector,
 };
-use trunkline::sip::message::Method;
+use trunkline::sip::message::{HeaderName, Method};
 use uuid::Uuid;
 
 use crate::agent::plan::{Act, Plan};
@@ -48,6 +48,7 @@ struct Case {
     plan: Plan,
     /// The last of so many calls is the one that is refused so.
     calls: usize,
+    warning: Option<&'static str>,
 }
 
 /// A call of the customer's PBX to the PSTN, in a world that is changed.
@@ -59,6 +60,7 @@ fn outbound(cause: Cause, change_plain: impl Fn(&mut VoiceConnector) + 'static) 
         to: through(PLAIN, OUTSIDE),
         plan: Plan::idle(),
         calls: 1,
+        warning: None,
     }
 }
 
@@ -75,6 +77,15 @@ fn with_extra(name: &'static str, value: &str) -> Plan {
     let mut plan = Plan::idle();
     plan.extra.push((name, value.to_owned()));
     plan
+}
+
+/// What an agent with keys would say without.
+fn without_keys(description: String) -> String {
+    let lines = description.split_inclusive("\r\n");
+    let kept: String = lines
+        .filter(|line| !line.starts_with("a=crypto:"))
+        .collect();
+    kept.replace("RTP/SAVP", "RTP/AVP")
 }
 
 fn with_account(password: &'static str) -> Plan {
@@ -126,6 +137,15 @@ fn terminations() -> Vec<Case> {
         outbound(EncryptionRequired, |connector| {
             connector.require_encryption = true;
         }),
+        Case {
+            plan: Plan {
+                from: OWN_TLS,
+                rewrite: Some(without_keys),
+                ..Plan::idle()
+            },
+            warning: Some("399 198.51.100.1:5061 \"SRTP is required: offer SDES keys\""),
+            ..plain(SdesRequired, PBX_TLS, through(ENCRYPTED, OUTSIDE))
+        },
         plain(SourceNotAllowed, CARRIER, through(PLAIN, OUTSIDE)),
         secret(
             CredentialsMalformed,
@@ -318,6 +338,8 @@ fn meets(world: &mut World, case: &Case) {
         phrase = format!("Caller Id {} is not valid", case.plan.from);
     }
     assert_eq!(refused.outcome, Some((cause.status(), phrase)), "{cause:?}");
+    let warning = refused.last_response_header(HeaderName::Warning);
+    assert_eq!(warning.as_deref(), case.warning, "{cause:?}");
     assert!(world.refused_for(cause) >= 1, "{cause:?} is not counted");
     for call in calls {
         if world.at_call(call).status() == Some(200) {

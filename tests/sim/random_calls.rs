@@ -18,6 +18,7 @@ use crate::cast::{
 };
 use crate::gateway::Gateway;
 use crate::network::{Network, Rng};
+use crate::srtp::{ENCRYPTED, set_srtp};
 use crate::world::{CallRef, World, seed};
 
 const CALLS: usize = 1_000;
@@ -49,6 +50,26 @@ fn a_storm_over_two_shards() {
     play(5, 2, weather(200));
 }
 
+/// Nothing of it is in the clear, which the world looks at.
+#[test]
+fn bad_weather_for_encrypted_calls() {
+    let (gateway, mut snapshot) = (gateway(2), snapshot());
+    let gateway = Gateway {
+        srtp: ENCRYPTED.policy(),
+        ..gateway
+    };
+    set_srtp(&mut snapshot, &ENCRYPTED.policy());
+    let seed = seed().wrapping_add(6);
+    let mut world = World::new(&gateway, seed, &Arc::new(snapshot), agents());
+    world.network = weather(50);
+    for agent in &mut world.agents {
+        agent.srtp = ENCRYPTED.srtp;
+    }
+    let calls = make_calls(&mut world, CALLS / 4, |_| {});
+    world.finish();
+    check(&world, &calls);
+}
+
 /// One table after the other is too small, and peers cannot be reached now and then.
 #[test]
 fn a_gateway_that_is_full_of_calls() {
@@ -77,7 +98,7 @@ fn play_short(shards: u8, room: usize, scarce: impl Fn(&mut Gateway)) {
     scarce(&mut gateway);
     let mut world = World::new(&gateway, seed(), &Arc::new(snapshot()), agents());
     world.network = weather(50);
-    let calls = make_calls(&mut world, |world| {
+    let calls = make_calls(&mut world, CALLS, |world| {
         let somebody = world.rng.below(world.agents.len() as u64) as usize;
         world.agents[somebody].unreachable = world.rng.chance(100);
     });
@@ -113,7 +134,7 @@ fn play(number: u64, shards: u8, network: Network) {
     let seed = seed().wrapping_add(number);
     let mut world = World::new(&gateway, seed, &Arc::new(snapshot()), agents());
     world.network = network;
-    let calls = make_calls(&mut world, |_| {});
+    let calls = make_calls(&mut world, CALLS, |_| {});
     world.finish();
     check(&world, &calls);
 }
@@ -128,12 +149,12 @@ fn gateway(shards: u8) -> Gateway {
 }
 
 /// One call after the other, and something between them.
-fn make_calls(world: &mut World, between: impl Fn(&mut World)) -> Vec<CallRef> {
+fn make_calls(world: &mut World, count: usize, between: impl Fn(&mut World)) -> Vec<CallRef> {
     for agent in &mut world.agents {
         agent.random_plan = Some(called_plan);
     }
-    let mut calls: Vec<CallRef> = Vec::with_capacity(CALLS);
-    for _ in 0..CALLS {
+    let mut calls: Vec<CallRef> = Vec::with_capacity(count);
+    for _ in 0..count {
         let call = random_call(world);
         calls.push(call);
         between(world);
@@ -148,16 +169,17 @@ fn make_calls(world: &mut World, between: impl Fn(&mut World)) -> Vec<CallRef> {
 }
 
 fn check(world: &World, calls: &[CallRef]) {
+    let count = calls.len();
     let mut answered = 0;
     for call in calls {
         let call = world.at_call(*call);
         assert!(call.outcome.is_some(), "{} has no final response", call.id);
         answered += usize::from(call.status() == Some(200));
     }
-    assert!(answered > CALLS / 4, "only {answered} calls were answered");
+    assert!(answered > count / 4, "only {answered} calls were answered");
     let is_transfer = |event: &&Event| matches!(event, Event::CallTransferred { status: 200, .. });
     let transfers = world.events.iter().filter(is_transfer).count();
-    assert!(transfers > CALLS / 200, "only {transfers} transfers");
+    assert!(transfers > count / 200, "only {transfers} transfers");
     let everybody = world.agents.iter().flat_map(|agent| &agent.calls);
     let mut forgotten = 0;
     for call in everybody.filter(|call| call.answered_at.is_some()) {
@@ -168,7 +190,10 @@ fn check(world: &World, calls: &[CallRef]) {
         let in_vain = call.patience_ended && call.bye_answer != Some(200);
         forgotten += usize::from(in_vain && call.count(Method::Bye) == 0);
     }
-    assert!(forgotten <= CALLS / 500, "{forgotten} were forgotten");
+    assert!(
+        forgotten <= count.div_ceil(500),
+        "{forgotten} were forgotten"
+    );
 }
 
 fn random_call(world: &mut World) -> CallRef {
@@ -264,6 +289,7 @@ fn talking_plan(rng: &mut Rng) -> Plan {
             Session::Moved,
             Session::Late,
             Session::Same,
+            Session::Rekeyed,
         ]);
         // Often at the same time on both sides.
         let after = 1_000 * rng.below(20) + rng.below(40);

@@ -12,8 +12,7 @@ use bytes::Bytes;
 use trunkline::config::{SipListener, Transport};
 use trunkline::control::limiter::NodeLimiter;
 use trunkline::instant::Instant;
-use trunkline::media::srtp::OVERHEAD_BYTES_MAX;
-use trunkline::media::{Datagram, MediaPort, MediaSocket};
+use trunkline::media::{MediaPort, MediaSocket};
 use trunkline::shard::io::{ConnectionId, Flow, Input, Output};
 use trunkline::shard::snapshot::Snapshot;
 use trunkline::shard::{Occupancy, Settings, Shard};
@@ -26,6 +25,7 @@ use crate::agent::plan::{Act, Plan};
 use crate::agent::{Agent, Effect, Hands, Wake};
 use crate::gateway::Gateway;
 use crate::network::{Network, Rng};
+use crate::secrets::Secrets;
 
 /// One call, as the agent's number and the call's.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -59,7 +59,8 @@ pub(crate) struct World {
     by_source: HashMap<SocketAddr, usize>,
     queue: BTreeMap<(Instant, u64), Happening>,
     order: u64,
-    media: HashMap<SocketAddr, (usize, MediaSocket)>,
+    pub(crate) media: HashMap<SocketAddr, (usize, MediaSocket)>,
+    pub(crate) secrets: Secrets,
     streams: HashMap<(usize, bool), Instant>,
     trace: VecDeque<Traced>,
 }
@@ -155,6 +156,7 @@ impl World {
             queue: BTreeMap::new(),
             order: 0,
             media: HashMap::new(),
+            secrets: Secrets::default(),
             streams: HashMap::new(),
             trace: VecDeque::new(),
         };
@@ -422,6 +424,8 @@ impl World {
             self.agents[agent].mark
         );
         self.check_nothing_leaks(agent, &bytes);
+        self.secrets.learn(agent, &bytes);
+        self.secrets.check(agent, &bytes);
         self.agents[agent].reached = Some(*flow);
         for at in self.arrivals(agent, false, &bytes) {
             let bytes = bytes.clone();
@@ -430,6 +434,7 @@ impl World {
     }
 
     fn send_to_gateway(&mut self, agent: usize, to: SocketAddr, bytes: Bytes) {
+        self.secrets.learn(agent, &bytes);
         let (source, transport) = (self.agents[agent].source, self.agents[agent].transport);
         let listener = self
             .listeners
@@ -524,50 +529,6 @@ impl World {
         self.queue.insert((at, self.order), happening);
     }
 
-    /// An RTP packet from a call's agent; who received it, if anybody.
-    pub(crate) fn send_rtp(&mut self, from: CallRef) -> Option<SocketAddr> {
-        let call = self.at_call(from);
-        let source = SocketAddr::new(self.agents[from.agent].source.ip(), call.media_port);
-        self.send_packet(source, call.remote_media?, 0)
-    }
-
-    /// An RTP or RTCP packet between any addresses; where it went. `next` is 1 for RTCP.
-    pub(crate) fn send_packet(
-        &mut self,
-        from: SocketAddr,
-        to: SocketAddr,
-        next: u16,
-    ) -> Option<SocketAddr> {
-        let packet: &[u8] = match next {
-            0 => &[0x80, 0, 0, 1, 0, 0, 0, 160, 1, 2, 3, 4, 0xd5, 0xd5],
-            _ => &[0x80, 201, 0, 1, 1, 2, 3, 4],
-        };
-        let to = SocketAddr::new(to.ip(), to.port() + next);
-        let (shard, socket) = *self
-            .media
-            .get(&to)
-            .expect("media is sent to no port of ours");
-        let mut buffer = packet.to_vec();
-        let length = buffer.len();
-        buffer.resize(length + OVERHEAD_BYTES_MAX, 0);
-        let mut packet = Datagram {
-            buffer: &mut buffer,
-            length,
-        };
-        let now = self.now;
-        let forward = self.shards[shard].relay(socket, from, &mut packet, now)?;
-        for agent in &mut self.agents {
-            if agent.source.ip() == forward.to.ip() {
-                let calls = agent.calls.iter_mut();
-                let calls = calls.filter(|call| call.media_port == forward.to.port());
-                for call in calls {
-                    call.packets += 1;
-                }
-            }
-        }
-        Some(forward.to)
-    }
-
     /// How full the tables of all shards are together.
     pub(crate) fn occupancy(&self) -> Occupancy {
         let mut sum = Occupancy::default();
@@ -641,6 +602,7 @@ impl World {
     pub(crate) fn finish(&mut self) {
         self.run_until_quiet();
         assert_eq!(self.limiter.calls(), 0, "calls that still count");
+        self.secrets.check_events(&self.events);
         for (number, shard) in self.shards.iter().enumerate() {
             assert_eq!(shard.counters().panics, 0, "panics in shard {number}");
             let left = Occupancy {

@@ -6,6 +6,7 @@ use trunkline::sip::message::{HeaderName, Method, Response};
 
 use super::call::{By, Call, Incoming, Invite, Sending, State, What};
 use super::plan::{Acks, Act, Plan, Session, When};
+use super::security::{Role, Security};
 use super::{Agent, Effect, Hands, T1, Wake, wire};
 
 impl Agent {
@@ -47,6 +48,10 @@ impl Agent {
             sending: Vec::new(),
             media_port: 10_000 + 2 * (self.calls.len() % 20_000) as u16,
             direction: "sendrecv",
+            is_fax: false,
+            security: Security::default(),
+            is_muxed: false,
+            sequence: 0,
             version: 1,
             remote_media: None,
             remote_direction: String::new(),
@@ -106,7 +111,7 @@ impl Agent {
         let first = call.state == State::Setup;
         let tried_account = !extra.is_empty();
         let call = &self.calls[index];
-        let body = (!call.plan.late_offer || !first).then(|| wire::sdp(self, call));
+        let body = (!call.plan.late_offer || !first).then(|| wire::sdp(self, call, Role::Offer));
         let mut fields = call.plan.extra.clone();
         fields.extend(
             extra
@@ -320,7 +325,7 @@ impl Agent {
         call.cseq += 1;
         let branch = self.branch(hands.rng);
         let call = &self.calls[index];
-        let body = (session != Session::Late).then(|| wire::sdp(self, call));
+        let body = (session != Session::Late).then(|| wire::sdp(self, call, Role::Offer));
         let bytes = wire::request(
             self,
             call,
@@ -342,7 +347,7 @@ impl Agent {
         call.cseq += 1;
         let branch = self.branch(hands.rng);
         let call = &self.calls[index];
-        let body = (session != Session::Late).then(|| wire::sdp(self, call));
+        let body = (session != Session::Late).then(|| wire::sdp(self, call, Role::Offer));
         let cseq = call.cseq;
         let bytes = wire::request(self, call, "UPDATE", cseq, &branch, &[], body);
         self.send_until_answered(index, What::Request(Method::Update, cseq), bytes, hands);
@@ -367,7 +372,7 @@ impl Agent {
                 };
                 let call = &self.calls[index];
                 let with_body = late && call.plan.acks != Acks::WithoutBody;
-                let body = with_body.then(|| wire::sdp(self, call));
+                let body = with_body.then(|| wire::sdp(self, call, Role::Answer));
                 let bytes = wire::request(self, call, "ACK", cseq, &branch, &[], body);
                 let call = &mut self.calls[index];
                 if let Some(invite) = &mut call.invite {
@@ -406,6 +411,12 @@ impl Agent {
             true => self.mint("t", hands.rng),
             false => tag_of(&self.calls[index].local),
         };
+        if forked {
+            // Another phone, with keys of its own.
+            let (srtp, call) = (self.srtp, &mut self.calls[index]);
+            call.security.generation += 1;
+            call.security.agree(srtp, &call.id);
+        }
         let call = &self.calls[index];
         let Some(Incoming { request, .. }) = &call.incoming else {
             return;
@@ -416,7 +427,13 @@ impl Agent {
             true => (422, false),
             false => (status, with_body),
         };
-        let body = with_body.then(|| wire::sdp(self, call));
+        let role = call.role();
+        let has_no_keys = role == Role::Answer && call.security.is_missing(self.srtp);
+        let (status, with_body) = match with_body && has_no_keys {
+            true => (488, false),
+            false => (status, with_body),
+        };
+        let body = with_body.then(|| wire::sdp(self, call, role));
         let reason = call.plan.phrase_of(status);
         let records = call.plan.record_route;
         let bytes = wire::response(self, request, status, reason, &tag, records, body);

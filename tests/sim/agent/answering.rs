@@ -7,6 +7,7 @@ use trunkline::sip::message::{HeaderName, Message, Method, Request, Response};
 use super::acting::tag_of;
 use super::call::{By, Call, Incoming, State, What};
 use super::plan::{Plan, ToReinvite, When};
+use super::security::Role;
 use super::{Agent, Hands, wire};
 
 impl Agent {
@@ -145,15 +146,30 @@ impl Agent {
             );
             call.routes = routes;
         }
-        self.learn_media(index, response.body());
+        let invite = self.calls[index].invite.as_ref();
+        let role = match invite.is_some_and(|invite| invite.late_offer) {
+            true => Role::Offer,
+            false => Role::Answer,
+        };
+        self.learn_media(index, response.body(), role);
     }
 
-    fn learn_media(&mut self, index: usize, body: &[u8]) {
-        if let Some((address, direction)) = wire::read_sdp(body) {
+    fn learn_media(&mut self, index: usize, body: &[u8], role: Role) {
+        if let Some(description) = wire::read_sdp(body) {
+            let (srtp, has_mux) = (self.srtp, self.rtcp_mux);
             let call = &mut self.calls[index];
             check_session(call, body);
-            call.remote_media = Some(address);
-            call.remote_direction = direction;
+            call.remote_media = Some(description.address);
+            call.remote_direction = description.direction;
+            call.is_muxed = has_mux && description.rtcp_mux;
+            if role == Role::Offer {
+                call.is_fax = description.is_fax;
+            }
+            if !description.is_fax {
+                call.security.theirs = description.crypto;
+                call.security.is_secure_profile = description.is_secure_profile;
+                call.security.agree(srtp, &call.id);
+            }
         }
     }
 
@@ -223,7 +239,7 @@ impl Agent {
         }
         self.calls[index].update_answers.push(response.status);
         if response.status < 300 {
-            self.learn_media(index, response.body());
+            self.learn_media(index, response.body(), Role::Answer);
         }
     }
 
@@ -238,9 +254,9 @@ impl Agent {
         };
         let mut body = None;
         if status == 200 && !request.body().is_empty() {
-            self.learn_media(index, request.body());
+            self.learn_media(index, request.body(), Role::Offer);
             self.calls[index].agree();
-            body = Some(wire::sdp(self, &self.calls[index]));
+            body = Some(wire::sdp(self, &self.calls[index], Role::Answer));
         }
         let tag = tag_of(&self.calls[index].local);
         let reason = self.calls[index].plan.phrase_of(status);
@@ -330,7 +346,7 @@ impl Agent {
             call.outcome = Some((challenge.0, "Who Are You".to_owned()));
             return;
         }
-        self.learn_media(index, request.body());
+        self.learn_media(index, request.body(), Role::Offer);
     }
 
     fn on_reinvite(
@@ -375,7 +391,7 @@ impl Agent {
             call.target = contact;
         }
         if status == 200 {
-            self.learn_media(index, request.body());
+            self.learn_media(index, request.body(), Role::Offer);
             let call = &mut self.calls[index];
             match offered {
                 true => call.agree(),
@@ -383,7 +399,7 @@ impl Agent {
             }
         }
         let call = &self.calls[index];
-        let body = (status == 200).then(|| wire::sdp(self, call));
+        let body = (status == 200).then(|| wire::sdp(self, call, call.role()));
         let reason = call.plan.phrase_of(status);
         let tag = tag_of(&call.local);
         let bytes = wire::response(self, &request, status, reason, &tag, false, body);
@@ -452,7 +468,7 @@ impl Agent {
         if awaited {
             call.acknowledged = true;
             self.stop(index, &What::Success);
-            self.learn_media(index, request.body());
+            self.learn_media(index, request.body(), Role::Answer);
         }
     }
 

@@ -8,6 +8,7 @@ use trunkline::instant::Instant;
 use trunkline::sip::message::{HeaderName, Message, Method, Request};
 
 use super::plan::{Plan, Session};
+use super::security::{Role, Security};
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum State {
@@ -54,6 +55,13 @@ pub(crate) struct Call {
     pub(crate) media_port: u16,
     pub(crate) direction: &'static str,
     pub(crate) version: u32,
+    /// Its stream is fax by T.38.
+    pub(crate) is_fax: bool,
+    pub(crate) security: Security,
+    /// RTCP comes and goes on the port of RTP.
+    pub(crate) is_muxed: bool,
+    /// Packets that were sent: the next one's sequence number.
+    pub(crate) sequence: u16,
     /// Where they want media.
     pub(crate) remote_media: Option<SocketAddr>,
     pub(crate) remote_direction: String,
@@ -134,12 +142,24 @@ impl Call {
         self.invite.as_ref().is_some_and(is_open) || self.sending.iter().any(updating)
     }
 
+    /// What our next description in answer to their INVITE is.
+    pub(crate) fn role(&self) -> Role {
+        let incoming = self.incoming.as_ref();
+        match incoming.is_some_and(|incoming| incoming.request.body().is_empty()) {
+            true => Role::Offer,
+            false => Role::Answer,
+        }
+    }
+
     /// Our next description says so.
     pub(crate) fn change(&mut self, session: Session) {
         match session {
             Session::Direction(direction) => self.direction = direction,
             Session::Moved => self.media_port = self.media_port.wrapping_add(20_000),
             Session::Late => {}
+            Session::Rekeyed => self.security.generation += 1,
+            Session::Fax => self.is_fax = true,
+            Session::Audio => self.is_fax = false,
             Session::Same => return,
         }
         self.version += 1;

@@ -9,6 +9,7 @@ mod answering;
 pub(crate) mod call;
 pub(crate) mod messaging;
 pub(crate) mod plan;
+pub(crate) mod security;
 pub(crate) mod wire;
 
 use std::collections::HashMap;
@@ -23,6 +24,7 @@ use trunkline::sip::message::{Message, Method, Request};
 
 use self::call::{Call, Sending, State, What};
 use self::plan::{Act, Plan};
+use self::security::Srtp;
 use crate::network::Rng;
 
 pub(crate) const T1: Duration = Duration::from_millis(500);
@@ -58,6 +60,10 @@ pub(crate) struct Agent {
     pub(crate) transport: Transport,
     /// The carrier that it has proven to be on its connection.
     pub(crate) carrier: Option<CarrierId>,
+    /// What it does of SRTP, if anything.
+    pub(crate) srtp: Option<Srtp>,
+    /// It wants RTP and RTCP on one port (RFC 5761).
+    pub(crate) rtcp_mux: bool,
     /// The gateway's address to send first requests to.
     pub(crate) gateway: SocketAddr,
     /// For calls that come.
@@ -122,6 +128,8 @@ impl Agent {
             source: address,
             transport,
             carrier: None,
+            srtp: None,
+            rtcp_mux: false,
             gateway,
             plan,
             random_plan: None,

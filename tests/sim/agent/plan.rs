@@ -50,6 +50,11 @@ pub(crate) enum Session {
     Late,
     /// The last description to the letter.
     Same,
+    /// An offer with other keys.
+    Rekeyed,
+    /// Fax by T.38 in the place of audio, and audio again.
+    Fax,
+    Audio,
 }
 
 /// What a re-INVITE is answered.
@@ -74,6 +79,9 @@ pub(crate) enum Acks {
     SameBranch,
 }
 
+/// Makes another description of one.
+pub(crate) type Rewrite = fn(String) -> String;
+
 /// What an agent does in one call.
 #[derive(Clone, Debug)]
 pub(crate) struct Plan {
@@ -92,6 +100,8 @@ pub(crate) struct Plan {
     pub(crate) location: Option<&'static str>,
     /// The payload types of its audio, of those that [`wire`](super::wire) has names for.
     pub(crate) formats: &'static [u8],
+    /// What becomes of each of its descriptions.
+    pub(crate) rewrite: Option<Rewrite>,
     /// As caller: the number in From.
     pub(crate) from: &'static str,
     /// Adds Record-Route with itself.
@@ -150,6 +160,7 @@ impl Plan {
             extra: Vec::new(),
             location: None,
             formats: &[0, 101],
+            rewrite: None,
             from: "+12065550100",
             record_route: false,
             proxies: 1,

@@ -10,6 +10,7 @@ use trunkline::sip::writer::Writer;
 use super::Agent;
 use super::call::Call;
 use super::plan::Plan;
+use super::security::{self, Line, Role};
 
 /// A request of this call; the ACK of a failure and CANCEL have the INVITE's branch.
 pub(crate) fn request(
@@ -144,20 +145,46 @@ fn derived(invite: &Bytes, method: &str, to: Option<&str>) -> Bytes {
 }
 
 /// A session description of this agent.
-pub(crate) fn sdp(agent: &Agent, call: &Call) -> String {
+pub(crate) fn sdp(agent: &Agent, call: &Call, role: Role) -> String {
     let ip = agent.address.ip();
     let family = if ip.is_ipv4() { "IP4" } else { "IP6" };
-    let (mark, port, version, direction) =
-        (&agent.mark, call.media_port, call.version, call.direction);
+    let (mark, version) = (&agent.mark, call.version);
+    let media = match call.is_fax {
+        true => fax(call),
+        false => audio(agent, call, role),
+    };
+    let text = format!(
+        "v=0\r\no={mark} 1 {version} IN {family} {ip}\r\ns={mark}\r\nc=IN {family} {ip}\r\nt=0 0\r\n{media}"
+    );
+    match call.plan.rewrite {
+        Some(rewrite) => rewrite(text),
+        None => text,
+    }
+}
+
+fn audio(agent: &Agent, call: &Call, role: Role) -> String {
+    let (port, direction) = (call.media_port, call.direction);
     let formats: String = (call.plan.formats.iter())
         .map(|format| format!(" {format}"))
         .collect();
     let named: String = (call.plan.formats.iter())
         .map(|format| format_lines(*format))
         .collect();
+    let (profile, crypto) = call.security.described(agent.srtp, &call.id, role);
+    let has_mux = match role {
+        Role::Offer => agent.rtcp_mux,
+        Role::Answer => call.is_muxed,
+    };
+    let mux = if has_mux { "a=rtcp-mux\r\n" } else { "" };
     format!(
-        "v=0\r\no={mark} 1 {version} IN {family} {ip}\r\ns={mark}\r\nc=IN {family} {ip}\r\nt=0 0\r\n\
-         m=audio {port} RTP/AVP{formats}\r\n{named}a=ptime:20\r\na={direction}\r\n"
+        "m=audio {port} {profile}{formats}\r\n{named}a=ptime:20\r\na={direction}\r\n{mux}{crypto}"
+    )
+}
+
+fn fax(call: &Call) -> String {
+    let port = call.media_port;
+    format!(
+        "m=image {port} udptl t38\r\na=T38FaxVersion:0\r\na=T38FaxRateManagement:transferredTCF\r\n"
     )
 }
 
@@ -165,27 +192,43 @@ pub(crate) fn sdp(agent: &Agent, call: &Call) -> String {
 fn format_lines(format: u8) -> &'static str {
     match format {
         0 => "a=rtpmap:0 PCMU/8000\r\n",
-        96 => "a=rtpmap:96 opus/48000/2\r\na=fmtp:96 useinbandfec=1\r\n",
         97 => "a=rtpmap:97 telephone-event/8000\r\na=fmtp:97 0-15\r\n",
+        96 => "a=rtpmap:96 opus/48000/2\r\na=fmtp:96 useinbandfec=1\r\n",
         101 => "a=rtpmap:101 telephone-event/8000\r\na=fmtp:101 0-15\r\n",
         _ => "",
     }
 }
 
-/// Address and direction of a description's audio, read by hand.
-pub(crate) fn read_sdp(body: &[u8]) -> Option<(SocketAddr, String)> {
+/// What a description says of the stream in use.
+pub(crate) struct Description {
+    pub(crate) address: SocketAddr,
+    pub(crate) direction: String,
+    pub(crate) is_fax: bool,
+    pub(crate) is_secure_profile: bool,
+    pub(crate) rtcp_mux: bool,
+    pub(crate) crypto: Vec<Line>,
+}
+
+/// Reads a description by hand.
+pub(crate) fn read_sdp(body: &[u8]) -> Option<Description> {
     let text = std::str::from_utf8(body).unwrap();
     let value = |start: &str| text.lines().find_map(|line| line.strip_prefix(start));
     let ip = value("c=IN IP4 ").or_else(|| value("c=IN IP6 "))?;
-    let port = value("m=audio ")?.split(' ').next()?;
+    let fax = value("m=image ").filter(|line| !line.starts_with("0 "));
+    let mut line = fax.or_else(|| value("m=audio "))?.split(' ');
+    let (port, profile) = (line.next()?, line.next()?);
     let direction = ["sendonly", "recvonly", "inactive"].into_iter();
     let direction = direction
         .into_iter()
         .find(|direction| text.contains(&format!("a={direction}\r\n")));
-    Some((
-        SocketAddr::new(ip.parse().unwrap(), port.parse().unwrap()),
-        direction.unwrap_or("sendrecv").to_owned(),
-    ))
+    Some(Description {
+        address: SocketAddr::new(ip.parse().unwrap(), port.parse().unwrap()),
+        direction: direction.unwrap_or("sendrecv").to_owned(),
+        is_fax: fax.is_some(),
+        is_secure_profile: profile == "RTP/SAVP",
+        rtcp_mux: text.contains("a=rtcp-mux\r\n"),
+        crypto: security::read_lines(text),
+    })
 }
 
 /// The URI of the first Contact.
