@@ -446,7 +446,9 @@ impl Media {
         let (stream, source) = self.socket(socket).ok_or(DropReason::FreePort)?;
         match stream.recognise(source, from, trust, now) {
             Recognition::Stranger => Err(DropReason::ForeignSource),
-            known => Ok(known),
+            known @ (Recognition::Peer | Recognition::IfAuthentic | Recognition::Straggler) => {
+                Ok(known)
+            }
         }
     }
 

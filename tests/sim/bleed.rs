@@ -174,7 +174,7 @@ fn media_is_not_sent_where_nobody_is() {
 fn a_stream_without_a_port_is_none() {
     let rewrites: [(Rewrite, u16); 2] = [
         (|sdp| with_port(&sdp, "0"), 488),
-        (|sdp| with_port(&sdp, "70000"), 400),
+        (|sdp| with_port(&sdp, "70000"), 488),
     ];
     for (rewrite, status) in rewrites {
         with_description(rewrite, |world, a, called| {
@@ -200,12 +200,12 @@ fn with_port(description: &str, port: &str) -> String {
 fn a_description_that_is_too_much_is_refused_and_one_that_is_much_is_not() {
     let rewrites: [(Rewrite, u16); 4] = [
         (|sdp| sdp + &"m=video 0 RTP/AVP 31\r\n".repeat(60), 200),
-        (|sdp| sdp + &"m=video 4000 RTP/AVP 31\r\n".repeat(199), 400),
+        (|sdp| sdp + &"m=video 4000 RTP/AVP 31\r\n".repeat(199), 488),
         (
             |sdp| sdp + &format!("a=x:{}\r\n", "y".repeat(1_000)).repeat(40),
             200,
         ),
-        (|sdp| sdp + &"a=x\r\n".repeat(12_000), 400),
+        (|sdp| sdp + &"a=x\r\n".repeat(12_000), 488),
     ];
     for (rewrite, status) in rewrites {
         with_description(rewrite, |world, a, called| {
