@@ -113,7 +113,11 @@ impl Keys {
         result.map_err(|error| match error {
             // Of a peer that begins its numbers anew, until a second packet bears it out.
             SrtpError::Replayed => DropReason::Implausible,
-            other => reason(other),
+            SrtpError::Malformed
+            | SrtpError::BadTag
+            | SrtpError::WrongMki
+            | SrtpError::NoRoom
+            | SrtpError::KeyExhausted => reason(error),
         })
     }
 }
