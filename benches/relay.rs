@@ -16,11 +16,15 @@ fn relay(criterion: &mut Criterion) {
     let mut packet = [0u8; 172];
     packet[0] = 0x80;
     let mut now = Instant::ORIGIN;
+    let mut sequence = 0u16;
     let mut group = criterion.benchmark_group("relay");
     group.throughput(Throughput::Elements(u64::from(STREAMS)));
     group.bench_function("400 streams, a packet each", |bencher| {
         bencher.iter(|| {
             now += Duration::from_millis(20);
+            sequence = sequence.wrapping_add(1);
+            packet[2..4].copy_from_slice(&sequence.to_be_bytes());
+            packet[4..8].copy_from_slice(&(u32::from(sequence) * 160).to_be_bytes());
             for stream in 0..STREAMS {
                 let socket = MediaSocket(2 * u32::from(stream));
                 let mut packet = Datagram {

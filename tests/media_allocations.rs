@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use trunkline::instant::Instant;
 use trunkline::media::srtp::{Inbound, MasterKey, OVERHEAD_BYTES_MAX, Outbound, Suite};
-use trunkline::media::{Datagram, Media, MediaPort, MediaSocket, Peer, Rules};
+use trunkline::media::{Datagram, Media, MediaPort, MediaSocket, PayloadFormat, Peer, Rules};
 
 thread_local! {
     /// Of this thread alone: the test harness allocates on its own.
@@ -60,21 +60,33 @@ fn relaying_ten_thousand_packets_allocates_nothing() {
     for (id, rtp) in [(a.id, peer_a), (b.id, peer_b)] {
         let peer = Peer {
             rtp: Some(rtp),
-            rtcp: None,
+            rtcp: Some(SocketAddr::new(rtp.ip(), rtp.port() + 1)),
             signalling: rtp.ip(),
             rtcp_mux: false,
             is_udptl: false,
         };
         media.expect(id, &peer, Instant::ORIGIN);
+        media.formats(id, [PayloadFormat::new(0, 8_000, "PCMU")]);
     }
     let mut packet = [0u8; 172];
     packet[0] = 0x80;
     let mut now = Instant::ORIGIN;
+    let mut receiver_report = [0x80, 201, 0, 1, 0, 0, 0, 1];
     let mut relay = |socket: u32, from: SocketAddr| {
         now += Duration::from_millis(10);
-        let mut packet = Datagram {
-            buffer: &mut packet,
-            length: 172,
+        // Each peer sends every third of all.
+        let sequence = (now.as_millis() / 30) as u16;
+        packet[2..4].copy_from_slice(&sequence.to_be_bytes());
+        packet[4..8].copy_from_slice(&(u32::from(sequence) * 160).to_be_bytes());
+        let mut packet = match socket % 2 {
+            0 => Datagram {
+                buffer: &mut packet,
+                length: 172,
+            },
+            _ => Datagram {
+                buffer: &mut receiver_report,
+                length: 8,
+            },
         };
         u32::from(
             media
@@ -91,9 +103,12 @@ fn relaying_ten_thousand_packets_allocates_nothing() {
         forwarded += relay(2, peer_b);
         forwarded += relay(0, stranger);
     }
+    for _ in 0..50 {
+        forwarded += relay(1, SocketAddr::new(peer_a.ip(), 4001));
+    }
     let allocated = ALLOCATIONS.get() - before;
 
-    assert_eq!(forwarded, 10_000);
+    assert_eq!(forwarded, 10_050);
     assert_eq!(allocated, 0);
     assert!(before > 0, "the allocator counts");
 }

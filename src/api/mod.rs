@@ -39,6 +39,8 @@ mod workable;
 mod tests;
 
 use std::collections::BTreeSet;
+use std::future::Future;
+use std::pin::Pin;
 use std::sync::Arc;
 
 use axum::http::{Method, StatusCode};
@@ -77,7 +79,12 @@ pub struct ApiState {
     pub now: fn() -> jiff::Timestamp,
     /// What the node says of itself.
     pub status: Box<dyn Fn() -> serde_json::Value + Send + Sync>,
+    /// What the node says of its answered calls, so many at most.
+    pub calls: Box<dyn Fn(usize) -> Answer + Send + Sync>,
 }
+
+/// What is answered once others have told.
+pub type Answer = Pin<Box<dyn Future<Output = serde_json::Value> + Send>>;
 
 /// Performs the operation that the request's method, path and query name.
 ///

@@ -17,7 +17,7 @@ use axum::Router;
 use axum::body::Bytes;
 use axum::extract::{DefaultBodyLimit, FromRequest, Request, State};
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -62,6 +62,10 @@ const SHUTDOWN_TIME_MAX: Duration = Duration::from_secs(5);
 /// The pause after the listener failed, as it does where the process is out of file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
+/// Calls that are told of where nobody says how many, and at most.
+const CALLS_TOLD: usize = 100;
+const CALLS_TOLD_MAX: usize = 1_000;
+
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-amzn-requestid");
 const ERROR_TYPE: HeaderName = HeaderName::from_static("x-amzn-errortype");
 
@@ -77,7 +81,7 @@ pub type Tls = Arc<ArcSwap<Material>>;
 /// Serves the API until `shutdown` is ready, then lets the requests that are being answered end. Over TLS (1.2, 1.3)
 /// where there is a certificate.
 ///
-/// `GET /status` and `GET /openapi.json`, the API's description, answer without a signature.
+/// `GET /status`, `GET /calls` and `GET /openapi.json`, the API's description, answer without a signature.
 ///
 /// # Errors
 ///
@@ -233,6 +237,7 @@ async fn accept(
 fn router(state: Arc<ApiState>) -> Router {
     Router::new()
         .route("/status", get(status).fallback(operation))
+        .route("/calls", get(calls).fallback(operation))
         .route("/openapi.json", get(description).fallback(operation))
         .fallback(operation)
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
@@ -241,6 +246,16 @@ fn router(state: Arc<ApiState>) -> Router {
 
 async fn status(State(state): State<Arc<ApiState>>) -> Response {
     axum::Json((state.status)()).into_response()
+}
+
+/// The calls that are up, `limit` of them at most.
+async fn calls(State(state): State<Arc<ApiState>>, uri: Uri) -> Response {
+    let pairs = query(uri.query().unwrap_or_default()).unwrap_or_default();
+    let mut pairs = pairs.iter();
+    let limit = pairs.find(|(name, _)| name == "limit");
+    let limit = limit.and_then(|(_, value)| value.parse().ok());
+    let limit = limit.unwrap_or(CALLS_TOLD).min(CALLS_TOLD_MAX);
+    axum::Json((state.calls)(limit).await).into_response()
 }
 
 async fn description() -> Response {

@@ -5,6 +5,7 @@ pub mod declared;
 pub mod deletion;
 mod health;
 pub mod limiter;
+mod live_calls;
 mod proxy_sessions;
 pub mod publish;
 pub mod resolver;

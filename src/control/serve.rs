@@ -21,7 +21,7 @@ use super::health::HealthBook;
 use super::limiter::{NodeLimiter, spending};
 use super::proxy_sessions::{self, Used};
 use super::publish::{Control, RouteNames};
-use super::{deletion, random_bytes, resolver};
+use super::{deletion, live_calls, random_bytes, resolver};
 use crate::api::declared::DeclaredErrors;
 use crate::api::{self, AddressTable, ApiState, Throttle};
 use crate::config::{Config, OwnPlaces, Transport};
@@ -192,7 +192,7 @@ async fn run(config: Config) -> Result<(), ServeError> {
         .local_addr()
         .map_err(|error| ServeError::Api(bind, error))?;
     announce(&config, &running, api_address);
-    let figures = running.handle();
+    let (figures, asked) = (running.handle(), running.handle());
     let state = Arc::new(ApiState {
         control: Arc::clone(&control),
         number_pools: config.number_pools.clone(),
@@ -204,6 +204,7 @@ async fn run(config: Config) -> Result<(), ServeError> {
         access_keys: config.api.access_keys.clone(),
         now: Timestamp::now,
         status: Box::new(move || status(&figures.gauges)),
+        calls: Box::new(move |max| live_calls::ask(asked.clone(), max)),
     });
     let served = tokio::select! {
         served = api::server::serve(listener, api_tls, state, signals.received()) => {
@@ -409,8 +410,21 @@ fn status(gauges: &[Arc<SharedGauges>]) -> serde_json::Value {
             .filter(|cause| refused.of(*cause) > 0)
             .map(|cause| (cause.name().to_owned(), refused.of(cause).into()))
             .collect();
+        let dropped = json!({
+            "free_port": core.media_free_port,
+            "malformed": core.media_malformed,
+            "foreign_source": core.media_foreign_source,
+            "too_many": core.media_too_many,
+            "not_authentic": core.media_not_authentic,
+            "replayed": core.media_replayed,
+            "implausible": core.media_implausible,
+            "no_destination": core.media_no_destination,
+        });
         json!({
             "refused": refused,
+            "media_packets_relayed": core.media_packets_relayed,
+            "media_bytes_relayed": core.media_bytes_relayed,
+            "media_packets_dropped": dropped,
             "calls": core.calls,
             "dialogs": core.dialogs,
             "transactions": core.transactions,

@@ -17,6 +17,7 @@ mod ports;
 mod protection;
 mod reception;
 mod relay;
+mod reports;
 mod round_trip;
 pub mod rtcp;
 pub mod srtp;
@@ -31,6 +32,7 @@ pub use mos::{Conditions, Impairment, Mos};
 pub use ports::PORT_REST;
 pub use reception::{Plausibility, Reception, ReceptionFigures, RtpHeader};
 pub use relay::{Media, Rules};
+pub use reports::{PayloadFormat, REPORT_INTERVAL, Reporter};
 pub use round_trip::RoundTrip;
 
 use srtp::MasterKey;

@@ -89,33 +89,6 @@ pub(super) fn looks_like_rtcp(packet: &[u8]) -> bool {
     matches!(packet, [_, 192..=223, ..])
 }
 
-/// RTCP in the clear, every packet of the compound as long as it says, to the end (RFC 3550 §6.1, appendix A.2).
-/// Padding is in the last alone, and within it.
-pub(super) fn is_rtcp_whole(packet: &[u8]) -> bool {
-    let mut rest = packet;
-    while !rest.is_empty() {
-        if !is_rtcp(rest) {
-            return false;
-        }
-        let &[first, _, high, low, ..] = rest else {
-            return false;
-        };
-        let bytes = (usize::from(u16::from_be_bytes([high, low])) + 1) * 4;
-        let Some((one, behind)) = rest.split_at_checked(bytes) else {
-            return false;
-        };
-        if first & 0x20 != 0 {
-            let padding = one.last().copied().map_or(0, usize::from);
-            let fits = padding != 0 && padding % 4 == 0 && padding + RTCP_BYTES_MIN <= bytes;
-            if !behind.is_empty() || !fits {
-                return false;
-            }
-        }
-        rest = behind;
-    }
-    !packet.is_empty()
-}
-
 /// A UDPTL packet's sequence number, and something behind it (ITU-T T.38 §9.1).
 #[inline]
 pub(super) fn is_udptl(packet: &[u8]) -> bool {
@@ -172,27 +145,6 @@ mod tests {
             }
         }
         assert!(!is_rtp_whole(&rtp(0xa0, 12)), "no room for padding");
-    }
-
-    #[test]
-    fn a_compound_that_lies_about_its_length_is_no_rtcp() {
-        let report = [0x80, 201, 0, 1, 1, 2, 3, 4];
-        let padded = [0xa0, 203, 0, 2, 1, 2, 3, 4, 0, 0, 0, 4];
-        assert!(is_rtcp_whole(&[&report[..], &report, &padded].concat()));
-        assert!(
-            !is_rtcp_whole(&[&padded[..], &report].concat()),
-            "padding before the end"
-        );
-        assert!(!is_rtcp_whole(&[&report[..], &report[..7]].concat()));
-        assert!(!is_rtcp_whole(
-            &[&report[..], &[0x80, 201, 0, 2, 1, 2, 3, 4]].concat()
-        ));
-        for padding in [0, 3, 8, 255] {
-            let mut packet = padded;
-            packet[11] = padding;
-            assert!(!is_rtcp_whole(&packet), "{padding}");
-        }
-        assert!(!is_rtcp_whole(&[]));
     }
 
     #[test]

@@ -21,6 +21,8 @@ const DROPOUT_MAX: u16 = 3_000;
 const MISORDER_MAX: u16 = 100;
 /// Sequence numbers up to the highest one of which it is known whether they came.
 const WINDOW: u16 = 64;
+/// No payload type.
+const NONE: u8 = u8::MAX;
 /// Silence before a marked packet from which on its timestamp is taken as a new beginning.
 const PAUSE_MICROS: u32 = 100_000;
 const MICROS_PER_SECOND: u64 = 1_000_000;
@@ -70,6 +72,7 @@ pub enum Plausibility {
 
 /// One received stream: one cache line.
 #[derive(Default, Debug)]
+#[repr(align(64))]
 pub struct Reception {
     /// Bit n: the packet n before the highest sequence number has come.
     window: u64,
@@ -143,6 +146,36 @@ impl Reception {
         self.trust = Trust::Open;
     }
 
+    /// Payload types may stand for something else from now on.
+    pub fn renumber(&mut self) {
+        self.payload_type = NONE;
+    }
+
+    /// A payload type's clock, in Hz, where the packet before had that payload type; `None` where it is to be looked
+    /// up.
+    #[inline]
+    pub fn clock_of(&self, payload_type: u8) -> Option<u32> {
+        (self.payload_type == payload_type && self.clock_rate != 0).then_some(self.clock_rate)
+    }
+
+    /// The stream's clock as of now, in Hz; `None` where it is not known.
+    pub fn clock_rate(&self) -> Option<u32> {
+        (self.clock_rate != 0).then_some(self.clock_rate)
+    }
+
+    /// What the timestamp of a packet would be that came now; `None` where the clock is not known.
+    pub fn timestamp_at(&self, now: Instant) -> Option<u32> {
+        let elapsed = u64::from(micros(now).wrapping_sub(self.arrival));
+        let elapsed = elapsed * u64::from(self.clock_rate()?) / MICROS_PER_SECOND;
+        let elapsed = u32::try_from(elapsed).unwrap_or(u32::MAX);
+        Some(self.timestamp.wrapping_add(elapsed))
+    }
+
+    /// What was lost of the stream that has the SSRC of now.
+    pub fn lost(&self) -> u32 {
+        self.figures().lost().saturating_sub(self.lost_before)
+    }
+
     /// The figures since the beginning.
     pub fn figures(&self) -> ReceptionFigures {
         ReceptionFigures {
@@ -173,11 +206,10 @@ impl Reception {
     /// received last is the caller's to fill in.
     pub fn report_block(&self, before: &ReceptionFigures) -> Option<ReportBlock> {
         let figures = self.figures();
-        let lost = figures.lost().saturating_sub(self.lost_before);
         Some(ReportBlock {
             ssrc: self.ssrc()?,
             fraction_lost: figures.since(before).fraction_lost(),
-            lost: lost.min(REPORTED_LOST_MAX).cast_signed(),
+            lost: self.lost().min(REPORTED_LOST_MAX).cast_signed(),
             highest_sequence: self.highest,
             jitter: self.jitter / 16,
             last_sender_report: 0,

@@ -4,9 +4,12 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use super::counters::{DropReason, MediaCounters, StreamCounters};
-use super::packet::{is_rtcp, is_rtcp_whole, is_rtp, is_rtp_whole, is_udptl, looks_like_rtcp};
+use super::packet::{is_rtcp, is_rtp, is_rtp_whole, is_udptl, looks_like_rtcp};
 use super::ports::{FreePorts, PORT_REST};
 use super::protection::Keys;
+use super::reception::{Plausibility, Reception, RtpHeader};
+use super::reports::Reports;
+use super::rtcp::Compound;
 use super::stream::{Incoming, Latch, Recognition, Source, Stream};
 use super::{
     Datagram, Endpoint, EndpointId, Forward, MediaPort, MediaSocket, Peer, Protection, Trust,
@@ -44,11 +47,15 @@ impl Default for Rules {
 pub struct Media {
     rules: Rules,
     /// By [`MediaSocket`].
-    streams: Vec<Stream>,
+    pub(super) streams: Vec<Stream>,
     /// By [`MediaSocket`].
-    incoming: Vec<Incoming>,
+    pub(super) incoming: Vec<Incoming>,
     /// By [`MediaSocket`].
     sources: Vec<Source>,
+    /// What comes of RTP, by half the RTP socket's number.
+    pub(super) receptions: Vec<Reception>,
+    /// What RTCP says, by half the RTP socket's number.
+    pub(super) reports: Vec<Reports>,
     /// By half the RTP socket's number; `None` where no port was added for the number.
     pairs: Vec<Option<Pair>>,
     ports_total: usize,
@@ -57,7 +64,7 @@ pub struct Media {
 }
 
 #[derive(Debug)]
-struct Pair {
+pub(super) struct Pair {
     advertise: SocketAddr,
     /// Counts the releases: tells the pair's occupants apart.
     generation: u32,
@@ -70,7 +77,7 @@ struct Pair {
 
 /// What a packet is, whichever socket it came on.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Content {
+pub(super) enum Content {
     Rtp,
     Rtcp,
     Udptl,
@@ -90,6 +97,8 @@ impl Media {
             streams: Vec::new(),
             incoming: Vec::new(),
             sources: Vec::new(),
+            receptions: Vec::new(),
+            reports: Vec::new(),
             pairs: Vec::new(),
             ports_total: 0,
             free: FreePorts::new(rules.rest),
@@ -105,6 +114,8 @@ impl Media {
             self.streams.resize_with(2 * index + 2, || Stream::FREE);
             self.incoming.resize(2 * index + 2, Incoming::default());
             self.sources.resize(2 * index + 2, Source::default());
+            self.receptions.resize_with(index + 1, Reception::default);
+            self.reports.resize_with(index + 1, Reports::default);
         }
         let Some(slot @ None) = self.pairs.get_mut(index) else {
             return;
@@ -192,6 +203,19 @@ impl Media {
                 stream.meet(source, signalling, now);
             }
         }
+        self.begin_reception(id);
+    }
+
+    /// Of whoever is at the endpoint now nothing has come yet.
+    fn begin_reception(&mut self, id: EndpointId) {
+        let [rtp, _] = sockets(id);
+        let received = self.incoming.get(index(rtp)).map(|one| one.received);
+        if let Some(reception) = self.receptions.get_mut(pair_index(rtp)) {
+            *reception = Reception::default();
+        }
+        if let Some(reports) = self.reports.get_mut(pair_index(rtp)) {
+            *reports = Reports::meet(received.unwrap_or_default());
+        }
     }
 
     /// What an offer or an answer of the endpoint's peer says. Packets go to where it wants them until the
@@ -202,6 +226,9 @@ impl Media {
             return;
         }
         let [rtp, rtcp] = sockets(id);
+        if let Some(reception) = self.receptions.get_mut(pair_index(rtp)) {
+            reception.expect_change();
+        }
         for (socket, to) in [(rtp, peer.rtp), (rtcp, peer.rtcp)] {
             let to = to.filter(|to| !self.is_own(id, *to));
             if let Some((stream, source)) = self.socket(socket) {
@@ -295,6 +322,7 @@ impl Media {
             self.disconnect(socket);
             self.put(socket, Stream::FREE);
         }
+        self.begin_reception(id);
         self.free.release(id.pair, ipv6, now);
         counters
     }
@@ -370,35 +398,92 @@ impl Media {
             true => Recognition::Peer,
             false => self.recognise(socket, from, now)?,
         };
-        let arrived = match content {
-            Content::Rtcp => rtcp_of(socket),
-            Content::Rtp | Content::Udptl => socket,
-        };
         let is_of_former = kind.is_secure
             && content != Content::Udptl
             && self.unprotect(socket, packet, content)?;
+        if content == Content::Rtcp {
+            let compound = Compound::read(packet.bytes());
+            compound.map_err(|_| DropReason::Malformed)?;
+        }
         if !is_latched && recognition != Recognition::Straggler && !is_of_former {
             self.latch_on(socket, from);
         }
-        let packets_max = match content {
-            Content::Rtcp => RTCP_PACKETS_MAX,
-            Content::Rtp | Content::Udptl => self.rules.packets_max,
+        match content {
+            Content::Rtcp => return self.pass_rtcp(rtcp_of(socket), packet, now),
+            Content::Rtp => self.receive(socket, packet, now)?,
+            Content::Udptl => {}
+        }
+        self.count(socket, packet, self.rules.packets_max, now)?;
+        if kind.is_translated && content == Content::Rtp {
+            self.translate_packet(socket, packet);
+        }
+        self.send(socket, content, packet)
+    }
+
+    /// RTP in the clear: whether it belongs to its stream.
+    #[inline]
+    fn receive(
+        &mut self,
+        socket: MediaSocket,
+        packet: &Datagram<'_>,
+        now: Instant,
+    ) -> Result<(), DropReason> {
+        let header = RtpHeader::read(packet.bytes()).ok_or(DropReason::Malformed)?;
+        let pair = pair_index(socket);
+        let reception = self.receptions.get_mut(pair);
+        let reception = reception.ok_or(DropReason::FreePort)?;
+        let clock_rate = match reception.clock_of(header.payload_type) {
+            Some(clock_rate) => clock_rate,
+            None => {
+                let reports = self.reports.get_mut(pair);
+                reports.map_or(0, |reports| reports.look_up(header.payload_type))
+            }
         };
+        match reception.receive(header, now, clock_rate) {
+            Plausibility::Plausible | Plausibility::Duplicate => Ok(()),
+            Plausibility::Implausible => Err(DropReason::Implausible),
+        }
+    }
+
+    /// A whole RTCP packet in the clear; `arrived` is the pair's RTCP socket, wherever it came.
+    fn pass_rtcp(
+        &mut self,
+        arrived: MediaSocket,
+        packet: &mut Datagram<'_>,
+        now: Instant,
+    ) -> Result<Forward, DropReason> {
+        self.count(arrived, packet, RTCP_PACKETS_MAX, now)?;
+        let compound = Compound::read(packet.bytes()).map_err(|_| DropReason::Malformed)?;
+        let stamp = self.hear_reports(arrived, compound, now);
+        let forward = self.send(arrived, Content::Rtcp, packet)?;
+        let to = self.reports.get_mut(pair_index(forward.socket));
+        if let (Some(to), Some(stamp)) = (to, stamp) {
+            to.sender_report_passed(stamp, now);
+        }
+        Ok(forward)
+    }
+
+    /// Counts a packet that the peer has sent, unless there are too many.
+    #[inline]
+    fn count(
+        &mut self,
+        arrived: MediaSocket,
+        packet: &Datagram<'_>,
+        packets_max: u16,
+        now: Instant,
+    ) -> Result<(), DropReason> {
         let incoming = self.incoming.get_mut(index(arrived));
         let incoming = incoming.ok_or(DropReason::FreePort)?;
         if !incoming.admits(now, packets_max) {
             return Err(DropReason::TooMany);
         }
         incoming.received.count(packet.length);
-        if kind.is_translated && content == Content::Rtp {
-            self.translate_packet(socket, packet);
-        }
-        self.send(arrived, content, packet)
+        Ok(())
     }
 
     /// Makes a packet ready for the other leg.
     #[inline]
-    fn send(
+    pub(super) fn send(
         &mut self,
         arrived: MediaSocket,
         content: Content,
@@ -472,8 +557,8 @@ impl Media {
         packet.length = length;
         let is_whole = match content {
             Content::Rtp => is_rtp_whole(packet.bytes()),
-            Content::Rtcp => is_rtcp_whole(packet.bytes()),
-            Content::Udptl => false,
+            // It is read as a whole anyway.
+            Content::Rtcp | Content::Udptl => true,
         };
         is_whole
             .then_some(is_of_former)
@@ -508,7 +593,7 @@ impl Media {
         pair.keys.as_deref_mut()
     }
 
-    fn pair(&self, id: EndpointId) -> Option<&Pair> {
+    pub(super) fn pair(&self, id: EndpointId) -> Option<&Pair> {
         let pair = self.pairs.get(id.pair as usize)?.as_ref()?;
         (pair.allocated && pair.generation == id.generation).then_some(pair)
     }
@@ -562,11 +647,7 @@ fn content(socket: MediaSocket, stream: &Stream, packet: &[u8]) -> Option<Conten
     }
     // RFC 5761 §4
     if is_rtcp_socket(socket) || (kind.is_muxed && looks_like_rtcp(packet)) {
-        let is_plausible = match kind.is_secure {
-            true => is_rtcp(packet),
-            false => is_rtcp_whole(packet),
-        };
-        return is_plausible.then_some(Content::Rtcp);
+        return is_rtcp(packet).then_some(Content::Rtcp);
     }
     let is_plausible = match kind.is_secure {
         true => is_rtp(packet),
@@ -576,7 +657,7 @@ fn content(socket: MediaSocket, stream: &Stream, packet: &[u8]) -> Option<Conten
 }
 
 /// The endpoint's RTP and RTCP socket.
-fn sockets(id: EndpointId) -> [MediaSocket; 2] {
+pub(super) fn sockets(id: EndpointId) -> [MediaSocket; 2] {
     [MediaSocket(id.pair * 2), MediaSocket(id.pair * 2 + 1)]
 }
 
@@ -586,7 +667,7 @@ fn rtp_of(socket: MediaSocket) -> MediaSocket {
 }
 
 #[inline]
-fn rtcp_of(socket: MediaSocket) -> MediaSocket {
+pub(super) fn rtcp_of(socket: MediaSocket) -> MediaSocket {
     MediaSocket(socket.0 | 1)
 }
 
@@ -600,6 +681,6 @@ fn index(socket: MediaSocket) -> usize {
     socket.0 as usize
 }
 
-fn pair_index(socket: MediaSocket) -> usize {
+pub(super) fn pair_index(socket: MediaSocket) -> usize {
     socket.0 as usize / 2
 }

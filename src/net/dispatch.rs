@@ -16,7 +16,7 @@ use crate::instant::Instant;
 use crate::media::{Datagram, Forward, MediaSocket};
 use crate::shard::io::{Flow, Input, Output};
 use crate::shard::snapshot::Snapshot;
-use crate::telemetry::Event;
+use crate::telemetry::{Event, LiveCall};
 
 pub(super) struct Dispatch<C> {
     pub(super) shard: u8,
@@ -142,6 +142,11 @@ impl<C: Core> Dispatch<C> {
 
     pub(super) fn set_snapshot(&mut self, snapshot: Arc<Snapshot>, now: Instant) {
         self.guarded(|core| core.set_snapshot(snapshot, now));
+    }
+
+    pub(super) fn live_calls(&mut self, max: usize, now: Instant) -> Vec<LiveCall> {
+        let calls = self.guarded(|core| core.live_calls(max, now));
+        calls.unwrap_or_default()
     }
 
     pub(super) fn media_ports_wanted(&self) -> usize {

@@ -11,6 +11,7 @@ use crate::media::{Datagram, Forward, MediaSocket};
 use crate::shard::Shard;
 use crate::shard::io::{Flow, Input, Output};
 use crate::shard::snapshot::Snapshot;
+use crate::telemetry::LiveCall;
 
 impl Core for Shard {
     fn handle(&mut self, input: Input, now: Instant) {
@@ -71,10 +72,15 @@ impl Core for Shard {
         self.counters().refused_for
     }
 
+    fn live_calls(&self, max: usize, now: Instant) -> Vec<LiveCall> {
+        Self::live_calls(self, max, now)
+    }
+
     fn gauges(&self) -> Gauges {
         let (held, counted) = (self.occupancy(), self.counters());
         let guard = self.guard_counters();
         let health = self.health_counters();
+        let media = self.media_totals();
         Gauges {
             calls: held.calls as u64,
             dialogs: held.dialogs as u64,
@@ -100,6 +106,16 @@ impl Core for Shard {
             next_hops_down: health.down as u64,
             pings_sent: health.sent,
             pings_unanswered: health.unanswered,
+            media_packets_relayed: media.relayed.packets,
+            media_bytes_relayed: media.relayed.bytes,
+            media_free_port: media.free_port,
+            media_malformed: media.dropped.malformed,
+            media_foreign_source: media.dropped.foreign_source,
+            media_too_many: media.dropped.too_many,
+            media_not_authentic: media.dropped.not_authentic,
+            media_replayed: media.dropped.replayed,
+            media_implausible: media.dropped.implausible,
+            media_no_destination: media.dropped.no_destination,
             call_panics: counted.panics,
         }
     }

@@ -85,6 +85,26 @@ figures! {
         pings_sent,
         /// Pings that nobody answered, or with a 503 or 408, since the start.
         pings_unanswered,
+        /// RTP (or UDPTL) and RTCP packets relayed, since the start.
+        media_packets_relayed,
+        /// Bytes of them as they were sent on.
+        media_bytes_relayed,
+        /// Media packets dropped because their port belonged to no call, since the start.
+        media_free_port,
+        /// Media packets dropped because they were no RTP or RTCP, since the start.
+        media_malformed,
+        /// Media packets dropped because they were somebody else's, since the start.
+        media_foreign_source,
+        /// Media packets dropped because their stream had too many in a second, since the start.
+        media_too_many,
+        /// Media packets dropped because the call's SRTP key had not made them, since the start.
+        media_not_authentic,
+        /// Media packets dropped because they were SRTP that had come before, since the start.
+        media_replayed,
+        /// Media packets dropped because they did not belong to their stream, since the start.
+        media_implausible,
+        /// Media packets dropped because the other leg was nowhere, since the start.
+        media_no_destination,
         /// Panics in the handling of a call or of a MESSAGE, each of which ended that one, since the start.
         call_panics,
     }

@@ -2,6 +2,7 @@
 //!
 //! A full mailbox never holds up the sender: the message is returned to it, counted as a drop.
 
+use std::fmt;
 use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -13,6 +14,7 @@ use super::tcp::Alias;
 use crate::gateway::authentication::BackOff;
 use crate::shard::guard::Ban;
 use crate::shard::io::{Flow, TransactionId};
+use crate::telemetry::LiveCall;
 
 /// A transaction and the shard that it lives on.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -21,7 +23,7 @@ pub(super) struct Origin {
     pub(super) transaction: TransactionId,
 }
 
-/// What one shard tells another.
+/// What a shard is told by another, or asked by the control plane.
 #[derive(Debug)]
 pub(super) enum Mail {
     /// A message that the other shard owns.
@@ -44,6 +46,22 @@ pub(super) enum Mail {
     BackOff(BackOff),
     /// A write came to nothing.
     TransportError { transaction: TransactionId },
+    /// The control plane wants to know of the shard's calls.
+    LiveCalls(Question),
+}
+
+/// How many calls are asked for, and who is told of them.
+pub(super) struct Question {
+    pub(super) max: usize,
+    pub(super) answer: Box<dyn FnOnce(Vec<LiveCall>) + Send>,
+}
+
+impl fmt::Debug for Question {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Question")
+            .field("max", &self.max)
+            .finish_non_exhaustive()
+    }
 }
 
 /// Where one shard gets its mail; any shard may put some in.
@@ -126,7 +144,8 @@ mod tests {
                 | Mail::Alias(_)
                 | Mail::AliasGone(_)
                 | Mail::Ban(_)
-                | Mail::BackOff(_) => panic!("not put in"),
+                | Mail::BackOff(_)
+                | Mail::LiveCalls(_) => panic!("not put in"),
             })
             .collect();
         assert_eq!(slots, [1, 2]);

@@ -142,7 +142,8 @@ impl MediaSockets {
         }
     }
 
-    fn send(&self, forward: Forward, packet: &[u8], counts: &mut NetGauges) {
+    /// Sends a packet from the socket that is named.
+    pub(super) fn send(&self, forward: Forward, packet: &[u8], counts: &mut NetGauges) {
         let socket = usize::try_from(forward.socket.0)
             .ok()
             .and_then(|number| self.sockets.get(number));

@@ -43,7 +43,7 @@ use mio::Poll;
 
 use self::dispatch::Dispatch;
 pub use self::gauges::{Gauges, NetGauges, SharedGauges};
-use self::mailbox::Mailbox;
+use self::mailbox::{Mail, Mailbox, Question};
 use self::media::{MediaSockets, PAIRS_PER_TURN};
 use self::shortage::System;
 use self::sys::Clock;
@@ -55,7 +55,7 @@ use crate::instant::Instant;
 use crate::media::{Datagram, Forward, MediaPort, MediaSocket};
 use crate::shard::io::{Flow, Input, Output};
 use crate::shard::snapshot::Snapshot;
-use crate::telemetry::Event;
+use crate::telemetry::{Event, LiveCall};
 
 /// What a worker drives: one shard as a sans-IO machine.
 ///
@@ -102,6 +102,9 @@ pub trait Core {
 
     /// Replaces the routing data.
     fn set_snapshot(&mut self, snapshot: Arc<Snapshot>, now: Instant);
+
+    /// Its answered calls as they are now, so many at most.
+    fn live_calls(&self, max: usize, now: Instant) -> Vec<LiveCall>;
 
     /// The core's figures now.
     fn gauges(&self) -> Gauges;
@@ -430,6 +433,19 @@ impl Handle {
     /// Makes every shard look at the published snapshot now; to be called after a publish.
     pub fn wake(&self) {
         wake_all(&self.mailboxes);
+    }
+
+    /// Asks every shard for its answered calls, so many at most of each. `answer` is called once by each shard's thread,
+    /// and is to hand on what it gets; a shard that has no time to read does not answer.
+    pub fn ask_live_calls<A>(&self, max: usize, answer: A)
+    where
+        A: Fn(Vec<LiveCall>) + Clone + Send + 'static,
+    {
+        for mailbox in self.mailboxes.iter() {
+            let answer = Box::new(answer.clone());
+            // A full mailbox drops the question, and with it the answer.
+            let _full = mailbox.put(Mail::LiveCalls(Question { max, answer }));
+        }
     }
 }
 

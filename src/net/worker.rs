@@ -400,6 +400,10 @@ impl<C: Core> Worker<C> {
             }
             Mail::AliasGone(alias) => self.connections.drop_alias(&alias),
             Mail::Ban(ban) => self.dispatch.handle(Input::Ban(ban), self.now),
+            Mail::LiveCalls(question) => {
+                let calls = self.dispatch.live_calls(question.max, self.now);
+                (question.answer)(calls);
+            }
             Mail::BackOff(back_off) => {
                 self.dispatch.handle(Input::BackOff(back_off), self.now);
             }
@@ -497,6 +501,9 @@ impl<C: Core> Worker<C> {
         while let Some(output) = self.dispatch.poll_output() {
             match output {
                 Output::Event(event) => self.dispatch.publish_event(event),
+                Output::Media { forward, bytes } => {
+                    self.media.send(forward, &bytes, &mut self.dispatch.counts);
+                }
                 Output::Ban(ban) => self.dispatch.spread(|| Mail::Ban(ban)),
                 Output::BackOff(back_off) => self.dispatch.spread(|| Mail::BackOff(back_off)),
                 Output::Send {

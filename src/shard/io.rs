@@ -7,7 +7,7 @@ use bytes::Bytes;
 use super::guard::Ban;
 use crate::config::{CarrierId, TlsPeerId, Transport};
 use crate::gateway::authentication::BackOff;
-use crate::media::MediaPort;
+use crate::media::{Forward, MediaPort};
 use crate::telemetry::Event;
 
 /// Where a SIP message came from, or goes to.
@@ -73,7 +73,7 @@ pub enum Input {
     MediaPort(MediaPort),
 }
 
-/// An output of a shard. Media packets do not come this way: [`super::Shard::relay`] returns them.
+/// An output of a shard. Packets that are relayed do not come this way: [`super::Shard::relay`] returns them.
 #[derive(Debug)]
 pub enum Output {
     /// Send a SIP message.
@@ -84,6 +84,13 @@ pub enum Output {
         bytes: Bytes,
         /// Whom to tell when it cannot be sent.
         transaction: Option<TransactionId>,
+    },
+    /// Send a media packet of our own; nobody is told where it cannot be sent.
+    Media {
+        /// From which socket, and where to.
+        forward: Forward,
+        /// The packet.
+        bytes: Bytes,
     },
     /// Every shard is to stop listening to a source.
     Ban(Ban),

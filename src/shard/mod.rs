@@ -11,6 +11,7 @@ pub mod health;
 pub mod identifiers;
 pub mod io;
 pub(crate) mod listeners;
+mod live;
 mod owner;
 mod pager_messages;
 pub mod random;

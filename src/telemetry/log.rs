@@ -1,8 +1,11 @@
 //! The log: one line an event, on standard error.
 
+mod media_record;
+
 use std::io::IsTerminal;
 use std::time::Duration;
 
+use jiff::Timestamp;
 use tracing::level_filters::LevelFilter;
 use tracing::{Level, debug, info, warn};
 
@@ -218,8 +221,7 @@ fn line(event: &Event, is_admitted: bool) {
             facts,
             cause,
             talked,
-            from_a,
-            from_b,
+            quality,
         } => {
             let CallFacts {
                 call_id,
@@ -232,14 +234,14 @@ fn line(event: &Event, is_admitted: bool) {
                 talked.map(|talked| u64::try_from(talked.as_millis()).unwrap_or(u64::MAX));
             info!(
                 call_id, ?direction, ?kind, %connector, ?cause, talked_ms,
-                rtp_packets_from_a = from_a.rtp_packets,
-                rtp_packets_from_b = from_b.rtp_packets,
-                rtcp_packets_from_a = from_a.rtcp_packets,
-                rtcp_packets_from_b = from_b.rtcp_packets,
-                dropped_from_a = from_a.dropped,
-                dropped_from_b = from_b.dropped,
+                dropped_from_a = quality.a.dropped,
+                dropped_from_b = quality.b.dropped,
                 "call ended"
             );
+            media_record::write(facts, quality, Timestamp::now());
+        }
+        Event::CallQuality { facts, quality } => {
+            media_record::write(facts, quality, Timestamp::now());
         }
     }
 }
@@ -336,6 +338,7 @@ mod tests {
 
     use super::*;
     use crate::config::Transport;
+    use crate::telemetry::{CallQuality, Direction, LegQuality, StreamQuality};
 
     /// Keeps what is written to it.
     #[derive(Clone, Default)]
@@ -488,6 +491,65 @@ mod tests {
         let text = written(Level::DEBUG, write);
         assert!(text.contains("failure=answered 503 waited_ms=7"), "{text}");
         assert!(text.contains("status=404 waited_ms=7"), "{text}");
+    }
+
+    #[test]
+    fn how_a_call_is_heard_is_told_by_the_names_of_the_media_metric_logs() {
+        let leg = |rtp_packets, lost, mos| LegQuality {
+            from_peer: StreamQuality {
+                rtp_packets,
+                packets_lost: Some(lost),
+                jitter: Some(Duration::from_micros(1_250)),
+                ..StreamQuality::default()
+            },
+            mos,
+            ..LegQuality::default()
+        };
+        let event = |direction| Event::CallQuality {
+            facts: Box::new(CallFacts {
+                call_id: "x@y".to_owned(),
+                direction,
+                kind: CallKind::Ordinary,
+                connector: "abcdefghij0123456789ab".parse().unwrap(),
+                caller: "+12065550100".to_owned(),
+                called: "+4930901820".to_owned(),
+            }),
+            quality: Box::new(CallQuality {
+                a: leg(1_000, 7, Some(438)),
+                b: leg(900, 3, None),
+            }),
+        };
+        for (direction, customer, remote) in [
+            (Direction::Termination, "cust", "rem"),
+            (Direction::Origination, "rem", "cust"),
+        ] {
+            let write = |log: &mut Log| log.write(&event(direction), at(0));
+            let text = written(Level::INFO, write);
+            for (field, value) in [
+                ("voice_connector_id", "abcdefghij0123456789ab".to_owned()),
+                ("call_id", "\"x@y\"".to_owned()),
+                ("from_country", "\"US\"".to_owned()),
+                ("to_country", "\"DE\"".to_owned()),
+                (&format!("{customer}2vc_rtp_packets"), "1000".to_owned()),
+                (&format!("{customer}2vc_packets_lost"), "7".to_owned()),
+                (&format!("{customer}2vc_jitter"), "1250".to_owned()),
+                (&format!("{remote}2vc_rtp_packets"), "900".to_owned()),
+                (&format!("mos_btwn_vc_and_{customer}"), "4.38".to_owned()),
+            ] {
+                assert!(
+                    text.contains(&format!(" {field}={value}")),
+                    "{field}: {text}"
+                );
+            }
+            assert!(text.contains(" event_timestamp="), "{text}");
+            let unknown = format!("mos_btwn_vc_and_{remote}");
+            assert!(!text.contains(&unknown), "{text}");
+            assert!(!text.contains("vc2cust_jitter"), "{text}");
+            assert!(
+                !text.contains("5550100") && !text.contains("901820"),
+                "{text}"
+            );
+        }
     }
 
     #[test]

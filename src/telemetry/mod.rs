@@ -1,6 +1,7 @@
 //! One typed event per fact. An event makes the log line, the counter, the record.
 
 mod log;
+mod quality;
 
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
@@ -79,6 +80,7 @@ impl fmt::Display for PingFailure {
 }
 
 pub use log::{Log, init};
+pub use quality::{CallQuality, LegQuality, StreamQuality};
 
 /// A connector's calls of this hour come near to a limit, or reach it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -210,33 +212,27 @@ pub enum Event {
         cause: EndCause,
         /// From answer to end; `None` where it was never answered.
         talked: Option<Duration>,
-        /// What leg A sent.
-        from_a: Received,
-        /// What leg B sent.
-        from_b: Received,
+        /// What became of its media.
+        quality: Box<CallQuality>,
+    },
+    /// How the media of an answered call has been so far; told once a minute.
+    CallQuality {
+        /// Which call.
+        facts: Box<CallFacts>,
+        /// Its media.
+        quality: Box<CallQuality>,
     },
 }
 
-/// What came from one leg of a call.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub struct Received {
-    /// RTP packets.
-    pub rtp_packets: u64,
-    /// Bytes of them, RTP headers included.
-    pub rtp_bytes: u64,
-    /// RTCP packets.
-    pub rtcp_packets: u64,
-    /// RTP and RTCP packets that were not passed on.
-    pub dropped: u64,
-}
-
-impl std::ops::AddAssign for Received {
-    fn add_assign(&mut self, more: Self) {
-        self.rtp_packets += more.rtp_packets;
-        self.rtp_bytes += more.rtp_bytes;
-        self.rtcp_packets += more.rtcp_packets;
-        self.dropped += more.dropped;
-    }
+/// An answered call while it is up.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct LiveCall {
+    /// Which.
+    pub facts: CallFacts,
+    /// Since its answer.
+    pub talking: Duration,
+    /// Its media so far.
+    pub quality: CallQuality,
 }
 
 /// What identifies a relayed MESSAGE in logs and records. What it says is in none.

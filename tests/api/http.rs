@@ -24,6 +24,25 @@ fn the_status_is_told_without_a_signature() {
 }
 
 #[test]
+fn so_many_calls_are_told_of_as_are_asked_for_without_a_signature() {
+    let (_directory, _node, client) = node();
+    for (target, limit) in [
+        ("/calls", 100),
+        ("/calls?limit=7", 7),
+        ("/calls?limit=1000000", 1_000),
+        ("/calls?limit=x", 100),
+    ] {
+        let request = client
+            .signed("GET", target, b"")
+            .with("Authorization", None);
+        let answer = client.send(request);
+        assert_eq!(answer.status, 200);
+        let told: Value = serde_json::from_slice(&answer.body).unwrap();
+        assert_eq!(told, json!([limit]), "{target}");
+    }
+}
+
+#[test]
 fn the_description_is_told_without_a_signature() {
     let (_directory, _node, client) = node();
     let request = client

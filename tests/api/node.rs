@@ -96,6 +96,7 @@ impl Node {
                 .to_vec(),
             now: fixed_now,
             status: Box::new(|| json!({"Calls": 0})),
+            calls: Box::new(|limit| Box::pin(async move { json!([limit]) })),
         });
         let address = listener.local_addr().unwrap();
         let (stop, stopped) = oneshot::channel::<()>();

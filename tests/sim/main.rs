@@ -47,6 +47,7 @@ mod options;
 mod packets;
 mod policy;
 mod proxy_sessions;
+mod quality;
 mod random_calls;
 mod refusals;
 mod registrations;

@@ -22,12 +22,11 @@ fn both_ways(scenario: impl Fn(&mut World, usize, usize, &str)) {
 
 fn last_end(world: &World) -> (EndCause, u64, u64) {
     match world.events.last().unwrap() {
-        Event::CallEnded {
-            cause,
-            from_a,
-            from_b,
-            ..
-        } => (*cause, from_a.rtp_packets, from_b.rtp_packets),
+        Event::CallEnded { cause, quality, .. } => (
+            *cause,
+            quality.a.from_peer.rtp_packets,
+            quality.b.from_peer.rtp_packets,
+        ),
         other => panic!("{other:?}"),
     }
 }

@@ -149,7 +149,7 @@ fn gateways_key(world: &World, at: CallRef) -> Option<Vec<u8>> {
 
 fn dropped(world: &World) -> (u64, u64) {
     let mut ends = world.events.iter().rev().filter_map(|event| match event {
-        Event::CallEnded { from_a, from_b, .. } => Some((from_a.dropped, from_b.dropped)),
+        Event::CallEnded { quality, .. } => Some((quality.a.dropped, quality.b.dropped)),
         _ => None,
     });
     ends.next().unwrap()

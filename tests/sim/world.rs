@@ -12,7 +12,7 @@ use bytes::Bytes;
 use trunkline::config::{SipListener, Transport};
 use trunkline::control::limiter::NodeLimiter;
 use trunkline::instant::Instant;
-use trunkline::media::{MediaPort, MediaSocket};
+use trunkline::media::{Forward, MediaPort, MediaSocket};
 use trunkline::shard::io::{ConnectionId, Flow, Input, Output};
 use trunkline::shard::snapshot::Snapshot;
 use trunkline::shard::{Occupancy, Settings, Shard};
@@ -55,6 +55,8 @@ pub(crate) struct World {
     pub(crate) undeliverable: usize,
     /// The same, where to and what.
     pub(crate) sent_to_strangers: Vec<(SocketAddr, Bytes)>,
+    /// Media packets that the gateway made itself.
+    pub(crate) own_media: Vec<(Instant, Forward, Bytes)>,
     listeners: Vec<SipListener>,
     by_source: HashMap<SocketAddr, usize>,
     queue: BTreeMap<(Instant, u64), Happening>,
@@ -151,6 +153,7 @@ impl World {
             datagrams: 0,
             undeliverable: 0,
             sent_to_strangers: Vec::new(),
+            own_media: Vec::new(),
             listeners: gateway.listeners.clone(),
             by_source,
             queue: BTreeMap::new(),
@@ -362,6 +365,7 @@ impl World {
         while let Some(output) = self.shards[shard].poll_output() {
             match output {
                 Output::Event(event) => self.events.push(event),
+                Output::Media { forward, bytes } => self.own_media.push((self.now, forward, bytes)),
                 Output::Ban(ban) => {
                     for other in (0..self.shards.len()).filter(|other| *other != shard) {
                         self.shards[other].handle(Input::Ban(ban), self.now);

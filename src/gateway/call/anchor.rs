@@ -11,19 +11,26 @@ use super::{Call, CallTimer, Side, State};
 use crate::gateway::Refusal;
 use crate::gateway::refusal::Warning;
 use crate::instant::Instant;
-use crate::media::{Endpoint, Peer, StreamCounters};
+use crate::media::{
+    Endpoint, EndpointId, PayloadFormat, Peer, REPORT_INTERVAL, Reporter, srtp::OVERHEAD_BYTES_MAX,
+};
 use crate::sdp::{SdpError, SessionDescription, payload_map};
 use crate::shard::core::Core;
+use crate::shard::io::Output;
 use crate::shard::wheel::TimerId;
 use crate::sip::message::{Fields, HeaderName, Request};
 use crate::sip::multipart::{self, Part};
 use crate::sip::writer::reason_phrase;
-use crate::telemetry::{EndCause, Received};
+use crate::telemetry::{CallQuality, EndCause, Event, LegQuality, LiveCall};
 
 /// A call on hold may be silent for this long: a day's work, not for ever, for both peers may be gone.
 const HELD_TIMEOUT: Duration = Duration::from_secs(8 * 3_600);
 /// Looks at whether media flows are taken this often within the media timeout.
 const LOOKS_PER_TIMEOUT: u32 = 4;
+/// What is known of a call's media is told this often.
+const QUALITY_INTERVAL: Duration = Duration::from_secs(60);
+/// Room for a report of ours: SR, one block and CNAME, before encryption.
+const REPORT_BYTES: usize = 128;
 
 /// The media type of a location (RFC 4119, RFC 5491).
 const LOCATION: &str = "application/pidf+xml";
@@ -35,11 +42,22 @@ pub(super) struct Anchor {
     b: Option<Endpoint>,
     /// Of the target of a transfer; joined with nobody.
     target: Option<Endpoint>,
-    /// What was received on endpoints that were replaced.
-    before: (Received, Received),
+    /// Of endpoints that were replaced.
+    before: (LegQuality, LegQuality),
     packets_seen: u64,
     last_flow: Instant,
+    /// When its quality was told last.
+    told: Instant,
+    /// Who reports to each side where the other one does not.
+    identities: [Identity; 2],
     timer: Option<TimerId>,
+}
+
+/// Who reports in RTCP: chosen at random (RFC 7022 §4.2), so that no address is in it.
+#[derive(Default)]
+struct Identity {
+    ssrc: u32,
+    cname: String,
 }
 
 impl Anchor {
@@ -112,7 +130,7 @@ impl Anchor {
             Side::B => (&mut self.b, &mut self.before.1),
         };
         if let Some(left) = place.replace(target) {
-            *before += received(&core.media.release(left.id, core.now));
+            *before = release(core, left).after(before);
         }
         if let (Some(a), Some(b)) = (&self.a, &self.b) {
             core.media.connect(a.id, b.id);
@@ -120,21 +138,63 @@ impl Anchor {
         self.last_flow = core.now;
     }
 
-    /// Gives the endpoints back; what each side sent.
-    pub(super) fn release(&mut self, core: &mut Core) -> (Received, Received) {
+    /// Gives the endpoints back; what became of the media.
+    pub(super) fn release(&mut self, core: &mut Core) -> CallQuality {
         core.cancel_timer(&mut self.timer);
         self.release_target(core);
-        let now = core.now;
-        let mut release = |endpoint: Option<Endpoint>| {
-            endpoint
-                .map(|endpoint| received(&core.media.release(endpoint.id, now)))
-                .unwrap_or_default()
-        };
-        let (mut a, mut b) = self.before;
-        a += release(self.a.take());
-        b += release(self.b.take());
-        (a, b)
+        let quality = self.quality(core);
+        for endpoint in [self.a.take(), self.b.take()].into_iter().flatten() {
+            core.media.release(endpoint.id, core.now);
+        }
+        quality
     }
+
+    /// What is known of the media of both legs.
+    pub(super) fn quality(&self, core: &Core) -> CallQuality {
+        let known = |endpoint: &Option<Endpoint>, before: &LegQuality| match endpoint {
+            Some(endpoint) => core.media.quality(endpoint.id).after(before),
+            None => *before,
+        };
+        CallQuality {
+            a: known(&self.a, &self.before.0),
+            b: known(&self.b, &self.before.1),
+        }
+    }
+
+    /// Reports to a side whose other one makes none.
+    fn report_to(&self, core: &mut Core, to: EndpointId, identity: &Identity) {
+        let mut buffer = [0; REPORT_BYTES + OVERHEAD_BYTES_MAX];
+        let reporter = Reporter {
+            ssrc: identity.ssrc,
+            cname: &identity.cname,
+        };
+        let report = core.media.own_report(to, &reporter, core.now, &mut buffer);
+        if let Some((forward, length)) = report
+            && let Some(bytes) = buffer.get(..length)
+        {
+            core.outputs.push_back(Output::Media {
+                forward,
+                bytes: Bytes::copy_from_slice(bytes),
+            });
+        }
+    }
+}
+
+impl Identity {
+    fn new(core: &mut Core) -> Self {
+        let (name, more) = (core.random.next_u64(), core.random.next_u64());
+        Self {
+            ssrc: (more >> 32) as u32,
+            cname: format!("{name:016x}{:08x}", more & u64::from(u32::MAX)),
+        }
+    }
+}
+
+/// Gives an endpoint back; what was known of it.
+fn release(core: &mut Core, endpoint: Endpoint) -> LegQuality {
+    let quality = core.media.quality(endpoint.id);
+    core.media.release(endpoint.id, core.now);
+    quality
 }
 
 fn take_endpoint(core: &mut Core, peer: IpAddr) -> Result<Endpoint, Refusal> {
@@ -144,15 +204,6 @@ fn take_endpoint(core: &mut Core, peer: IpAddr) -> Result<Endpoint, Refusal> {
     let endpoint = allocated.ok_or_else(|| Refusal::unavailable("No Media Port Free", 5))?;
     core.media.meet(endpoint.id, peer, core.now);
     Ok(endpoint)
-}
-
-fn received(counters: &StreamCounters) -> Received {
-    Received {
-        rtp_packets: counters.rtp.packets,
-        rtp_bytes: counters.rtp.bytes,
-        rtcp_packets: counters.rtcp.packets,
-        dropped: counters.dropped.total(),
-    }
 }
 
 /// The description in a message's body: `None` without a body, a refusal where it is something else or
@@ -315,16 +366,29 @@ impl Call {
         if let Some(endpoint) = self.endpoint(offerer.other()) {
             core.media.translate(endpoint.id, map.to_offerer());
         }
+        // Both send by the offer's numbers; where the answer's are not translated, by those as well.
+        let streams = [offer.stream(), answer.stream()];
+        let formats = streams.iter().flatten().flat_map(|stream| &stream.formats);
+        let formats =
+            formats.map(|it| PayloadFormat::new(it.payload_type, it.clock_rate, &it.name));
+        for side in [Side::A, Side::B] {
+            if let Some(endpoint) = self.endpoint(side) {
+                core.media.formats(endpoint.id, formats.clone());
+            }
+        }
     }
 
-    /// Begins to watch whether media flows.
+    /// Begins to watch the media: whether it flows, how it is, who reports.
     pub(super) fn watch_media(&mut self, core: &mut Core) {
         self.media.last_flow = core.now;
+        self.media.told = core.now;
+        self.media.identities = [Identity::new(core), Identity::new(core)];
         self.start_media_timer(core);
     }
 
     fn start_media_timer(&mut self, core: &mut Core) {
         let after = core.settings.media_timeout / LOOKS_PER_TIMEOUT;
+        let after = after.min(REPORT_INTERVAL);
         self.media.timer = Some(core.start_call_timer(after, self.id, CallTimer::Media));
     }
 
@@ -352,9 +416,36 @@ impl Call {
             true => core.settings.media_timeout.max(HELD_TIMEOUT),
             false => core.settings.media_timeout,
         };
-        match core.now.since(self.media.last_flow) >= timeout {
-            true => self.end_established(core, EndCause::MediaTimeout, None),
-            false => self.start_media_timer(core),
+        if core.now.since(self.media.last_flow) >= timeout {
+            return self.end_established(core, EndCause::MediaTimeout, None);
+        }
+        self.report(core);
+        self.start_media_timer(core);
+    }
+
+    /// The call as it is now; `None` unless it is answered and up.
+    pub(crate) fn live(&self, core: &Core, now: Instant) -> Option<LiveCall> {
+        let is_up = self.state == State::Established;
+        Some(LiveCall {
+            facts: self.facts.clone(),
+            talking: now.since(self.answered.filter(|_| is_up)?),
+            quality: self.media.quality(core),
+        })
+    }
+
+    /// Reports to those who hear no reports, and tells how the media is.
+    fn report(&mut self, core: &mut Core) {
+        for (side, identity) in [Side::A, Side::B].into_iter().zip(&self.media.identities) {
+            if let Some(endpoint) = self.endpoint(side) {
+                self.media.report_to(core, endpoint.id, identity);
+            }
+        }
+        if core.now.since(self.media.told) >= QUALITY_INTERVAL {
+            self.media.told += QUALITY_INTERVAL;
+            core.event(Event::CallQuality {
+                facts: Box::new(self.facts.clone()),
+                quality: Box::new(self.media.quality(core)),
+            });
         }
     }
 }

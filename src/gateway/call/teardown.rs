@@ -126,14 +126,13 @@ impl Call {
         core.cancel_timer(&mut self.ring_timer);
         core.cancel_timer(&mut self.route_timer);
         self.end_redirection(core);
-        let (from_a, from_b) = self.media.release(core);
+        let quality = self.media.release(core);
         let talked = self.answered.map(|answered| core.now.since(answered));
         core.event(Event::CallEnded {
             facts: Box::new(self.facts.clone()),
             cause,
             talked,
-            from_a,
-            from_b,
+            quality: Box::new(quality),
         });
     }
 

@@ -55,6 +55,25 @@ fn events_reach_the_control_plane_and_a_full_channel_holds_nobody_up() {
 }
 
 #[test]
+fn every_shard_tells_of_its_calls() {
+    let bench = Bench::start(2);
+    let (answer, answers) = channel();
+    let handle = bench.running.handle();
+    handle.ask_live_calls(2, move |calls| answer.send(calls).unwrap());
+    // It ends when all have answered: nobody holds the other end then.
+    let mut told: Vec<String> = answers
+        .iter()
+        .flatten()
+        .map(|call| call.facts.call_id)
+        .collect();
+    told.sort();
+    assert_eq!(
+        told,
+        ["of shard 0", "of shard 0", "of shard 1", "of shard 1"]
+    );
+}
+
+#[test]
 fn shutdown_ends_the_threads_and_frees_the_ports() {
     let bench = Bench::start(2);
     let (udp, tcp) = (bench.address(UDP), bench.address(TCP));

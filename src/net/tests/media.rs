@@ -51,6 +51,24 @@ fn packets_are_relayed_between_the_sockets_of_a_pair() {
 }
 
 #[test]
+fn a_packet_of_the_core_s_own_leaves_from_the_socket_it_names() {
+    let (config, _taken) = media_config(1);
+    let bench = Bench::try_start(&config, 0).unwrap();
+    let port = bench.see(|seen| match seen {
+        Seen::Port(_, port) if port.socket == MediaSocket(0) => Some(port),
+        _ => None,
+    });
+    let receiver = UdpSocket::bind("127.0.0.1:0").unwrap();
+    receiver.set_read_timeout(Some(PATIENCE)).unwrap();
+    bench.board.lock().unwrap().media_to = Some(receiver.local_addr().unwrap());
+    bench.udp_client().send(&order("MEDIA", 0)).unwrap();
+    let mut buffer = [0; 2_048];
+    let (bytes, from) = receiver.recv_from(&mut buffer).unwrap();
+    assert_eq!(&buffer[..bytes], order("MEDIA", 0));
+    assert_eq!(from.port(), port.advertise.port() + 1);
+}
+
+#[test]
 fn each_shard_binds_its_own_ports_before_anything_arrives_and_skips_taken_ones() {
     const WANTED: usize = 40;
     let (config, taken) = media_config(2);

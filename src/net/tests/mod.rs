@@ -29,6 +29,7 @@ use crate::config::{Api, Dscp, Limits, Media, MediaAddress, Node, Sip, SipTimers
 use crate::connector_id::VoiceConnectorId;
 use crate::shard::guard::Ban;
 use crate::shard::io::{ConnectionId, Flow, TransactionId};
+use crate::telemetry::{CallFacts, CallKind, CallQuality, Direction};
 
 /// Long enough for a loaded machine; reached only by a failing test.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -105,6 +106,14 @@ impl Scripted {
                     .unwrap_or_else(PoisonError::into_inner)
                     .flow;
                 self.send(to.unwrap(), bytes);
+            }
+            b"MEDIA" => {
+                let board = self.board.lock().unwrap_or_else(PoisonError::into_inner);
+                let forward = Forward {
+                    socket: MediaSocket(1),
+                    to: board.media_to.unwrap(),
+                };
+                self.outputs.push_back(Output::Media { forward, bytes });
             }
             b"EVENT" => {
                 let source = flow.remote;
@@ -198,6 +207,23 @@ impl Core for Scripted {
     }
 
     fn shutdown(&mut self, _now: Instant) {}
+
+    fn live_calls(&self, max: usize, _now: Instant) -> Vec<LiveCall> {
+        let facts = CallFacts {
+            call_id: format!("of shard {}", self.shard),
+            direction: Direction::Termination,
+            kind: CallKind::Ordinary,
+            connector: VoiceConnectorId::from_random([1; VoiceConnectorId::LENGTH]),
+            caller: String::new(),
+            called: String::new(),
+        };
+        let call = LiveCall {
+            facts,
+            talking: Duration::ZERO,
+            quality: CallQuality::default(),
+        };
+        vec![call; max.min(3)]
+    }
 
     fn set_snapshot(&mut self, snapshot: Arc<Snapshot>, _now: Instant) {
         self.seen.send(Seen::Snapshot(self.shard, snapshot)).ok();
