@@ -17,7 +17,7 @@ use axum::Router;
 use axum::body::Bytes;
 use axum::extract::{DefaultBodyLimit, FromRequest, Request, State};
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -81,7 +81,7 @@ pub type Tls = Arc<ArcSwap<Material>>;
 /// Serves the API until `shutdown` is ready, then lets the requests that are being answered end. Over TLS (1.2, 1.3)
 /// where there is a certificate.
 ///
-/// `GET /status`, `GET /calls` and `GET /openapi.json`, the API's description, answer without a signature.
+/// `GET /status` and `GET /openapi.json`, the API's description, answer without a signature. `GET /calls` wants one.
 ///
 /// # Errors
 ///
@@ -248,9 +248,14 @@ async fn status(State(state): State<Arc<ApiState>>) -> Response {
     axum::Json((state.status)()).into_response()
 }
 
-/// The calls that are up, `limit` of them at most.
-async fn calls(State(state): State<Arc<ApiState>>, uri: Uri) -> Response {
-    let pairs = query(uri.query().unwrap_or_default()).unwrap_or_default();
+/// The calls that are up, `limit` of them at most, for whoever has a key: Call-IDs and connectors are nobody else's
+/// affair.
+async fn calls(State(state): State<Arc<ApiState>>, request: Request) -> Response {
+    let (parts, _body) = request.into_parts();
+    if let Err(fault) = verify(&state, &parts, &[]) {
+        return Refusal::from(fault).response(&Uuid::new_v4().to_string());
+    }
+    let pairs = query(parts.uri.query().unwrap_or_default()).unwrap_or_default();
     let mut pairs = pairs.iter();
     let limit = pairs.find(|(name, _)| name == "limit");
     let limit = limit.and_then(|(_, value)| value.parse().ok());

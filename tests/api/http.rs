@@ -24,7 +24,7 @@ fn the_status_is_told_without_a_signature() {
 }
 
 #[test]
-fn so_many_calls_are_told_of_as_are_asked_for_without_a_signature() {
+fn so_many_calls_are_told_of_as_are_asked_for_and_to_nobody_without_a_key() {
     let (_directory, _node, client) = node();
     for (target, limit) in [
         ("/calls", 100),
@@ -32,9 +32,11 @@ fn so_many_calls_are_told_of_as_are_asked_for_without_a_signature() {
         ("/calls?limit=1000000", 1_000),
         ("/calls?limit=x", 100),
     ] {
-        let request = client
+        let request = client.signed("GET", target, b"");
+        let unsigned = client
             .signed("GET", target, b"")
             .with("Authorization", None);
+        assert_eq!(client.send(unsigned).status, 403);
         let answer = client.send(request);
         assert_eq!(answer.status, 200);
         let told: Value = serde_json::from_slice(&answer.body).unwrap();
