@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use trunkline::instant::Instant;
-use trunkline::media::{Datagram, EndpointId, Media, MediaPort, MediaSocket, Peer, Rules};
+use trunkline::media::{
+    Datagram, EndpointId, Media, MediaPort, MediaSocket, PayloadFormat, Peer, Rules,
+};
 
 /// Each is one direction of a call's audio.
 const STREAMS: u16 = 400;
@@ -61,6 +63,7 @@ fn calls() -> Media {
             is_udptl: false,
         };
         media.expect(*id, &peer, Instant::ORIGIN);
+        media.formats(*id, [PayloadFormat::new(0, 8_000, "PCMU")]);
     }
     for legs in endpoints.chunks_exact(2) {
         media.connect(legs[0], legs[1]);
