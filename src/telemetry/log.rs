@@ -234,6 +234,8 @@ fn line(event: &Event, is_admitted: bool) {
                 talked.map(|talked| u64::try_from(talked.as_millis()).unwrap_or(u64::MAX));
             info!(
                 call_id, ?direction, ?kind, %connector, ?cause, talked_ms,
+                rtp_packets_from_a = quality.a.from_peer.rtp_packets,
+                rtp_packets_from_b = quality.b.from_peer.rtp_packets,
                 dropped_from_a = quality.a.dropped,
                 dropped_from_b = quality.b.dropped,
                 "call ended"
