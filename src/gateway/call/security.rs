@@ -15,8 +15,8 @@ use crate::gateway::{Party, Refusal};
 use crate::media::Protection;
 use crate::media::srtp::MasterKey;
 use crate::sdp::{
-    Codecs, Crypto, CryptoFault, CryptoLine, NoStream, Ours, RemoteStream, Security,
-    SessionDescription,
+    Codecs, Crypto, CryptoFault, CryptoLine, LocalDescription, NoStream, Ours, RemoteStream,
+    Security, SessionDescription,
 };
 use crate::shard::core::Core;
 use crate::shard::random::KeyMaterial;
@@ -311,21 +311,15 @@ impl Leg {
         description_in(message, &self.keying, role)
     }
 
-    /// The offer to the peer that carries on what the other leg's peer offers; `address` is where we want its
-    /// media.
+    /// The offer to the peer that carries on what the other leg's peer offers; `ours` is where we want its
+    /// media, and what of the codecs goes on.
     pub(super) fn offer(
         &mut self,
         core: &mut Core,
         from_peer: &SessionDescription,
-        (address, codecs): (SocketAddr, &Codecs),
+        ours: (SocketAddr, &Codecs),
     ) -> Bytes {
-        let ours = Ours {
-            address,
-            codecs,
-            crypto: self.keying.offer(&mut core.keys),
-            rtcp_mux: core.settings.offer_rtcp_mux || self.is_muxed,
-        };
-        self.local.offer(from_peer, &ours)
+        self.say_offer(core, ours, |local, ours| local.offer(from_peer, ours))
     }
 
     /// The same of what it said a while ago: media is to flow both ways, whatever held it up then.
@@ -333,7 +327,18 @@ impl Leg {
         &mut self,
         core: &mut Core,
         from_peer: &SessionDescription,
+        ours: (SocketAddr, &Codecs),
+    ) -> Bytes {
+        self.say_offer(core, ours, |local, ours| {
+            local.offer_both_ways(from_peer, ours)
+        })
+    }
+
+    fn say_offer(
+        &mut self,
+        core: &mut Core,
         (address, codecs): (SocketAddr, &Codecs),
+        say: impl FnOnce(&mut LocalDescription, &Ours<'_>) -> Bytes,
     ) -> Bytes {
         let ours = Ours {
             address,
@@ -341,7 +346,7 @@ impl Leg {
             crypto: self.keying.offer(&mut core.keys),
             rtcp_mux: core.settings.offer_rtcp_mux || self.is_muxed,
         };
-        self.local.offer_both_ways(from_peer, &ours)
+        say(&mut self.local, &ours)
     }
 
     /// The answer to the peer's offer that carries on the answer of the other leg's peer.
