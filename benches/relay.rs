@@ -66,7 +66,7 @@ fn calls() -> Media {
         media.formats(*id, [PayloadFormat::new(0, 8_000, "PCMU")]);
     }
     for legs in endpoints.chunks_exact(2) {
-        media.connect(legs[0], legs[1]);
+        media.join(legs[0], legs[1]);
     }
     media
 }

@@ -56,7 +56,7 @@ fn relaying_ten_thousand_packets_allocates_nothing() {
     let b = media.allocate(false, Instant::ORIGIN).unwrap();
     let peer_a = SocketAddr::from(([10, 0, 0, 1], 4000));
     let peer_b = SocketAddr::from(([10, 0, 0, 2], 5000));
-    media.connect(a.id, b.id);
+    media.join(a.id, b.id);
     for (id, rtp) in [(a.id, peer_a), (b.id, peer_b)] {
         let peer = Peer {
             rtp: Some(rtp),

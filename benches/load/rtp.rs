@@ -1,10 +1,12 @@
 //! Sends RTP through a relay and counts what comes out at the other side.
 //!
-//! `rtp SECONDS < SESSIONS`, a session a line: `A relayA B relayB`, ports of 127.0.0.1. A sends to relayA
+//! `rtp WARM_UP SECONDS < SESSIONS`, a session a line: `A relayA B relayB`, ports of 127.0.0.1. A sends to relayA
 //! and is heard at B; B sends to relayB and is heard at A. Every stream has 50 packets of 172 bytes a
 //! second; the streams' packets are spread over the 20 ms, as those of real calls are.
 //!
-//! Prints `sent N received N` when the last packets had time to arrive.
+//! Prints `warm` when WARM_UP seconds are over, whose packets do not count; then, when the last packets had time to
+//! arrive, `sent N received N p50 N p99 N max N`: how long packets took, in microseconds, from before they were
+//! sent until they were read, so this program's own delay is in it.
 
 #![allow(
     clippy::disallowed_methods,
@@ -15,7 +17,8 @@
 use std::error::Error;
 use std::io::{self, ErrorKind};
 use std::net::{Ipv4Addr, SocketAddr};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::ops::Range;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -28,36 +31,50 @@ const PACKET_BYTES: usize = 172;
 const SAMPLES: u32 = 160;
 /// A stream's packets are this far apart.
 const INTERVAL: Duration = Duration::from_millis(20);
+/// Packets of a stream in a second.
+const ROUNDS_PER_SECOND: u32 = 50;
+/// When a packet was sent, in its payload.
+const STAMP: Range<usize> = 12..16;
 /// A tick sends the packets of `1 / TICKS` of the streams.
 const TICKS: usize = 20;
 /// How long the last packets may take.
 const DRAIN: Duration = Duration::from_millis(500);
 
 fn main() -> Result<(), Box<dyn Error>> {
-    let seconds: u64 = std::env::args()
-        .nth(1)
-        .ok_or("usage: rtp SECONDS < SESSIONS")?
-        .parse()?;
+    let arguments = std::env::args().skip(1).map(|argument| argument.parse());
+    let arguments: Vec<u32> = arguments.collect::<Result<_, _>>()?;
+    let &[warm_up, seconds] = arguments.as_slice() else {
+        return Err("usage: rtp WARM_UP SECONDS < SESSIONS".into());
+    };
+    let rounds = [warm_up, seconds].map(|seconds| seconds * ROUNDS_PER_SECOND);
     let mut streams = streams(io::stdin().lines())?;
     let poll = Poll::new()?;
     for (index, stream) in streams.iter_mut().enumerate() {
         poll.registry()
             .register(&mut stream.socket, Token(index), Interest::READABLE)?;
     }
-    let received = AtomicU64::new(0);
     let over = AtomicBool::new(false);
-    let sent = thread::scope(|scope| {
-        let receiver = scope.spawn(|| receive(poll, &streams, &received, &over));
-        let sent = send(&streams, Duration::from_secs(seconds));
+    let start = Instant::now();
+    let (sent, mut delays) = thread::scope(|scope| {
+        let receiver = scope.spawn(|| receive(poll, &streams, rounds[0], start, &over));
+        let sent = send(&streams, rounds, start);
         thread::sleep(DRAIN);
         over.store(true, Ordering::Relaxed);
         match receiver.join() {
-            Ok(Ok(())) => sent,
+            Ok(Ok(delays)) => Ok((sent?, delays)),
             Ok(Err(error)) => Err(error),
             Err(_) => Err(io::Error::other("the receiver panicked")),
         }
     })?;
-    println!("sent {sent} received {}", received.into_inner());
+    delays.sort_unstable();
+    let at = |share: usize| {
+        delays.get((delays.len() * share / 1_000).min(delays.len().saturating_sub(1)))
+    };
+    let [half, most, all] = [500, 990, 1_000].map(|share| at(share).copied().unwrap_or_default());
+    println!(
+        "sent {sent} received {} p50 {half} p99 {most} max {all}",
+        delays.len()
+    );
     Ok(())
 }
 
@@ -92,21 +109,23 @@ fn loopback(port: u16) -> SocketAddr {
     (Ipv4Addr::LOCALHOST, port).into()
 }
 
-/// Sends for `duration` and returns how many packets went out.
-fn send(streams: &[Stream], duration: Duration) -> io::Result<u64> {
+/// Sends so many packets of each stream to warm up, then so many more, and returns how many of these went out.
+fn send(streams: &[Stream], [warm_up, rounds]: [u32; 2], start: Instant) -> io::Result<u64> {
     let mut packet = [0; PACKET_BYTES];
     let mut sent = 0;
-    let start = Instant::now();
-    let packets = duration.as_millis() / INTERVAL.as_millis();
-    for sequence in 0..u32::try_from(packets).map_err(io::Error::other)? {
+    for sequence in 0..warm_up + rounds {
+        if sequence == warm_up {
+            println!("warm");
+        }
         for tick in 0..TICKS {
             let share = u32::try_from(tick).map_err(io::Error::other)?;
             let due = INTERVAL * sequence + INTERVAL * share / 20;
             thread::sleep(due.saturating_sub(start.elapsed()));
             for (ssrc, stream) in streams.iter().enumerate().skip(tick).step_by(TICKS) {
                 header(&mut packet, sequence, ssrc);
+                packet[STAMP].copy_from_slice(&micros(start).to_be_bytes());
                 match stream.socket.send_to(&packet, stream.relay) {
-                    Ok(_) => sent += 1,
+                    Ok(_) => sent += u64::from(sequence >= warm_up),
                     // Lost at the sender: not the relay's fault, and not counted as sent.
                     Err(error) if error.kind() == ErrorKind::WouldBlock => {}
                     Err(error) => return Err(error),
@@ -125,13 +144,20 @@ fn header(packet: &mut [u8; PACKET_BYTES], sequence: u32, ssrc: usize) {
     packet[8..12].copy_from_slice(&ssrc.to_be_bytes()[4..]);
 }
 
-/// Counts the packets of the right length until told that it is over.
+/// Microseconds since the start.
+fn micros(start: Instant) -> u32 {
+    u32::try_from(start.elapsed().as_micros()).unwrap_or(u32::MAX)
+}
+
+/// How long the packets took that count, until told that it is over.
 fn receive(
     mut poll: Poll,
     streams: &[Stream],
-    received: &AtomicU64,
+    warm_up: u32,
+    start: Instant,
     over: &AtomicBool,
-) -> io::Result<()> {
+) -> io::Result<Vec<u32>> {
+    let mut delays = Vec::new();
     let mut events = Events::with_capacity(1_024);
     let mut buffer = [0; 2_048];
     while !over.load(Ordering::Relaxed) {
@@ -143,7 +169,10 @@ fn receive(
             loop {
                 match stream.socket.recv(&mut buffer) {
                     Ok(PACKET_BYTES) => {
-                        received.fetch_add(1, Ordering::Relaxed);
+                        if u32::from(u16::from_be_bytes([buffer[2], buffer[3]])) >= warm_up {
+                            let stamp = buffer[STAMP].try_into().map_err(io::Error::other)?;
+                            delays.push(micros(start).saturating_sub(u32::from_be_bytes(stamp)));
+                        }
                     }
                     Ok(_) => {}
                     Err(error) if error.kind() == ErrorKind::WouldBlock => break,
@@ -154,5 +183,5 @@ fn receive(
             }
         }
     }
-    Ok(())
+    Ok(delays)
 }

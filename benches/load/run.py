@@ -6,6 +6,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections import namedtuple
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
@@ -26,6 +27,8 @@ SESSIONS = int(os.environ.get("TRUNKLINE_LOAD_SESSIONS", "200"))
 SECONDS = int(os.environ.get("TRUNKLINE_LOAD_SECONDS", "10"))
 WARM_UP_CALLS = 200
 SETTLE_S = 2
+WARM_UP_S = 6
+"""Of RTP: what is found out of a stream is known after five seconds."""
 NUMBER = "+12065550100"
 TICK_US = 1_000_000 / os.sysconf("SC_CLK_TCK")
 
@@ -140,15 +143,22 @@ def relayed_by_floor():
 
 
 def cpu_per_packet(pids, lines):
-    """Microseconds of CPU time a relayed packet costs, and the share of packets that were lost."""
-    before = cpu_us(pids())
-    ran = subprocess.run(
-        [tool("rtp"), str(SECONDS)], input="\n".join(lines), check=True, capture_output=True, text=True,
-    )
+    """Microseconds of CPU time a relayed packet costs, the share of packets that were lost, and the delay."""
+    command = [tool("rtp"), str(WARM_UP_S), str(SECONDS)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as generator:
+        generator.stdin.write("\n".join(lines))
+        generator.stdin.close()
+        if generator.stdout.readline() != "warm\n":
+            raise RuntimeError(f"{command} ended")
+        before = cpu_us(pids())
+        words = generator.stdout.read().split()
     spent = cpu_us(pids()) - before
-    words = ran.stdout.split()
-    sent, received = int(words[1]), int(words[3])
-    return spent / max(received, 1), 1 - received / sent
+    figures = dict(zip(words[::2], map(int, words[1::2])))
+    received = figures["received"]
+    return Relayed(spent / max(received, 1), 1 - received / figures["sent"], figures["p50"], figures["p99"])
+
+
+Relayed = namedtuple("Relayed", "cpu_us lost p50_us p99_us")
 
 
 def tool(name):
@@ -200,14 +210,18 @@ def per_packet():
         subjects["rtpengine, user space"] = relayed_by_rtpengine
     title = f"CPU per relayed packet, µs: {SESSIONS} calls, both ways, 50 packets of 172 bytes a second, {SECONDS} s"
     values = measure(title, subjects)
-    medians = {name: statistics.median(cost for cost, _ in runs) for name, runs in values.items()}
+    medians = {name: statistics.median(run.cpu_us for run in runs) for name, runs in values.items()}
     floor, peer = medians["epoll, recvfrom, sendto"], medians.get("rtpengine, user space")
-    print("| system | median | each run | lost | floor = 1 | rtpengine = 1 |\n|---|---|---|---|---|---|")
+    print("| system | median | each run | lost | delay p50, p99 | floor = 1 | rtpengine = 1 |\n|---|---|---|---|---|---|---|")
     for name, runs in values.items():
-        costs = ", ".join(f"{cost:.2f}" for cost, _ in runs)
-        lost = max(share for _, share in runs)
+        costs = ", ".join(f"{run.cpu_us:.2f}" for run in runs)
+        lost = max(run.lost for run in runs)
+        delays = [statistics.median(delay) for delay in ((run.p50_us for run in runs), (run.p99_us for run in runs))]
         ratio = f"{medians[name] / peer:.2f}" if peer else "-"
-        print(f"| {name} | {medians[name]:.2f} | {costs} | {lost:.2%} | {medians[name] / floor:.2f} | {ratio} |")
+        print(
+            f"| {name} | {medians[name]:.2f} | {costs} | {lost:.2%} | {delays[0] / 1000:.2f} ms, {delays[1] / 1000:.2f} ms "
+            f"| {medians[name] / floor:.2f} | {ratio} |"
+        )
 
 
 def main():

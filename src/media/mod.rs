@@ -2,7 +2,7 @@
 //!
 //! [`Media`] holds the media sockets of one shard. Call control allocates an [`Endpoint`] for each leg
 //! of a call, says what the leg's SDP says ([`Media::expect`]) and joins the two legs
-//! ([`Media::connect`]). From then on [`Media::relay`] tells for every packet where it goes: a few
+//! ([`Media::join`]). From then on [`Media::relay`] tells for every packet where it goes: a few
 //! cache lines touched, nothing allocated, no clock read, no hash computed.
 //!
 //! Peers behind NAT are served by symmetric RTP (RFC 4961): see [`Media::relay`] for who is believed.
@@ -10,6 +10,7 @@
 //! Deliberately absent: sockets (`net` owns them; here they are numbers), timers (call control
 //! compares [`Media::counters`] from time to time to notice that media has stopped), transcoding.
 
+mod connected;
 mod counters;
 mod mos;
 mod packet;
@@ -27,6 +28,7 @@ mod tests;
 
 use std::net::{IpAddr, SocketAddr};
 
+pub use connected::Connect;
 pub use counters::{Drops, MediaCounters, PacketCounters, StreamCounters};
 pub use mos::{Conditions, Impairment, Mos};
 pub use ports::PORT_REST;

@@ -1,8 +1,10 @@
 //! The table of a shard's media sockets, and the path of a packet through it.
 
+use std::collections::VecDeque;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
+use super::connected::Connect;
 use super::counters::{DropReason, MediaCounters, StreamCounters};
 use super::packet::{is_rtcp, is_rtp, is_rtp_whole, is_udptl, looks_like_rtcp};
 use super::ports::{FreePorts, PORT_REST};
@@ -61,6 +63,7 @@ pub struct Media {
     ports_total: usize,
     free: FreePorts,
     totals: MediaCounters,
+    pub(super) connects: VecDeque<Connect>,
 }
 
 #[derive(Debug)]
@@ -103,6 +106,7 @@ impl Media {
             ports_total: 0,
             free: FreePorts::new(rules.rest),
             totals: MediaCounters::default(),
+            connects: VecDeque::new(),
         }
     }
 
@@ -176,15 +180,15 @@ impl Media {
 
     /// Joins two endpoints: packets received on one leave from the other. Whatever they were joined to
     /// before is not joined to anything afterwards.
-    pub fn connect(&mut self, a: EndpointId, b: EndpointId) {
+    pub fn join(&mut self, a: EndpointId, b: EndpointId) {
         if self.pair(a).is_none() || self.pair(b).is_none() {
             return;
         }
         for (a, b) in sockets(a).into_iter().zip(sockets(b)) {
-            self.disconnect(a);
-            self.disconnect(b);
-            self.join(a, b);
-            self.join(b, a);
+            self.part(a);
+            self.part(b);
+            self.set_partner(a, b);
+            self.set_partner(b, a);
         }
         for id in [a, b] {
             self.forget_own(id);
@@ -199,6 +203,7 @@ impl Media {
         pair.keys = None;
         pair.translation = None;
         for socket in sockets(id) {
+            self.unsettle(socket);
             if let Some((stream, source)) = self.socket(socket) {
                 stream.meet(source, signalling, now);
             }
@@ -231,6 +236,7 @@ impl Media {
         }
         for (socket, to) in [(rtp, peer.rtp), (rtcp, peer.rtcp)] {
             let to = to.filter(|to| !self.is_own(id, *to));
+            self.unsettle(socket);
             if let Some((stream, source)) = self.socket(socket) {
                 let about = (is_rtcp_socket(socket), now);
                 stream.expect(source, to, peer.signalling, about);
@@ -262,6 +268,7 @@ impl Media {
             if !expected.is_some_and(|stream| self.is_own(id, stream.remote)) {
                 continue;
             }
+            self.unsettle(socket);
             if let Some((stream, source)) = self.socket(socket) {
                 stream.forget(source);
             }
@@ -282,6 +289,7 @@ impl Media {
             }
         }
         for socket in sockets(id) {
+            self.unsettle(socket);
             if let Some((stream, _)) = self.socket(socket) {
                 stream.kind.is_secure = is_secure;
             }
@@ -319,7 +327,7 @@ impl Media {
         pair.translation = None;
         let ipv6 = pair.advertise.is_ipv6();
         for socket in sockets(id) {
-            self.disconnect(socket);
+            self.part(socket);
             self.put(socket, Stream::FREE);
         }
         self.begin_reception(id);
@@ -603,13 +611,14 @@ impl Media {
         (pair.allocated && pair.generation == id.generation).then_some(pair)
     }
 
-    fn socket(&mut self, socket: MediaSocket) -> Option<(&mut Stream, &mut Source)> {
+    pub(super) fn socket(&mut self, socket: MediaSocket) -> Option<(&mut Stream, &mut Source)> {
         let stream = self.streams.get_mut(index(socket))?;
         let source = self.sources.get_mut(index(socket))?;
         Some((stream, source))
     }
 
     fn put(&mut self, socket: MediaSocket, value: Stream) {
+        self.unsettle(socket);
         if let Some((stream, source)) = self.socket(socket) {
             *stream = value;
             *source = Source::default();
@@ -619,14 +628,14 @@ impl Media {
         }
     }
 
-    fn join(&mut self, from: MediaSocket, to: MediaSocket) {
+    fn set_partner(&mut self, from: MediaSocket, to: MediaSocket) {
         if let Some(stream) = self.streams.get_mut(index(from)) {
             stream.partner = Some(to);
         }
     }
 
     /// Parts a socket and its partner: a partner always points back.
-    fn disconnect(&mut self, socket: MediaSocket) {
+    fn part(&mut self, socket: MediaSocket) {
         let partner = self
             .streams
             .get_mut(index(socket))

@@ -127,6 +127,8 @@ pub(super) struct Source {
     /// Packets from `former` that may still come without latching.
     stragglers: u8,
     trials: Rate,
+    /// The kernel hands over what comes from the peer only.
+    pub(super) is_connected: bool,
     pub(super) dropped: Drops,
 }
 
@@ -267,7 +269,7 @@ impl Stream {
 
 impl Source {
     /// By address and port: a received link-local address has a scope that SDP cannot say.
-    fn expects(&self, from: SocketAddr) -> bool {
+    pub(super) fn expects(&self, from: SocketAddr) -> bool {
         self.expected
             .is_some_and(|to| to.ip() == from.ip() && to.port() == from.port())
     }

@@ -4,8 +4,8 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::{
-    Datagram, Endpoint, Forward, Media, MediaPort, MediaSocket, PacketCounters, Peer, Protection,
-    Rules, StreamCounters, Trust,
+    Connect, Datagram, Endpoint, Forward, Media, MediaPort, MediaSocket, PacketCounters, Peer,
+    Protection, Rules, StreamCounters, Trust,
 };
 use crate::instant::Instant;
 
@@ -50,7 +50,7 @@ fn call() -> (Media, Endpoint, Endpoint) {
     let mut media = media(3);
     let a = media.allocate(false, NOW).unwrap();
     let b = media.allocate(false, NOW).unwrap();
-    media.connect(a.id, b.id);
+    media.join(a.id, b.id);
     media.expect(a.id, &peer(Some(at(SDP_A)), Some(at("10.0.0.1:4001"))), NOW);
     media.expect(b.id, &peer(Some(at(SDP_B)), Some(at("10.0.0.2:5001"))), NOW);
     (media, a, b)
@@ -129,6 +129,56 @@ fn after_the_latch_a_stranger_neither_speaks_nor_listens() {
     assert_eq!(media.totals().dropped.foreign_source, 1);
 }
 
+/// The next socket that is to be connected, to whom; the empty text for nobody.
+fn connect(socket: u32, peer: &str) -> Option<Connect> {
+    Some(Connect {
+        socket: MediaSocket(socket),
+        peer: (!peer.is_empty()).then(|| at(peer)),
+    })
+}
+
+#[test]
+fn a_socket_is_connected_once_its_peer_speaks_from_where_sdp_says() {
+    let (mut media, a, b) = call();
+    let settle = |media: &mut Media| {
+        media.settle(a.id);
+        media.settle(b.id);
+        media.poll_connect()
+    };
+    assert_eq!(settle(&mut media), None);
+    // Behind NAT SDP's address may still show up and take over.
+    rtp(&mut media, 0, NAT_A);
+    assert_eq!(settle(&mut media), None);
+    rtp(&mut media, 2, SDP_B);
+    assert_eq!(settle(&mut media), connect(2, SDP_B));
+    assert_eq!(settle(&mut media), None, "it is");
+    media.protect(a.id, &Protection::Awaited);
+    rtp(&mut media, 0, SDP_A);
+    assert_eq!(settle(&mut media), None, "the key tells whose a packet is");
+}
+
+#[test]
+fn a_socket_is_disconnected_by_whatever_may_bring_somebody_else() {
+    type Change = fn(&mut Media, Endpoint);
+    let changes: [Change; 4] = [
+        |media, b| media.expect(b.id, &peer(Some(at(SDP_B)), None), NOW),
+        |media, b| media.meet(b.id, at(SDP_B).ip(), NOW),
+        |media, b| media.protect(b.id, &Protection::Awaited),
+        |media, b| {
+            media.release(b.id, NOW);
+        },
+    ];
+    for change in changes {
+        let (mut media, _, b) = call();
+        rtp(&mut media, 2, SDP_B);
+        media.settle(b.id);
+        assert_eq!(media.poll_connect(), connect(2, SDP_B));
+        change(&mut media, b);
+        assert_eq!(media.poll_connect(), connect(2, ""));
+        assert_eq!(media.poll_connect(), None);
+    }
+}
+
 #[test]
 fn the_address_of_sdp_takes_over_from_a_guess_and_keeps_it() {
     let (mut media, ..) = call();
@@ -157,7 +207,7 @@ fn without_a_known_peer_or_partner_packets_are_dropped_and_counted() {
     media.meet(a.id, at(SDP_A).ip(), NOW);
     media.meet(b.id, at(SDP_B).ip(), NOW);
     assert_eq!(rtp(&mut media, 0, SDP_A), None, "not connected");
-    media.connect(a.id, b.id);
+    media.join(a.id, b.id);
     assert_eq!(rtp(&mut media, 0, SDP_A), None, "nothing known of B");
     assert_eq!(rtp(&mut media, 2, SDP_B), to(0, SDP_A), "A has latched");
     let counters = media.counters(a.id);
@@ -214,7 +264,7 @@ fn early_media_from_behind_nat_is_latched_again_by_its_next_packet() {
     let a = media.allocate(false, NOW).unwrap();
     media.meet(a.id, at(NAT_A).ip(), NOW);
     let b = media.allocate(false, NOW).unwrap();
-    media.connect(a.id, b.id);
+    media.join(a.id, b.id);
     media.expect(b.id, &peer(Some(at(SDP_B)), None), NOW);
     assert_eq!(rtp(&mut media, 0, NAT_A), to(2, SDP_B), "before the answer");
     media.expect(a.id, &peer(Some(at(SDP_A)), None), NOW);
@@ -282,13 +332,13 @@ fn a_stale_id_does_nothing() {
     let new = media.allocate(false, NOW).unwrap();
     assert_eq!(new.advertise, old.advertise);
     assert_ne!(new.id, old.id);
-    media.connect(new.id, b.id);
+    media.join(new.id, b.id);
     media.expect(b.id, &peer(Some(at(SDP_B)), None), NOW);
     media.expect(new.id, &peer(Some(at(SDP_A)), None), NOW);
     rtp(&mut media, 0, SDP_A);
 
     media.expect(old.id, &peer(Some(at(STRANGER)), None), NOW);
-    media.connect(old.id, b.id);
+    media.join(old.id, b.id);
     assert_eq!(media.counters(old.id), StreamCounters::default());
     assert_eq!(media.release(old.id, NOW), StreamCounters::default());
     assert_eq!(media.ports_in_use(), 2);
@@ -300,7 +350,7 @@ fn connecting_to_another_leg_leaves_the_first_alone() {
     let (mut media, a, _) = call();
     let other = media.allocate(false, NOW).unwrap();
     media.expect(other.id, &peer(Some(at("10.0.0.3:6000")), None), NOW);
-    media.connect(a.id, other.id);
+    media.join(a.id, other.id);
     assert_eq!(rtp(&mut media, 0, SDP_A), to(4, "10.0.0.3:6000"));
     assert_eq!(rtp(&mut media, 2, SDP_B), None);
 }
@@ -396,7 +446,7 @@ fn anywhere_is_believed_once_nobody_has_spoken_for_a_second_and_only_where_that_
     media.add_port(port(1, "198.51.100.7"));
     let a = media.allocate(false, NOW).unwrap();
     let b = media.allocate(false, NOW).unwrap();
-    media.connect(a.id, b.id);
+    media.join(a.id, b.id);
     say(&mut media, (a, b), peer_a(), peer_b());
     let mut spray = |after: u64, from: &str| {
         let mut buffer = RTP;

@@ -19,7 +19,7 @@ use super::marking::mark;
 use super::sys;
 use crate::config::{Dscp, Media, MediaAddress};
 use crate::instant::Instant;
-use crate::media::{Datagram, Forward, MediaPort, MediaSocket};
+use crate::media::{Connect, Datagram, Forward, MediaPort, MediaSocket};
 
 /// Pairs bound at most in one turn of the loop.
 pub(super) const PAIRS_PER_TURN: usize = 32;
@@ -33,9 +33,16 @@ const RECEIVE_BUFFER_BYTES: usize = 256 * 1_024;
 #[derive(Debug)]
 pub(super) struct OutOfSockets;
 
+/// A bound socket.
+struct Bound {
+    socket: UdpSocket,
+    /// Whom it is connected to.
+    peer: Option<SocketAddr>,
+}
+
 /// The media sockets of one shard, by [`MediaSocket`] number.
 pub(super) struct MediaSockets {
-    sockets: Vec<UdpSocket>,
+    sockets: Vec<Bound>,
     addresses: Vec<MediaAddress>,
     dscp: Dscp,
     /// RTP ports that no pair was tried on yet, step 2.
@@ -112,8 +119,9 @@ impl MediaSockets {
         let token = self.first_token + number;
         sys::watch(registry, rtp.as_fd(), Token(token))?;
         sys::watch(registry, rtcp.as_fd(), Token(token + 1))?;
-        self.sockets.push(rtp);
-        self.sockets.push(rtcp);
+        for socket in [rtp, rtcp] {
+            self.sockets.push(Bound { socket, peer: None });
+        }
         Ok(MediaPort {
             socket: MediaSocket(socket),
             advertise: SocketAddr::new(address.advertise, port),
@@ -132,7 +140,7 @@ impl MediaSockets {
             return;
         };
         // Nothing there, or an error that an earlier packet left; the socket itself is in order.
-        let Ok((length, from)) = socket.recv_from(buffer) else {
+        let Ok((length, from)) = socket.socket.recv_from(buffer) else {
             return;
         };
         dispatch.counts.media_packets_received += 1;
@@ -142,15 +150,59 @@ impl MediaSockets {
         }
     }
 
+    /// Has the kernel hand over what comes from one peer only, or from everybody again. What cannot be connected
+    /// works as it is.
+    pub(super) fn connect(&mut self, connect: Connect) {
+        let number = usize::try_from(connect.socket.0);
+        let Some(bound) = number.ok().and_then(|number| self.sockets.get_mut(number)) else {
+            return;
+        };
+        if let Err(error) = bound.connect(connect.peer) {
+            let socket = connect.socket.0;
+            tracing::warn!(socket, peer = ?connect.peer, %error, "a media socket does not connect or disconnect");
+        }
+    }
+
     /// Sends a packet from the socket that is named.
     pub(super) fn send(&self, forward: Forward, packet: &[u8], counts: &mut NetGauges) {
         let socket = usize::try_from(forward.socket.0)
             .ok()
             .and_then(|number| self.sockets.get(number));
-        match socket.map(|socket| socket.send_to(packet, forward.to)) {
+        match socket.map(|socket| socket.send(packet, forward.to)) {
             Some(Ok(_)) => counts.media_packets_sent += 1,
             Some(Err(_)) | None => counts.media_send_drops += 1,
         }
+    }
+}
+
+impl Bound {
+    fn send(&self, packet: &[u8], to: SocketAddr) -> io::Result<usize> {
+        if self.peer != Some(to) {
+            return self.socket.send_to(packet, to);
+        }
+        match self.socket.send(packet) {
+            // What an ICMP message about an earlier packet left on the socket; this one was not tried.
+            Err(error) if error.kind() != io::ErrorKind::WouldBlock => self.socket.send(packet),
+            sent_or_full => sent_or_full,
+        }
+    }
+
+    fn connect(&mut self, peer: Option<SocketAddr>) -> io::Result<()> {
+        match peer {
+            Some(peer) => {
+                // A connected socket has one address of this machine; one that is bound to all keeps them.
+                if !self.socket.local_addr()?.ip().is_unspecified() {
+                    self.socket.connect(peer)?;
+                    self.peer = Some(peer);
+                }
+            }
+            None if self.peer.is_some() => {
+                sys::disconnect(self.socket.as_fd())?;
+                self.peer = None;
+            }
+            None => {}
+        }
+        Ok(())
     }
 }
 
@@ -210,6 +262,74 @@ mod tests {
                 Err(_) => println!("no {place} on this machine"),
             }
         }
+    }
+
+    /// Bound to a port that it asks for: one that the kernel chose goes when the socket is disconnected.
+    fn open() -> UdpSocket {
+        loop {
+            let chosen = UdpSocket::bind("127.0.0.1:0").unwrap();
+            let at = chosen.local_addr().unwrap();
+            drop(chosen);
+            if let Ok(socket) = UdpSocket::bind(at) {
+                return socket;
+            }
+        }
+    }
+
+    #[test]
+    fn a_connected_socket_hears_its_peer_alone_until_it_is_disconnected() {
+        let (mut ours, peer, stranger) = (
+            Bound {
+                socket: open(),
+                peer: None,
+            },
+            open(),
+            open(),
+        );
+        let [here, there] = [&ours.socket, &peer].map(|socket| socket.local_addr().unwrap());
+        ours.connect(Some(there)).unwrap();
+        // Loopback delivers before `send_to` returns; nobody hears the first.
+        stranger.send_to(b"stranger", here).unwrap();
+        peer.send_to(b"peer", here).unwrap();
+        let mut buffer = [0; 16];
+        assert_eq!(ours.socket.recv_from(&mut buffer).unwrap(), (4, there));
+        ours.send(b"to peer", there).unwrap();
+        assert_eq!(peer.recv_from(&mut buffer).unwrap(), (7, here));
+        ours.connect(None).unwrap();
+        assert_eq!(ours.socket.local_addr().unwrap(), here);
+        stranger.send_to(b"stranger", here).unwrap();
+        let from = stranger.local_addr().unwrap();
+        assert_eq!(ours.socket.recv_from(&mut buffer).unwrap(), (8, from));
+        ours.send(b"to stranger", from).unwrap();
+        assert_eq!(stranger.recv_from(&mut buffer).unwrap(), (11, here));
+    }
+
+    #[test]
+    fn a_packet_is_sent_after_one_that_nobody_was_there_for() {
+        let (mut ours, gone) = (
+            Bound {
+                socket: open(),
+                peer: None,
+            },
+            open(),
+        );
+        let there = gone.local_addr().unwrap();
+        drop(gone);
+        ours.connect(Some(there)).unwrap();
+        ours.send(b"nobody", there).unwrap();
+        let back = UdpSocket::bind(there).unwrap();
+        ours.send(b"somebody", there).unwrap();
+        let mut buffer = [0; 16];
+        assert_eq!(back.recv(&mut buffer).unwrap(), 8);
+    }
+
+    #[test]
+    fn a_socket_of_all_addresses_is_not_connected() {
+        let socket = UdpSocket::bind("0.0.0.0:0").unwrap();
+        let mut ours = Bound { socket, peer: None };
+        ours.connect(Some("127.0.0.1:9".parse().unwrap())).unwrap();
+        assert_eq!(ours.peer, None);
+        assert!(ours.socket.local_addr().unwrap().ip().is_unspecified());
     }
 
     #[test]

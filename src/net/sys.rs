@@ -3,7 +3,7 @@
 
 #![allow(
     unsafe_code,
-    reason = "getrlimit, setrlimit and epoll_ctl have no safe wrapper in std"
+    reason = "getrlimit, setrlimit, epoll_ctl and connect to nobody have no safe wrapper in std"
 )]
 
 use std::io;
@@ -78,6 +78,20 @@ pub(super) fn watch(registry: &Registry, socket: BorrowedFd<'_>, token: Token) -
         )
     };
     match added {
+        0 => Ok(()),
+        _ => Err(io::Error::last_os_error()),
+    }
+}
+
+/// Undoes `connect` of a UDP socket: it hears everybody again, on the port and address that it was bound to.
+pub(super) fn disconnect(socket: BorrowedFd<'_>) -> io::Result<()> {
+    let nobody = libc::sockaddr {
+        sa_family: libc::AF_UNSPEC as libc::sa_family_t,
+        sa_data: [0; 14],
+    };
+    let length = size_of::<libc::sockaddr>() as libc::socklen_t;
+    // SAFETY: `nobody` is a valid address of `length` bytes that outlives the call.
+    match unsafe { libc::connect(socket.as_raw_fd(), &nobody, length) } {
         0 => Ok(()),
         _ => Err(io::Error::last_os_error()),
     }

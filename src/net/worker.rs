@@ -504,6 +504,7 @@ impl<C: Core> Worker<C> {
                 Output::Media { forward, bytes } => {
                     self.media.send(forward, &bytes, &mut self.dispatch.counts);
                 }
+                Output::Connect(connect) => self.media.connect(connect),
                 Output::Ban(ban) => self.dispatch.spread(|| Mail::Ban(ban)),
                 Output::BackOff(back_off) => self.dispatch.spread(|| Mail::BackOff(back_off)),
                 Output::Send {

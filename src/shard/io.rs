@@ -7,7 +7,7 @@ use bytes::Bytes;
 use super::guard::Ban;
 use crate::config::{CarrierId, TlsPeerId, Transport};
 use crate::gateway::authentication::BackOff;
-use crate::media::{Forward, MediaPort};
+use crate::media::{Connect, Forward, MediaPort};
 use crate::telemetry::Event;
 
 /// Where a SIP message came from, or goes to.
@@ -92,6 +92,8 @@ pub enum Output {
         /// The packet.
         bytes: Bytes,
     },
+    /// Connect or disconnect a media socket before anything more is read from it.
+    Connect(Connect),
     /// Every shard is to stop listening to a source.
     Ban(Ban),
     /// Every shard is to refuse a source that does not know a connector's password.

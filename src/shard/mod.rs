@@ -285,7 +285,8 @@ impl Shard {
 
     /// The next output; call until `None`.
     pub fn poll_output(&mut self) -> Option<Output> {
-        self.core.outputs.pop_front()
+        let output = self.core.outputs.pop_front();
+        output.or_else(|| self.core.media.poll_connect().map(Output::Connect))
     }
 
     /// Where a media packet goes; `None` where it is dropped (and counted).

@@ -490,7 +490,11 @@ impl<'a> World<'a> {
                     }
                     self.transactions.extend(transaction);
                 }
-                Output::Media { .. } | Output::Event(_) | Output::Ban(_) | Output::BackOff(_) => {}
+                Output::Media { .. }
+                | Output::Connect(_)
+                | Output::Event(_)
+                | Output::Ban(_)
+                | Output::BackOff(_) => {}
             }
         }
         assert_eq!(self.shard.counters().panics, 0, "a call panicked");

@@ -49,6 +49,46 @@ fn audio_flows_both_ways_and_is_counted() {
 }
 
 #[test]
+fn a_socket_is_connected_to_a_peer_that_is_where_it_says_until_that_may_change() {
+    both_ways(|world, caller, called, to| {
+        let (a, b) = world.establish(caller, called, to);
+        let peers = |world: &World| {
+            let mut peers: Vec<_> = world.connected.values().copied().collect();
+            peers.sort();
+            peers
+        };
+        let places = |world: &World| {
+            let mut places = [a, b].map(|at| {
+                let agent = &world.agents[at.agent];
+                SocketAddr::new(agent.source.ip(), agent.calls[at.call].media_port)
+            });
+            places.sort();
+            places
+        };
+        let talk = |world: &mut World| {
+            for _ in 0..6 {
+                world.run(1_000);
+                assert!(world.send_rtp(a).is_some() && world.send_rtp(b).is_some());
+            }
+        };
+        assert_eq!(peers(world), []);
+        talk(world);
+        assert_eq!(peers(world), places(world));
+        for one in [a, b] {
+            world.act(one, Act::Reinvite(Session::Moved));
+            world.run(1_000);
+            let is_open = peers(world).len() < 2;
+            assert!(is_open, "the one that moves is heard wherever it is now");
+            talk(world);
+            assert_eq!(peers(world), places(world));
+        }
+        world.act(a, Act::Bye);
+        world.run(1_000);
+        assert_eq!(peers(world), []);
+    });
+}
+
+#[test]
 fn rtcp_has_the_next_port() {
     both_ways(|world, caller, called, to| {
         let (a, b) = world.establish(caller, called, to);

@@ -73,6 +73,11 @@ impl World {
             .media
             .get(&to)
             .expect("media is sent to no port of ours");
+        let connected = self.connected.get(&(shard, socket));
+        if connected.is_some_and(|peer| *peer != from) {
+            // The kernel does not hand it over.
+            return None;
+        }
         let mut buffer = bytes.to_vec();
         let length = buffer.len();
         buffer.resize(length + OVERHEAD_BYTES_MAX, 0);

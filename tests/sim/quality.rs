@@ -5,7 +5,6 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use trunkline::instant::Instant;
-use trunkline::media::Datagram;
 use trunkline::media::rtcp::{Compound, OwnReport, Packet, ReportBlock, SenderInfo};
 use trunkline::telemetry::{CallQuality, Event, StreamQuality};
 
@@ -118,17 +117,8 @@ fn send(
     to: SocketAddr,
     packet: &[u8],
 ) -> Option<(SocketAddr, Vec<u8>)> {
-    let (shard, socket) = world.media[&to];
-    let mut buffer = packet.to_vec();
-    let length = buffer.len();
-    buffer.resize(length + 32, 0);
-    let mut packet = Datagram {
-        buffer: &mut buffer,
-        length,
-    };
-    let now = world.now;
-    let forward = world.shards[shard].relay(socket, from, &mut packet, now)?;
-    Some((forward.to, packet.bytes().to_vec()))
+    let arrived = world.send_bytes(from, to, packet)?;
+    Some((arrived.at, arrived.bytes))
 }
 
 /// RTCP of a stream's sender; what became of it.

@@ -12,7 +12,7 @@ use bytes::Bytes;
 use trunkline::config::{SipListener, Transport};
 use trunkline::control::limiter::NodeLimiter;
 use trunkline::instant::Instant;
-use trunkline::media::{Forward, MediaPort, MediaSocket};
+use trunkline::media::{Connect, Forward, MediaPort, MediaSocket};
 use trunkline::shard::io::{ConnectionId, Flow, Input, Output};
 use trunkline::shard::snapshot::Snapshot;
 use trunkline::shard::{Occupancy, Settings, Shard};
@@ -62,6 +62,8 @@ pub(crate) struct World {
     queue: BTreeMap<(Instant, u64), Happening>,
     order: u64,
     pub(crate) media: HashMap<SocketAddr, (usize, MediaSocket)>,
+    /// Media sockets that hear one peer only.
+    pub(crate) connected: HashMap<(usize, MediaSocket), SocketAddr>,
     pub(crate) secrets: Secrets,
     streams: HashMap<(usize, bool), Instant>,
     trace: VecDeque<Traced>,
@@ -159,6 +161,7 @@ impl World {
             queue: BTreeMap::new(),
             order: 0,
             media: HashMap::new(),
+            connected: HashMap::new(),
             secrets: Secrets::default(),
             streams: HashMap::new(),
             trace: VecDeque::new(),
@@ -366,6 +369,14 @@ impl World {
             match output {
                 Output::Event(event) => self.events.push(event),
                 Output::Media { forward, bytes } => self.own_media.push((self.now, forward, bytes)),
+                Output::Connect(Connect { socket, peer }) => {
+                    let place = (shard, socket);
+                    let before = match peer {
+                        Some(peer) => self.connected.insert(place, peer),
+                        None => self.connected.remove(&place),
+                    };
+                    assert_eq!(before.is_some(), peer.is_none(), "{place:?}: {before:?}");
+                }
                 Output::Ban(ban) => {
                     for other in (0..self.shards.len()).filter(|other| *other != shard) {
                         self.shards[other].handle(Input::Ban(ban), self.now);
@@ -615,6 +626,7 @@ impl World {
             };
             assert_eq!(left, Occupancy::default(), "left in shard {number}");
         }
+        assert!(self.connected.is_empty(), "{:?}", self.connected);
         for agent in &self.agents {
             assert!(
                 self.unchecked || agent.garbled.is_empty(),

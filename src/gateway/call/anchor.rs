@@ -92,7 +92,7 @@ impl Anchor {
             core.media.release(before.id, now);
         }
         if let (Some(a), Some(b)) = (&self.a, &self.b) {
-            core.media.connect(a.id, b.id);
+            core.media.join(a.id, b.id);
         }
         Ok(())
     }
@@ -133,7 +133,7 @@ impl Anchor {
             *before = release(core, left).after(before);
         }
         if let (Some(a), Some(b)) = (&self.a, &self.b) {
-            core.media.connect(a.id, b.id);
+            core.media.join(a.id, b.id);
         }
         self.last_flow = core.now;
     }
@@ -418,6 +418,12 @@ impl Call {
         };
         if core.now.since(self.media.last_flow) >= timeout {
             return self.end_established(core, EndCause::MediaTimeout, None);
+        }
+        for endpoint in [Side::A, Side::B]
+            .into_iter()
+            .filter_map(|side| self.endpoint(side))
+        {
+            core.media.settle(endpoint.id);
         }
         self.report(core);
         self.start_media_timer(core);

@@ -59,7 +59,7 @@ impl Pair {
         }
         let a = media.allocate(false, now).unwrap();
         let b = media.allocate(false, now).unwrap();
-        media.connect(a.id, b.id);
+        media.join(a.id, b.id);
         let mut pair = Self {
             media,
             a,
