@@ -51,7 +51,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let poll = Poll::new()?;
     for (index, stream) in streams.iter_mut().enumerate() {
         poll.registry()
-            .register(&mut stream.socket, Token(index), Interest::READABLE)?;
+            .register(stream, Token(index), Interest::READABLE)?;
     }
     let over = AtomicBool::new(false);
     let start = Instant::now();
@@ -78,13 +78,10 @@ fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// One end of a session: where it is, and where it sends to.
-struct Stream {
-    socket: UdpSocket,
-    relay: SocketAddr,
-}
-
-fn streams(lines: impl Iterator<Item = io::Result<String>>) -> Result<Vec<Stream>, Box<dyn Error>> {
+/// The ends of the sessions, connected to where they send to.
+fn streams(
+    lines: impl Iterator<Item = io::Result<String>>,
+) -> Result<Vec<UdpSocket>, Box<dyn Error>> {
     let mut streams = Vec::new();
     for line in lines {
         let line = line?;
@@ -96,10 +93,9 @@ fn streams(lines: impl Iterator<Item = io::Result<String>>) -> Result<Vec<Stream
             return Err(format!("not `A relayA B relayB`: {line}").into());
         };
         for (port, relay) in [(a, relay_a), (b, relay_b)] {
-            streams.push(Stream {
-                socket: UdpSocket::bind(loopback(port))?,
-                relay: loopback(relay),
-            });
+            let socket = UdpSocket::bind(loopback(port))?;
+            socket.connect(loopback(relay))?;
+            streams.push(socket);
         }
     }
     Ok(streams)
@@ -110,7 +106,7 @@ fn loopback(port: u16) -> SocketAddr {
 }
 
 /// Sends so many packets of each stream to warm up, then so many more, and returns how many of these went out.
-fn send(streams: &[Stream], [warm_up, rounds]: [u32; 2], start: Instant) -> io::Result<u64> {
+fn send(streams: &[UdpSocket], [warm_up, rounds]: [u32; 2], start: Instant) -> io::Result<u64> {
     let mut packet = [0; PACKET_BYTES];
     let mut sent = 0;
     for sequence in 0..warm_up + rounds {
@@ -124,16 +120,24 @@ fn send(streams: &[Stream], [warm_up, rounds]: [u32; 2], start: Instant) -> io::
             for (ssrc, stream) in streams.iter().enumerate().skip(tick).step_by(TICKS) {
                 header(&mut packet, sequence, ssrc);
                 packet[STAMP].copy_from_slice(&micros(start).to_be_bytes());
-                match stream.socket.send_to(&packet, stream.relay) {
+                match stream.send(&packet) {
                     Ok(_) => sent += u64::from(sequence >= warm_up),
                     // Lost at the sender: not the relay's fault, and not counted as sent.
-                    Err(error) if error.kind() == ErrorKind::WouldBlock => {}
+                    Err(error) if is_momentary(&error) => {}
                     Err(error) => return Err(error),
                 }
             }
         }
     }
     Ok(sent)
+}
+
+/// A full buffer, or what an ICMP message left on the socket from before the relay was there.
+fn is_momentary(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        ErrorKind::WouldBlock | ErrorKind::ConnectionRefused
+    )
 }
 
 /// RFC 3550 §5.1: version 2, payload type 0.
@@ -152,7 +156,7 @@ fn micros(start: Instant) -> u32 {
 /// How long the packets took that count, until told that it is over.
 fn receive(
     mut poll: Poll,
-    streams: &[Stream],
+    streams: &[UdpSocket],
     warm_up: u32,
     start: Instant,
     over: &AtomicBool,
@@ -167,7 +171,7 @@ fn receive(
                 continue;
             };
             loop {
-                match stream.socket.recv(&mut buffer) {
+                match stream.recv(&mut buffer) {
                     Ok(PACKET_BYTES) => {
                         if u32::from(u16::from_be_bytes([buffer[2], buffer[3]])) >= warm_up {
                             let stamp = buffer[STAMP].try_into().map_err(io::Error::other)?;

@@ -7,7 +7,7 @@ import sys
 import tempfile
 import time
 from collections import namedtuple
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
@@ -45,7 +45,7 @@ def cpu_us(pids):
 @contextmanager
 def trunkline(shards):
     """A node whose calls from the carrier go to a PBX: processes, where to call, who calls, who is called."""
-    with Node(shards=shards, t1_ms=500) as node:
+    with closing(port_block()) as ports, Node(shards=shards, t1_ms=500, ports=ports) as node:
         pbx_port = node.ports.take()
         connector = Connector(node, "load", NUMBER).originate((PBX, pbx_port, "UDP", 1))
         yield Subject(lambda: [node.pid], (GATEWAY, node.sip_port), CARRIER, (PBX, pbx_port), node, connector)
@@ -60,6 +60,11 @@ def kamailio(with_rtp):
         started.append(stack.enter_context(peers.kamailio(directory, with_rtp)))
         pids = lambda: [pid for peer in started for pid in peer.pids()]  # noqa: E731
         yield Subject(pids, peers.KAMAILIO, "127.0.0.1", peers.KAMAILIO_CALLS)
+
+
+def port_block():
+    """Room for the held calls: four ports of each at its peers, four at the node, and as many for calls that rest."""
+    return PortBlock(others=400 + 4 * SESSIONS, media=max(2_000, 4 * SESSIONS + 1_000))
 
 
 class Subject:
@@ -78,7 +83,7 @@ def cpu_per_call(subject, rate):
     """Microseconds of CPU time a call of one second without audio costs at this rate."""
     with ExitStack() as stack:
         directory = stack.enter_context(tempfile.TemporaryDirectory(prefix="trunkline-load-"))
-        ports = subject.node.ports if subject.node else PortBlock()
+        ports = subject.node.ports if subject.node else port_block()
         if not subject.node:
             stack.callback(ports.close)
         _calls(subject, ports, directory, rate, WARM_UP_CALLS)
@@ -129,8 +134,7 @@ def relayed_by_rtpengine():
 def relayed_by_floor():
     """epoll, recvfrom, sendto."""
     with ExitStack() as stack:
-        ports = PortBlock()
-        stack.callback(ports.close)
+        ports = stack.enter_context(closing(port_block()))
         command = [tool("floor"), str(SESSIONS), str(ports.take(4 * SESSIONS))]
         floor = stack.enter_context(subprocess.Popen(command, stdout=subprocess.PIPE, text=True))
         stack.callback(floor.kill)

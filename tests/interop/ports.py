@@ -7,10 +7,10 @@ to sockets without a port of their own, or any program's outgoing connection cou
 import random
 import socket
 
-BLOCK = 3_200
-"""Numbers in a block."""
-MEDIA_OFFSET = 1_200
-"""Where the media ports begin in a block; below them is room for everything else."""
+MEDIA = 2_000
+"""Media ports in a block."""
+OTHERS = 1_200
+"""Numbers in a block below them, for everything else."""
 LOWEST = 2_048
 
 
@@ -21,23 +21,24 @@ class NoPorts(Exception):
 class PortBlock:
     """A block of ports. Its first UDP port stays bound: that is the claim other runs see."""
 
-    def __init__(self):
-        starts = _block_starts()
+    def __init__(self, others=OTHERS, media=MEDIA):
+        self._others, self._size = others, others + media
+        starts = _block_starts(self._size)
         random.shuffle(starts)
         for first in starts:
             claim = _claim(first)
-            if claim and _is_quiet(range(first + 1, first + BLOCK)):
+            if claim and _is_quiet(range(first + 1, first + self._size)):
                 self._claim = claim
                 self.first = first
                 self._next = first + 2
                 return
             if claim:
                 claim.close()
-        raise NoPorts(f"no {BLOCK} free ports in a row below the ephemeral range")
+        raise NoPorts(f"no {self._size} free ports in a row outside the ephemeral range")
 
     def take(self, count=1):
         """The first of `count` free ports in a row, even; free for UDP and TCP on every loopback."""
-        while self._next + count <= self.first + MEDIA_OFFSET:
+        while self._next + count <= self.first + self._others:
             port = self._next
             self._next += count + count % 2
             if all(_is_free(number) for number in range(port, port + count)):
@@ -46,7 +47,7 @@ class PortBlock:
 
     def media(self):
         """First and last of the media ports."""
-        return self.first + MEDIA_OFFSET, self.first + BLOCK - 1
+        return self.first + self._others, self.first + self._size - 1
 
     def close(self):
         """Gives the block up."""
@@ -63,11 +64,11 @@ def has_ipv6():
         return False
 
 
-def _block_starts():
+def _block_starts(size):
     with open("/proc/sys/net/ipv4/ip_local_port_range", encoding="ascii") as file:
         low, high = map(int, file.read().split())
-    below = range(LOWEST, low - BLOCK, BLOCK)
-    above = range(high + 1 + (high + 1) % 2, 65_536 - BLOCK, BLOCK)
+    below = range(LOWEST, low - size, size)
+    above = range(high + 1 + (high + 1) % 2, 65_536 - size, size)
     return [*below, *above]
 
 
