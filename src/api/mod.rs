@@ -79,12 +79,16 @@ pub struct ApiState {
     pub now: fn() -> jiff::Timestamp,
     /// What the node says of itself.
     pub status: Box<dyn Fn() -> serde_json::Value + Send + Sync>,
-    /// What the node says of its answered calls, so many at most.
-    pub calls: Box<dyn Fn(usize) -> Answer + Send + Sync>,
+    /// What the node says of an account's answered calls, so many at most.
+    pub calls: Box<AskCalls>,
 }
 
+/// By the account and how many calls at most.
+pub type AskCalls = dyn Fn(&str, usize) -> Answer + Send + Sync;
+
 /// What is answered once others have told.
-pub type Answer = Pin<Box<dyn Future<Output = serde_json::Value> + Send>>;
+pub type Answer =
+    Pin<Box<dyn Future<Output = Result<serde_json::Value, crate::store::StoreError>> + Send>>;
 
 /// Performs the operation that the request's method, path and query name.
 ///

@@ -248,19 +248,24 @@ async fn status(State(state): State<Arc<ApiState>>) -> Response {
     axum::Json((state.status)()).into_response()
 }
 
-/// The calls that are up, `limit` of them at most, for whoever has a key: Call-IDs and connectors are nobody else's
+/// The calls of an account that are up, `limit` of them at most, for whoever has a key of it: they are nobody else's
 /// affair.
 async fn calls(State(state): State<Arc<ApiState>>, request: Request) -> Response {
+    let refused = |refusal: Refusal| refusal.response(&Uuid::new_v4().to_string());
     let (parts, _body) = request.into_parts();
-    if let Err(fault) = verify(&state, &parts, &[]) {
-        return Refusal::from(fault).response(&Uuid::new_v4().to_string());
-    }
+    let account = match verify(&state, &parts, &[]) {
+        Ok(key) => &key.account,
+        Err(fault) => return refused(fault.into()),
+    };
     let pairs = query(parts.uri.query().unwrap_or_default()).unwrap_or_default();
     let mut pairs = pairs.iter();
     let limit = pairs.find(|(name, _)| name == "limit");
     let limit = limit.and_then(|(_, value)| value.parse().ok());
     let limit = limit.unwrap_or(CALLS_TOLD).min(CALLS_TOLD_MAX);
-    axum::Json((state.calls)(limit).await).into_response()
+    match (state.calls)(account, limit).await {
+        Ok(calls) => axum::Json(calls).into_response(),
+        Err(fault) => refused(ApiError::from(fault).into()),
+    }
 }
 
 async fn description() -> Response {

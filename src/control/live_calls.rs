@@ -1,24 +1,27 @@
 //! The calls that are up, for who asks the node.
 
-use std::future::Future;
-use std::pin::Pin;
 use std::time::Duration;
 
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
 
+use crate::api::Answer;
 use crate::net::Handle;
 use crate::numbering::{E164, Masked};
-use crate::telemetry::{LegQuality, LiveCall, StreamQuality};
+use crate::store::Store;
+use crate::telemetry::{CallsWanted, LegQuality, LiveCall, StreamQuality};
 
 /// How long the shards have to answer; what came by then is told.
 const ANSWER_TIME_MAX: Duration = Duration::from_secs(2);
 
-/// Asks the shards for their answered calls, so many at most altogether: a list with the media of both legs.
-pub(super) fn ask(shards: Handle, max: usize) -> Pin<Box<dyn Future<Output = Value> + Send>> {
+/// Asks the shards for the answered calls of an account's connectors, so many at most altogether: a list with the media
+/// of both legs.
+pub(super) fn ask(shards: Handle, store: Store, account: &str, max: usize) -> Answer {
+    let account = account.to_owned();
     Box::pin(async move {
+        let connectors = store.voice_connector_ids(&account).await?;
         let (answer, mut answers) = mpsc::unbounded_channel();
-        shards.ask_live_calls(max, move |calls| {
+        shards.ask_live_calls(CallsWanted { connectors, max }, move |calls| {
             // Who asked may have gone.
             let _gone = answer.send(calls);
         });
@@ -30,7 +33,7 @@ pub(super) fn ask(shards: Handle, max: usize) -> Pin<Box<dyn Future<Output = Val
         };
         let _late = tokio::time::timeout(ANSWER_TIME_MAX, collect).await;
         calls.truncate(max);
-        calls.iter().map(call).collect()
+        Ok(calls.iter().map(call).collect())
     })
 }
 

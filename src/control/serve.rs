@@ -193,6 +193,7 @@ async fn run(config: Config) -> Result<(), ServeError> {
         .map_err(|error| ServeError::Api(bind, error))?;
     announce(&config, &running, api_address);
     let (figures, asked) = (running.handle(), running.handle());
+    let calls_of = control.store().clone();
     let state = Arc::new(ApiState {
         control: Arc::clone(&control),
         number_pools: config.number_pools.clone(),
@@ -204,7 +205,9 @@ async fn run(config: Config) -> Result<(), ServeError> {
         access_keys: config.api.access_keys.clone(),
         now: Timestamp::now,
         status: Box::new(move || status(&figures.gauges)),
-        calls: Box::new(move |max| live_calls::ask(asked.clone(), max)),
+        calls: Box::new(move |account, max| {
+            live_calls::ask(asked.clone(), calls_of.clone(), account, max)
+        }),
     });
     let served = tokio::select! {
         served = api::server::serve(listener, api_tls, state, signals.received()) => {

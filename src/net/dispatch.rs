@@ -16,7 +16,7 @@ use crate::instant::Instant;
 use crate::media::{Datagram, Forward, MediaSocket};
 use crate::shard::io::{Flow, Input, Output};
 use crate::shard::snapshot::Snapshot;
-use crate::telemetry::{Event, LiveCall};
+use crate::telemetry::{CallsWanted, Event, LiveCall};
 
 pub(super) struct Dispatch<C> {
     pub(super) shard: u8,
@@ -144,8 +144,8 @@ impl<C: Core> Dispatch<C> {
         self.guarded(|core| core.set_snapshot(snapshot, now));
     }
 
-    pub(super) fn live_calls(&mut self, max: usize, now: Instant) -> Vec<LiveCall> {
-        let calls = self.guarded(|core| core.live_calls(max, now));
+    pub(super) fn live_calls(&mut self, wanted: &CallsWanted, now: Instant) -> Vec<LiveCall> {
+        let calls = self.guarded(|core| core.live_calls(wanted, now));
         calls.unwrap_or_default()
     }
 

@@ -11,7 +11,7 @@ use crate::media::{Datagram, Forward, MediaSocket};
 use crate::shard::Shard;
 use crate::shard::io::{Flow, Input, Output};
 use crate::shard::snapshot::Snapshot;
-use crate::telemetry::LiveCall;
+use crate::telemetry::{CallsWanted, LiveCall};
 
 impl Core for Shard {
     fn handle(&mut self, input: Input, now: Instant) {
@@ -72,8 +72,8 @@ impl Core for Shard {
         self.counters().refused_for
     }
 
-    fn live_calls(&self, max: usize, now: Instant) -> Vec<LiveCall> {
-        Self::live_calls(self, max, now)
+    fn live_calls(&self, wanted: &CallsWanted, now: Instant) -> Vec<LiveCall> {
+        Self::live_calls(self, wanted, now)
     }
 
     fn gauges(&self) -> Gauges {

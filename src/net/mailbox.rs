@@ -4,6 +4,7 @@
 
 use std::fmt;
 use std::io;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::Bytes;
@@ -14,7 +15,7 @@ use super::tcp::Alias;
 use crate::gateway::authentication::BackOff;
 use crate::shard::guard::Ban;
 use crate::shard::io::{Flow, TransactionId};
-use crate::telemetry::LiveCall;
+use crate::telemetry::{CallsWanted, LiveCall};
 
 /// A transaction and the shard that it lives on.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -50,16 +51,16 @@ pub(super) enum Mail {
     LiveCalls(Question),
 }
 
-/// How many calls are asked for, and who is told of them.
+/// Which calls are asked for, and who is told of them.
 pub(super) struct Question {
-    pub(super) max: usize,
+    pub(super) wanted: Arc<CallsWanted>,
     pub(super) answer: Box<dyn FnOnce(Vec<LiveCall>) + Send>,
 }
 
 impl fmt::Debug for Question {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Question")
-            .field("max", &self.max)
+            .field("wanted", &self.wanted)
             .finish_non_exhaustive()
     }
 }

@@ -188,19 +188,17 @@ impl Bound {
     }
 
     fn connect(&mut self, peer: Option<SocketAddr>) -> io::Result<()> {
-        match peer {
-            Some(peer) => {
-                // A connected socket has one address of this machine; one that is bound to all keeps them.
-                if !self.socket.local_addr()?.ip().is_unspecified() {
-                    self.socket.connect(peer)?;
-                    self.peer = Some(peer);
-                }
-            }
-            None if self.peer.is_some() => {
+        let Some(peer) = peer else {
+            if self.peer.is_some() {
                 sys::disconnect(self.socket.as_fd())?;
                 self.peer = None;
             }
-            None => {}
+            return Ok(());
+        };
+        // A connected socket has one address of this machine; one that is bound to all keeps them.
+        if !self.socket.local_addr()?.ip().is_unspecified() {
+            self.socket.connect(peer)?;
+            self.peer = Some(peer);
         }
         Ok(())
     }

@@ -55,7 +55,7 @@ use crate::instant::Instant;
 use crate::media::{Datagram, Forward, MediaPort, MediaSocket};
 use crate::shard::io::{Flow, Input, Output};
 use crate::shard::snapshot::Snapshot;
-use crate::telemetry::{Event, LiveCall};
+use crate::telemetry::{CallsWanted, Event, LiveCall};
 
 /// What a worker drives: one shard as a sans-IO machine.
 ///
@@ -103,8 +103,8 @@ pub trait Core {
     /// Replaces the routing data.
     fn set_snapshot(&mut self, snapshot: Arc<Snapshot>, now: Instant);
 
-    /// Its answered calls as they are now, so many at most.
-    fn live_calls(&self, max: usize, now: Instant) -> Vec<LiveCall>;
+    /// Its answered calls that are wanted, as they are now.
+    fn live_calls(&self, wanted: &CallsWanted, now: Instant) -> Vec<LiveCall>;
 
     /// The core's figures now.
     fn gauges(&self) -> Gauges;
@@ -435,16 +435,20 @@ impl Handle {
         wake_all(&self.mailboxes);
     }
 
-    /// Asks every shard for its answered calls, so many at most of each. `answer` is called once by each shard's thread,
+    /// Asks every shard for the answered calls that are wanted. `answer` is called once by each shard's thread,
     /// and is to hand on what it gets; a shard that has no time to read does not answer.
-    pub fn ask_live_calls<A>(&self, max: usize, answer: A)
+    pub fn ask_live_calls<A>(&self, wanted: CallsWanted, answer: A)
     where
         A: Fn(Vec<LiveCall>) + Clone + Send + 'static,
     {
+        let wanted = Arc::new(wanted);
         for mailbox in self.mailboxes.iter() {
-            let answer = Box::new(answer.clone());
+            let question = Question {
+                wanted: Arc::clone(&wanted),
+                answer: Box::new(answer.clone()),
+            };
             // A full mailbox drops the question, and with it the answer.
-            let _full = mailbox.put(Mail::LiveCalls(Question { max, answer }));
+            let _full = mailbox.put(Mail::LiveCalls(question));
         }
     }
 }

@@ -401,7 +401,7 @@ impl<C: Core> Worker<C> {
             Mail::AliasGone(alias) => self.connections.drop_alias(&alias),
             Mail::Ban(ban) => self.dispatch.handle(Input::Ban(ban), self.now),
             Mail::LiveCalls(question) => {
-                let calls = self.dispatch.live_calls(question.max, self.now);
+                let calls = self.dispatch.live_calls(&question.wanted, self.now);
                 (question.answer)(calls);
             }
             Mail::BackOff(back_off) => {

@@ -1,6 +1,6 @@
 //! Voice connectors and their configurations.
 
-use std::net::IpAddr;
+use std::collections::HashSet;
 
 use jiff::Timestamp;
 use serde::Serialize;
@@ -9,8 +9,8 @@ use sqlx::any::AnyRow;
 use sqlx::{Any, Executor, Row, Transaction};
 
 use super::records::{
-    EmergencyRecord, HealthRecord, NewVoiceConnector, OriginationRecord, Page, ProxyRecord,
-    RouteProtocol, StoreError, TerminationRecord, VoiceConnectorRecord,
+    EmergencyRecord, NewVoiceConnector, OriginationRecord, Page, ProxyRecord, RouteProtocol,
+    StoreError, TerminationRecord, VoiceConnectorRecord,
 };
 use super::{Change, Key, Store, timestamp};
 use crate::connector_id::VoiceConnectorId;
@@ -98,7 +98,7 @@ impl Store {
             .and_then(|row| record(&row))
     }
 
-    async fn connector_row(
+    pub(super) async fn connector_row(
         &self,
         account: &str,
         id: VoiceConnectorId,
@@ -156,6 +156,18 @@ impl Store {
         let token =
             |last: &VoiceConnectorRecord| format!("{}-{}", last.created.as_millisecond(), last.id);
         Ok(Page::of(rows, most, token))
+    }
+
+    /// The ids of an account's connectors.
+    pub async fn voice_connector_ids(
+        &self,
+        account: &str,
+    ) -> Result<HashSet<VoiceConnectorId>, StoreError> {
+        let rows = sqlx::query("SELECT id FROM voice_connector WHERE account = $1")
+            .bind(account)
+            .fetch_all(&self.pool)
+            .await?;
+        rows.iter().map(connector_id).collect()
     }
 
     /// Changes a connector's name and encryption.
@@ -431,54 +443,6 @@ impl Store {
             .collect())
     }
 
-    /// Notes that OPTIONS came from a customer's host; those of a connector that is gone are forgotten.
-    pub async fn record_options(
-        &self,
-        id: VoiceConnectorId,
-        source: IpAddr,
-        at: Timestamp,
-    ) -> Result<(), StoreError> {
-        let done = sqlx::query(
-            "INSERT INTO termination_health (voice_connector, source, at) \
-             SELECT id, $1, $2 FROM voice_connector WHERE id = $3 \
-             ON CONFLICT (voice_connector) DO UPDATE SET source = excluded.source, at = excluded.at",
-        )
-        .bind(source.to_string())
-        .bind(at.as_millisecond())
-        .bind(id.as_str())
-        .execute(&self.pool)
-        .await;
-        match done {
-            // The connector was deleted in the same moment.
-            Err(sqlx::Error::Database(error)) if error.is_foreign_key_violation() => Ok(()),
-            Err(error) => Err(error.into()),
-            Ok(_) => Ok(()),
-        }
-    }
-
-    /// The last OPTIONS from the customer's hosts.
-    pub async fn termination_health(
-        &self,
-        account: &str,
-        id: VoiceConnectorId,
-    ) -> Result<Option<HealthRecord>, StoreError> {
-        self.connector_row(account, id).await?;
-        let row =
-            sqlx::query("SELECT source, at FROM termination_health WHERE voice_connector = $1")
-                .bind(id.as_str())
-                .fetch_optional(&self.pool)
-                .await?;
-        let Some(row) = row else { return Ok(None) };
-        let source: String = row.try_get("source")?;
-        let source = source
-            .parse()
-            .map_err(|_| StoreError::Corrupt("termination_health.source"))?;
-        Ok(Some(HealthRecord {
-            source,
-            at: timestamp(row.try_get("at")?)?,
-        }))
-    }
-
     /// One connector as calls need it.
     pub async fn whole_connector(
         &self,
@@ -651,12 +615,15 @@ pub(super) fn whole(
     })
 }
 
+fn connector_id(row: &AnyRow) -> Result<VoiceConnectorId, StoreError> {
+    let id: &str = row.try_get("id")?;
+    id.parse()
+        .map_err(|_| StoreError::Corrupt("voice_connector.id"))
+}
+
 fn record(row: &AnyRow) -> Result<VoiceConnectorRecord, StoreError> {
-    let id: String = row.try_get("id")?;
     Ok(VoiceConnectorRecord {
-        id: id
-            .parse()
-            .map_err(|_| StoreError::Corrupt("voice_connector.id"))?,
+        id: connector_id(row)?,
         account: row.try_get("account")?,
         name: row.try_get("name")?,
         aws_region: row.try_get("aws_region")?,

@@ -14,6 +14,7 @@ mod connectors;
 mod declare;
 mod documents;
 mod groups;
+mod health;
 mod in_service;
 mod lifecycle;
 mod numbers;

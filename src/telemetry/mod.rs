@@ -3,6 +3,7 @@
 mod log;
 mod quality;
 
+use std::collections::HashSet;
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -222,6 +223,15 @@ pub enum Event {
         /// Its media.
         quality: Box<CallQuality>,
     },
+}
+
+/// Which answered calls somebody asks for.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct CallsWanted {
+    /// Calls of these connectors.
+    pub connectors: HashSet<VoiceConnectorId>,
+    /// So many of each shard at most.
+    pub max: usize,
 }
 
 /// An answered call while it is up.

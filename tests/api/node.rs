@@ -96,7 +96,10 @@ impl Node {
                 .to_vec(),
             now: fixed_now,
             status: Box::new(|| json!({"Calls": 0})),
-            calls: Box::new(|limit| Box::pin(async move { json!([limit]) })),
+            calls: Box::new(|account, limit| {
+                let told = json!([account, limit]);
+                Box::pin(async move { Ok(told) })
+            }),
         });
         let address = listener.local_addr().unwrap();
         let (stop, stopped) = oneshot::channel::<()>();

@@ -4,12 +4,13 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use trunkline::connector_id::VoiceConnectorId;
 use trunkline::instant::Instant;
 use trunkline::media::rtcp::{Compound, OwnReport, Packet, ReportBlock, SenderInfo};
-use trunkline::telemetry::{CallQuality, Event, StreamQuality};
+use trunkline::telemetry::{CallQuality, CallsWanted, Event, StreamQuality};
 
 use crate::agent::plan::{Act, Session};
-use crate::cast::{play, ways};
+use crate::cast::{PLAIN, connector_id, play, ways};
 use crate::network::Rng;
 use crate::world::{CallRef, World, seed};
 
@@ -267,12 +268,18 @@ fn a_fine_call_is_told_to_be_one() {
             let mut of_b = Stream::new(world, b, 0xbbbb);
             talk(world, &mut [&mut of_a, &mut of_b], 500, FINE, &mut rng);
             let now = world.now;
-            let live = |world: &World| {
+            let live = |world: &World, connectors: &[VoiceConnectorId]| {
+                let wanted = CallsWanted {
+                    connectors: connectors.iter().copied().collect(),
+                    max: 10,
+                };
                 let shards = world.shards.iter();
-                let calls = shards.flat_map(|shard| shard.live_calls(10, now));
+                let calls = shards.flat_map(|shard| shard.live_calls(&wanted, now));
                 calls.collect::<Vec<_>>()
             };
-            let calls = live(world);
+            let (theirs, others) = (connector_id(PLAIN), connector_id(99));
+            assert_eq!(live(world, &[others]), []);
+            let calls = live(world, &[others, theirs]);
             assert_eq!(calls.len(), 1);
             assert_eq!(calls[0].quality.a.from_peer.rtp_packets, 500);
             world.act(b, Act::Bye);
@@ -289,7 +296,7 @@ fn a_fine_call_is_told_to_be_one() {
                 assert_eq!(leg.to_peer.packets_lost, None, "nobody has reported");
                 assert_eq!(leg.round_trip, None);
             }
-            assert_eq!(live(world), []);
+            assert_eq!(live(world, &[theirs]), []);
         });
     }
 }

@@ -103,7 +103,7 @@ impl Api {
                 access_keys: Vec::new(),
                 now: clock,
                 status: Box::new(|| Value::Null),
-                calls: Box::new(|_| Box::pin(async { Value::Null })),
+                calls: Box::new(|_, _| Box::pin(async { Ok(Value::Null) })),
             },
             folder,
         }

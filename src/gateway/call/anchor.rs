@@ -8,6 +8,7 @@ use bytes::Bytes;
 
 use super::security::{Keying, SdpRole};
 use super::{Call, CallTimer, Side, State};
+use crate::connector_id::VoiceConnectorId;
 use crate::gateway::Refusal;
 use crate::gateway::refusal::Warning;
 use crate::instant::Instant;
@@ -427,6 +428,11 @@ impl Call {
         }
         self.report(core);
         self.start_media_timer(core);
+    }
+
+    /// Whose call it is.
+    pub(crate) fn connector(&self) -> &VoiceConnectorId {
+        &self.facts.connector
     }
 
     /// The call as it is now; `None` unless it is answered and up.

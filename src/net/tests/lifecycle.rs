@@ -59,7 +59,12 @@ fn every_shard_tells_of_its_calls() {
     let bench = Bench::start(2);
     let (answer, answers) = channel();
     let handle = bench.running.handle();
-    handle.ask_live_calls(2, move |calls| answer.send(calls).unwrap());
+    let connector = VoiceConnectorId::from_random([1; VoiceConnectorId::LENGTH]);
+    let wanted = CallsWanted {
+        connectors: [connector].into(),
+        max: 2,
+    };
+    handle.ask_live_calls(wanted, move |calls| answer.send(calls).unwrap());
     // It ends when all have answered: nobody holds the other end then.
     let mut told: Vec<String> = answers
         .iter()

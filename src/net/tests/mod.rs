@@ -208,12 +208,12 @@ impl Core for Scripted {
 
     fn shutdown(&mut self, _now: Instant) {}
 
-    fn live_calls(&self, max: usize, _now: Instant) -> Vec<LiveCall> {
+    fn live_calls(&self, wanted: &CallsWanted, _now: Instant) -> Vec<LiveCall> {
         let facts = CallFacts {
             call_id: format!("of shard {}", self.shard),
             direction: Direction::Termination,
             kind: CallKind::Ordinary,
-            connector: VoiceConnectorId::from_random([1; VoiceConnectorId::LENGTH]),
+            connector: wanted.connectors.iter().copied().next().unwrap(),
             caller: String::new(),
             called: String::new(),
         };
@@ -222,7 +222,7 @@ impl Core for Scripted {
             talking: Duration::ZERO,
             quality: CallQuality::default(),
         };
-        vec![call; max.min(3)]
+        vec![call; wanted.max.min(3)]
     }
 
     fn set_snapshot(&mut self, snapshot: Arc<Snapshot>, _now: Instant) {
