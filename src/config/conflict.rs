@@ -169,7 +169,7 @@ pub(super) fn media_ports(
         }));
     }
     let pairs = ports.len() / 2;
-    if pairs < usize::from(shards) {
+    if pairs < 2 * usize::from(shards) {
         errors.push(media.ports.refused(Problem::TooFewPorts { pairs, shards }));
     }
     let sip = listeners

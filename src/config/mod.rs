@@ -3,6 +3,7 @@
 //! What belongs to the machine stands here: listeners, media ports, carriers, limits, the API listener
 //! and its access keys, the store. Voice connectors and numbers come from the store.
 
+mod capacity;
 mod carrier;
 mod conflict;
 mod defaults;
@@ -31,6 +32,7 @@ use ipnetwork::IpNetwork;
 use crate::numbering::Prefix;
 use crate::numbering::dialling::DiallingRules;
 
+pub use capacity::calls_of_ports;
 pub use carrier::{CARRIED_FIELDS, CodecList, HeaderRules, carries_speech};
 pub use dscp::Dscp;
 pub use next_hop::NextHop;

@@ -123,6 +123,11 @@ pub enum Problem {
         /// The type that was expected.
         expected: String,
     },
+    /// A list that has to have something in it.
+    Empty {
+        /// What is expected.
+        expected: &'static str,
+    },
     /// A key that must be there is not.
     Missing {
         /// What its value should be.
@@ -219,7 +224,7 @@ pub enum Problem {
         /// The port.
         port: u16,
     },
-    /// Not even one RTP/RTCP pair a shard.
+    /// Not even two RTP/RTCP pairs a shard.
     TooFewPorts {
         /// Pairs in the range.
         pairs: usize,
@@ -279,6 +284,7 @@ impl fmt::Display for Problem {
             Self::Syntax { message } => write!(f, "not TOML: {message}; see https://toml.io for its syntax"),
             Self::UnknownKey { meant, known } => unknown_key(f, meant.as_deref(), known),
             Self::WrongType { found, expected } => write!(f, "wrong type ({}); expected {}; config/trunkline.toml shows every key", found_plainly(found), expected_plainly(found, expected)),
+            Self::Empty { expected } => write!(f, "empty; expected {expected}"),
             Self::Missing { expected } => write!(f, "missing; expected {expected}; add it"),
             Self::Value { written, expected } => write!(f, "`{written}` is not valid; expected {expected}; correct it"),
             Self::SecretEmpty => f.write_str("empty; expected the secret of this access key; write it, or take the key out"),
@@ -302,7 +308,7 @@ impl fmt::Display for Problem {
             Self::AddressTaken { by, line } => write!(f, "the same address and port as `{by}` at line {line}; expected one of its own; change either"),
             Self::PortsOverlap { port, listener, line } => write!(f, "holds port {port} of `{listener}` (line {line}); expected ports that nothing else uses; move the range or the listener"),
             Self::OddFirstPort { port } => write!(f, "begins with the odd port {port}; expected an even one (RTP even, RTCP the next, RFC 3550 §11); begin with {}", port.saturating_add(1)),
-            Self::TooFewPorts { pairs, shards } => write!(f, "{pairs} RTP/RTCP port pairs for {shards} shards; expected at least one a shard, and two for each call; widen the range"),
+            Self::TooFewPorts { pairs, shards } => write!(f, "{pairs} RTP/RTCP port pairs for {shards} shards; expected at least two a shard, for a call takes two of one shard; widen the range"),
             Self::SourceOverlap { other, line } => write!(f, "overlaps {other} of another carrier (line {line}), so a call from there could be either's; expected sources of one carrier only; narrow one"),
             Self::PoolOrder { first } => write!(f, "not a number after {first} of the same length; expected the last number of the pool; correct either"),
             Self::PoolOverlap { line } => write!(f, "holds numbers of the pool at line {line}; expected every number in one pool only; shorten one"),

@@ -4,7 +4,7 @@ use std::fmt;
 
 use super::{
     Carrier, CarrierRoute, Config, Dns, Health, MediaAddress, SipListener, SipTls,
-    TerminationPolicies, Transport,
+    TerminationPolicies, Transport, calls_of_ports,
 };
 
 impl Config {
@@ -49,8 +49,9 @@ impl fmt::Display for Summary<'_> {
             let (first, last) = (media.ports.start(), media.ports.end());
             writeln!(
                 f,
-                "  media    {} ports {first}-{last}",
-                ShownAddress(address)
+                "  media    {} ports {first}-{last}, {} calls",
+                ShownAddress(address),
+                calls_of_ports(&media.ports, node.shards)
             )?;
         }
         for carrier in carriers {

@@ -162,7 +162,7 @@ pub(super) fn ports(text: &str) -> Result<RangeInclusive<u16>, Problem> {
     let problem = || {
         wrong(
             text,
-            "FIRST-LAST, two ports between 1024 and 65535, such as 20000-29999",
+            "FIRST-LAST, two ports between 1024 and 65535, the lower one first, such as 20000-29999",
         )
     };
     let (first, last) = text.split_once('-').ok_or_else(problem)?;

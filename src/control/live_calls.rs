@@ -1,11 +1,13 @@
 //! The calls that are up, for who asks the node.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
 
 use crate::api::Answer;
+use crate::config::Suite;
 use crate::net::Handle;
 use crate::numbering::{E164, Masked};
 use crate::store::Store;
@@ -58,11 +60,12 @@ fn call(call: &LiveCall) -> Value {
 
 fn leg(leg: &LegQuality) -> Value {
     json!({
+        "srtp": leg.srtp.map(Suite::name),
         "from_peer": stream(&leg.from_peer),
         "to_peer": stream(&leg.to_peer),
         "duplicates": leg.duplicates,
         "reordered": leg.reordered,
-        "dropped": leg.dropped,
+        "dropped": leg.dropped.by_reason().into_iter().collect::<BTreeMap<_, _>>(),
         "round_trip_us": leg.round_trip.map(micros),
         "mos": leg.mos.map(|mos| f64::from(mos) / 100.0),
     })

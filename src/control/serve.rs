@@ -24,11 +24,10 @@ use super::publish::{Control, RouteNames};
 use super::{deletion, live_calls, random_bytes, resolver};
 use crate::api::declared::DeclaredErrors;
 use crate::api::{self, AddressTable, ApiState, Throttle};
-use crate::config::{Config, OwnPlaces, Transport};
+use crate::config::{Config, OwnPlaces, Transport, calls_of_ports};
 use crate::gateway::Cause;
 use crate::gateway::limiter::CallLimiter;
 use crate::instant::Instant;
-use crate::net::shortage::calls_of_ports;
 use crate::net::tls::Material;
 use crate::net::{self, Running, SharedGauges, StartError};
 use crate::shard::{Settings, Shard};
@@ -142,6 +141,7 @@ async fn run(config: Config) -> Result<(), ServeError> {
         shards_limiter,
         Arc::clone(&events),
     )?;
+    warn_without_tls(&config, &control.snapshot());
     let certificates = tokio::spawn(certificates.watch());
     let api_files = config.api.tls.clone();
     let api_certificates = api_files.map(Certificates::of_api).transpose();
@@ -378,6 +378,24 @@ async fn shard_lost(running: &Running) {
     let mut look = tokio::time::interval(SHARDS_LOOK);
     while running.is_whole() {
         look.tick().await;
+    }
+}
+
+/// What requires encryption is called, and calls, over TLS alone.
+fn warn_without_tls(config: &Config, snapshot: &crate::shard::snapshot::Snapshot) {
+    let mut listeners = config.sip.listeners.iter();
+    if listeners.any(|listener| listener.transport == Transport::Tls) {
+        return;
+    }
+    let connectors = snapshot.connectors.values();
+    let encrypted = connectors.filter(|connector| connector.require_encryption);
+    let connectors = encrypted.count();
+    if connectors > 0 {
+        tracing::warn!(
+            connectors,
+            "voice connectors require encryption, and their calls are refused: no listener has TLS; \
+             add a [[sip.listener]] with transport = \"tls\""
+        );
     }
 }
 

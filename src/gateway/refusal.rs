@@ -142,6 +142,12 @@ pub enum Warning {
     MediaTypeNotAvailable,
     /// 305: none of the formats of a medium will do.
     IncompatibleMediaFormat,
+    /// 399: SDP that is longer than it may be.
+    DescriptionTooLong,
+    /// 399: a port in SDP that is none.
+    PortOutOfRange,
+    /// 399: TLS is required.
+    TlsRequired,
     /// 399: SRTP is required, and no key was offered.
     EncryptionRequired,
     /// 399: no `a=crypto` can be read.
@@ -157,8 +163,14 @@ impl Warning {
     pub const fn code_and_text(self) -> (&'static str, &'static str) {
         match self {
             Self::IncompatibleTransportProtocol => ("302", "\"Incompatible transport protocol\""),
-            Self::MediaTypeNotAvailable => ("304", "\"Media type not available\""),
+            Self::MediaTypeNotAvailable => (
+                "304",
+                "\"No audio over RTP/AVP, over RTP/SAVP with SDES keys, or fax over UDPTL\"",
+            ),
             Self::IncompatibleMediaFormat => ("305", "\"Incompatible media format\""),
+            Self::DescriptionTooLong => ("399", "\"SDP has too many lines or media\""),
+            Self::PortOutOfRange => ("399", "\"SDP has a port above 65535\""),
+            Self::TlsRequired => ("399", "\"Encryption is required: call over TLS\""),
             Self::EncryptionRequired => ("399", "\"SRTP is required: offer SDES keys\""),
             Self::CryptoMalformed => ("399", "\"No crypto attribute can be read\""),
             Self::CryptoSuiteUnknown => ("399", "\"No crypto suite in common\""),
@@ -239,6 +251,7 @@ impl From<Cause> for Refusal {
     fn from(cause: Cause) -> Self {
         Self {
             cause: Some(cause),
+            warning: (cause == Cause::EncryptionRequired).then_some(Warning::TlsRequired),
             ..Self::new(cause.status(), cause.reason())
         }
     }

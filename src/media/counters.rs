@@ -1,6 +1,6 @@
 //! What is counted: per endpoint, and per shard.
 
-use std::ops::AddAssign;
+use crate::telemetry::Drops;
 
 /// Packets and their payload.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -16,73 +16,6 @@ impl PacketCounters {
     pub(super) fn count(&mut self, bytes: usize) {
         self.packets = self.packets.wrapping_add(1);
         self.bytes = self.bytes.wrapping_add(bytes as u64);
-    }
-}
-
-/// Packets that were not passed on, by reason.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub struct Drops {
-    /// Not RTP on an RTP socket, not RTCP on an RTCP socket; headers and lengths that do not fit.
-    pub malformed: u64,
-    /// From a source that is not the peer's.
-    pub foreign_source: u64,
-    /// More packets in a second than a stream may have.
-    pub too_many: u64,
-    /// SRTP that its key did not make, or that came before its key.
-    pub not_authentic: u64,
-    /// SRTP that has come before.
-    pub replayed: u64,
-    /// RTP of another SSRC, or far from its sequence, that nothing bears out yet.
-    pub implausible: u64,
-    /// The endpoint is not connected, or where the other leg wants its media is not known.
-    pub no_destination: u64,
-}
-
-impl Drops {
-    /// All of them.
-    pub fn total(&self) -> u64 {
-        let Self {
-            malformed,
-            foreign_source,
-            too_many,
-            not_authentic,
-            replayed,
-            implausible,
-            no_destination,
-        } = self;
-        malformed
-            + foreign_source
-            + too_many
-            + not_authentic
-            + replayed
-            + implausible
-            + no_destination
-    }
-
-    pub(super) fn count(&mut self, reason: DropReason) {
-        let place = match reason {
-            DropReason::FreePort => return,
-            DropReason::Malformed => &mut self.malformed,
-            DropReason::ForeignSource => &mut self.foreign_source,
-            DropReason::TooMany => &mut self.too_many,
-            DropReason::NotAuthentic => &mut self.not_authentic,
-            DropReason::Replayed => &mut self.replayed,
-            DropReason::Implausible => &mut self.implausible,
-            DropReason::NoDestination => &mut self.no_destination,
-        };
-        *place += 1;
-    }
-}
-
-impl AddAssign for Drops {
-    fn add_assign(&mut self, other: Drops) {
-        self.malformed += other.malformed;
-        self.foreign_source += other.foreign_source;
-        self.too_many += other.too_many;
-        self.not_authentic += other.not_authentic;
-        self.replayed += other.replayed;
-        self.implausible += other.implausible;
-        self.no_destination += other.no_destination;
     }
 }
 
@@ -123,4 +56,21 @@ pub(super) enum DropReason {
     Replayed,
     Implausible,
     NoDestination,
+}
+
+impl DropReason {
+    /// Adds one to the drops of a call's packets.
+    pub(super) fn count(self, drops: &mut Drops) {
+        let place = match self {
+            DropReason::FreePort => return,
+            DropReason::Malformed => &mut drops.malformed,
+            DropReason::ForeignSource => &mut drops.foreign_source,
+            DropReason::TooMany => &mut drops.too_many,
+            DropReason::NotAuthentic => &mut drops.not_authentic,
+            DropReason::Replayed => &mut drops.replayed,
+            DropReason::Implausible => &mut drops.implausible,
+            DropReason::NoDestination => &mut drops.no_destination,
+        };
+        *place += 1;
+    }
 }

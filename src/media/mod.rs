@@ -29,7 +29,7 @@ mod tests;
 use std::net::{IpAddr, SocketAddr};
 
 pub use connected::Connect;
-pub use counters::{Drops, MediaCounters, PacketCounters, StreamCounters};
+pub use counters::{MediaCounters, PacketCounters, StreamCounters};
 pub use mos::{Conditions, Impairment, Mos};
 pub use ports::PORT_REST;
 pub use reception::{Plausibility, Reception, ReceptionFigures, RtpHeader};

@@ -2,7 +2,7 @@
 
 use super::Protection;
 use super::counters::DropReason;
-use super::srtp::{Inbound, MasterKey, Outbound, SrtpError};
+use super::srtp::{Inbound, MasterKey, Outbound, SrtpError, Suite};
 
 /// Keys of ours that are kept: one of each suite, should forks choose differently, and the one before them.
 const OUTBOUND_MAX: usize = 7;
@@ -110,15 +110,12 @@ impl Keys {
             true => outbound.protect_rtcp(buffer, length),
             false => outbound.protect_rtp(buffer, length),
         };
-        result.map_err(|error| match error {
-            // Of a peer that begins its numbers anew, until a second packet bears it out.
-            SrtpError::Replayed => DropReason::Implausible,
-            SrtpError::Malformed
-            | SrtpError::BadTag
-            | SrtpError::WrongMki
-            | SrtpError::NoRoom
-            | SrtpError::KeyExhausted => reason(error),
-        })
+        result.map_err(reason)
+    }
+
+    /// Of what we send; `None` before keys are agreed on.
+    pub(super) fn suite(&self) -> Option<Suite> {
+        self.outbound.last().map(|(key, _)| key.suite())
     }
 }
 

@@ -13,12 +13,15 @@ mod tests;
 use std::time::Duration;
 
 use super::rtcp::ReportBlock;
+use super::srtp;
 use crate::instant::Instant;
 
 /// A sequence number may be this far ahead of the highest one (RFC 3550 appendix A.1).
 const DROPOUT_MAX: u16 = 3_000;
 /// A sequence number may be this far behind the highest one (RFC 3550 appendix A.1).
 const MISORDER_MAX: u16 = 100;
+// Numbers that start anew are told from late ones here; where they are encrypted both are believed.
+const _: () = assert!((MISORDER_MAX as u64) < srtp::WINDOW);
 /// Sequence numbers up to the highest one of which it is known whether they came.
 const WINDOW: u16 = 64;
 /// No payload type.

@@ -73,7 +73,7 @@ pub(super) struct Pair {
     generation: u32,
     allocated: bool,
     /// Where the leg speaks SRTP.
-    keys: Option<Box<Keys>>,
+    pub(super) keys: Option<Box<Keys>>,
     /// By payload type of what is received: what the other leg calls it.
     translation: Option<Box<[u8; 128]>>,
 }
@@ -351,7 +351,8 @@ impl Media {
             ..StreamCounters::default()
         };
         for source in [rtp, rtcp].map(|socket| self.sources.get(index(socket))) {
-            counters.dropped += source.map(|source| source.dropped).unwrap_or_default();
+            counters.dropped =
+                counters.dropped + source.map(|source| source.dropped).unwrap_or_default();
         }
         counters
     }
@@ -517,13 +518,15 @@ impl Media {
                 .and_then(Stream::destination),
         };
         let to = to.ok_or(DropReason::NoDestination)?;
+        // Without what protects it, as what is received is counted.
+        let length = packet.length;
         if stream.kind.is_secure && content != Content::Udptl {
             let keys = self.keys(partner).ok_or(DropReason::NoDestination)?;
             let is_rtcp = content == Content::Rtcp;
             packet.length = keys.protect(packet.buffer, packet.length, is_rtcp)?;
         }
         if let Some(stream) = self.streams.get_mut(index(partner)) {
-            stream.sent.count(packet.length);
+            stream.sent.count(length);
         }
         Ok(Forward { socket: leaves, to })
     }
@@ -588,9 +591,9 @@ impl Media {
     #[cold]
     fn count_drop(&mut self, socket: MediaSocket, reason: DropReason) {
         if let Some(source) = self.sources.get_mut(index(socket)) {
-            source.dropped.count(reason);
+            reason.count(&mut source.dropped);
         }
-        self.totals.dropped.count(reason);
+        reason.count(&mut self.totals.dropped);
         if reason == DropReason::FreePort {
             self.totals.free_port += 1;
         }
@@ -686,7 +689,7 @@ fn is_rtcp_socket(socket: MediaSocket) -> bool {
 }
 
 #[inline]
-fn index(socket: MediaSocket) -> usize {
+pub(super) fn index(socket: MediaSocket) -> usize {
     socket.0 as usize
 }
 

@@ -13,9 +13,10 @@ use std::time::Duration;
 use super::counters::PacketCounters;
 use super::mos::{Conditions, Impairment, Mos};
 use super::reception::{Reception, ReceptionFigures};
-use super::relay::{Content, Media, pair_index, rtcp_of, sockets};
+use super::relay::{Content, Media, index, pair_index, rtcp_of, sockets};
 use super::round_trip::RoundTrip;
 use super::rtcp::{Compound, OwnReport, Packet, ReportBlock, SenderInfo};
+use super::srtp::Suite;
 use super::{Datagram, EndpointId, Forward, MediaSocket, StreamCounters};
 use crate::instant::Instant;
 use crate::telemetry::{LegQuality, StreamQuality};
@@ -214,6 +215,13 @@ impl Media {
         }
     }
 
+    /// What protects the packets of an endpoint.
+    fn suite(&self, id: EndpointId) -> Option<Suite> {
+        let [rtp, _] = sockets(id);
+        let is_secure = self.streams.get(index(rtp))?.kind.is_secure;
+        self.pair(id)?.keys.as_ref().filter(|_| is_secure)?.suite()
+    }
+
     /// What is known of the media between us and the endpoint's peer.
     pub fn quality(&self, id: EndpointId) -> LegQuality {
         let counters = self.counters(id);
@@ -232,6 +240,7 @@ impl Media {
         let (is_heard, figures) = (reception.ssrc().is_some(), reception.figures());
         let heard = reports.heard;
         LegQuality {
+            srtp: self.suite(id),
             from_peer: StreamQuality {
                 packets_lost: is_heard.then(|| figures.lost().into()),
                 jitter: reception.clock_rate().map(|_| figures.jitter),
@@ -244,7 +253,7 @@ impl Media {
             },
             duplicates: figures.duplicates.into(),
             reordered: figures.reordered.into(),
-            dropped: dropped.total(),
+            dropped,
             round_trip: reports.round_trip.last(),
             mos: reports.mos(reception, rtp_sent).map(Mos::hundredths),
         }

@@ -3,9 +3,10 @@
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::time::Duration;
 
-use super::counters::{Drops, PacketCounters};
+use super::counters::PacketCounters;
 use super::{MediaSocket, Trust};
 use crate::instant::Instant;
+use crate::telemetry::Drops;
 
 /// After the peer has moved, this many packets from where it was are passed on without latching: they
 /// were under way. A peer that only says so and stays where it was is latched again after them. A

@@ -5,7 +5,7 @@ use std::fmt;
 use std::ops::RangeInclusive;
 
 use super::sys;
-use crate::config::{Config, Limits, Transport};
+use crate::config::{Config, Limits, Transport, calls_of_ports};
 
 /// RTP and RTCP of both legs.
 const SOCKETS_PER_CALL: u64 = 4;
@@ -65,8 +65,6 @@ pub enum Shortage {
         wanted: u64,
         /// Connections that the config allows.
         connections: u64,
-        /// Calls that the limit serves beside so many connections.
-        served: u64,
         /// The limit that would do.
         needed: u64,
     },
@@ -112,15 +110,6 @@ pub fn shortages(config: &Config, system: &System) -> Vec<Shortage> {
     ports.into_iter().chain(files).chain(buffer).collect()
 }
 
-/// Calls at once that the range serves: each takes two pairs of a shard's share, and of the same address
-/// family at worst.
-pub fn calls_of_ports(ports: &RangeInclusive<u16>, shards: u8) -> u64 {
-    let first = u64::from(*ports.start()).next_multiple_of(2);
-    let pairs = (u64::from(*ports.end()) + 1).saturating_sub(first) / 2;
-    let shards = u64::from(shards.max(1));
-    pairs / shards / 2 * shards
-}
-
 fn open_files(config: &Config, wanted: u64, limit: u64) -> Option<Shortage> {
     // Every port is bound on each address.
     let sockets = SOCKETS_PER_CALL * config.media.addresses.len() as u64;
@@ -131,11 +120,10 @@ fn open_files(config: &Config, wanted: u64, limit: u64) -> Option<Shortage> {
         false => config.limits.connections_max as u64 * u64::from(config.node.shards),
     };
     let needed = wanted * sockets + connections + OTHER_FILES;
-    (limit < needed).then(|| Shortage::OpenFiles {
+    (limit < needed).then_some(Shortage::OpenFiles {
         limit,
         wanted,
         connections,
-        served: limit.saturating_sub(connections + OTHER_FILES) / sockets.max(1),
         needed,
     })
 }
@@ -180,13 +168,12 @@ impl fmt::Display for Shortage {
                 limit,
                 wanted,
                 connections,
-                served,
                 needed,
             } => write!(
                 f,
-                "{limit} open files are enough for {served} calls beside {connections} SIP connections, and the \
-                 config allows {wanted} calls; set LimitNOFILE={needed} in the systemd unit, or `ulimit -n {needed}`\
-                 , or `connections_max` in [limits] lower"
+                "{limit} files may be open, and {wanted} calls and {connections} SIP connections at once, which the config \
+                 allows, need {needed}: when there are so many, some are refused; set LimitNOFILE={needed} in the \
+                 systemd unit, or `ulimit -n {needed}`, or `connections_max` in [limits] lower"
             ),
             Self::ReceiveBuffer {
                 limit,
@@ -274,11 +261,10 @@ mod tests {
         let [shortage] = shortages(&config, &system(needed - 400))
             .try_into()
             .unwrap();
-        let Shortage::OpenFiles { served, .. } = shortage else {
-            panic!("{shortage:?}");
-        };
-        assert_eq!(served, 2_400);
         let text = shortage.to_string();
+        let both =
+            "2500 calls and 2000 SIP connections at once, which the config allows, need 14560";
+        assert!(text.contains(both), "{text}");
         assert!(text.contains("LimitNOFILE=14560"), "{text}");
         assert!(text.contains("ulimit -n 14560"), "{text}");
 

@@ -9,8 +9,8 @@ use jiff::Timestamp;
 use tracing::level_filters::LevelFilter;
 use tracing::{Level, debug, info, warn};
 
-use super::{CallFacts, CallKind, Event, MessageFacts, PingFailure, SpendingAlert};
-use crate::config::{LogFormat, LogLevel, NextHop};
+use super::{CallFacts, CallKind, Drops, Event, MessageFacts, PingFailure, SpendingAlert};
+use crate::config::{LogFormat, LogLevel, NextHop, Suite};
 use crate::instant::Instant;
 use crate::numbering::{Country, E164, Masked};
 
@@ -220,6 +220,7 @@ fn line(event: &Event, is_admitted: bool) {
         Event::CallEnded {
             facts,
             cause,
+            reason,
             talked,
             quality,
         } => {
@@ -233,19 +234,30 @@ fn line(event: &Event, is_admitted: bool) {
             let talked_ms =
                 talked.map(|talked| u64::try_from(talked.as_millis()).unwrap_or(u64::MAX));
             info!(
-                call_id, ?direction, ?kind, %connector, ?cause, talked_ms,
+                call_id, ?direction, ?kind, %connector, ?cause, reason, talked_ms,
+                srtp_a = quality.a.srtp.map(Suite::name),
+                srtp_b = quality.b.srtp.map(Suite::name),
                 rtp_packets_from_a = quality.a.from_peer.rtp_packets,
                 rtp_packets_from_b = quality.b.from_peer.rtp_packets,
-                dropped_from_a = quality.a.dropped,
-                dropped_from_b = quality.b.dropped,
+                dropped_from_a = quality.a.dropped.total(),
+                dropped_from_b = quality.b.dropped.total(),
+                drops_from_a = drops(quality.a.dropped),
+                drops_from_b = drops(quality.b.dropped),
                 "call ended"
             );
-            media_record::write(facts, quality, Timestamp::now());
+            if talked.is_some() {
+                media_record::write(facts, quality, Timestamp::now());
+            }
         }
         Event::CallQuality { facts, quality } => {
             media_record::write(facts, quality, Timestamp::now());
         }
     }
+}
+
+/// The reasons why packets of a leg were dropped; `None` where none was.
+fn drops(drops: Drops) -> Option<String> {
+    (drops.total() > 0).then(|| drops.to_string())
 }
 
 fn health(hop: &NextHop, uri: &str, is_down: bool, outcome: Result<u16, PingFailure>) {

@@ -81,7 +81,7 @@ impl fmt::Display for PingFailure {
 }
 
 pub use log::{Log, init};
-pub use quality::{CallQuality, LegQuality, StreamQuality};
+pub use quality::{CallQuality, Drops, LegQuality, StreamQuality};
 
 /// A connector's calls of this hour come near to a limit, or reach it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -211,6 +211,8 @@ pub enum Event {
         facts: Box<CallFacts>,
         /// Why.
         cause: EndCause,
+        /// With [`EndCause::Failed`]: the reason phrase that leg A was answered.
+        reason: Option<Box<str>>,
         /// From answer to end; `None` where it was never answered.
         talked: Option<Duration>,
         /// What became of its media.

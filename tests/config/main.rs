@@ -464,11 +464,11 @@ fn media_ports_must_be_pairs_for_every_shard() {
         "begin with 20002",
     );
     assert_refused(
-        &ports("20000-20004"),
-        "7: key `media.ports`: 2 RTP/RTCP port pairs for 3 shards",
+        &ports("20000-20010"),
+        "7: key `media.ports`: 5 RTP/RTCP port pairs for 3 shards",
         "widen",
     );
-    assert!(load(&ports("20000-20005")).is_ok());
+    assert!(load(&ports("20000-20011")).is_ok());
     for wrong in [
         "20000",
         "30000-20000",

@@ -1,7 +1,7 @@
 //! Calls that are set up, both ways.
 
 use trunkline::sip::message::{HeaderName, Message, Method};
-use trunkline::telemetry::Event;
+use trunkline::telemetry::{EndCause, Event};
 
 use crate::agent::call::{By, State};
 use crate::agent::plan::{Acks, Act, Plan, When};
@@ -90,7 +90,20 @@ fn a_200_without_an_answer_ends_the_call_on_both_sides() {
         let a = world.call(caller, to, Plan::idle());
         world.run(1_000);
         let b = world.last_call(called);
-        assert_eq!(world.at_call(a).status(), Some(488));
+        let said = "The Answer Has No Audio Stream That Can Be Relayed";
+        // The caller has done nothing wrong, and the log says who has.
+        let told = format!("Called Side: {said}");
+        assert_eq!(world.at_call(a).outcome, Some((502, told.clone())));
+        let Some(Event::CallEnded { cause, reason, .. }) = world.events.last() else {
+            panic!("{:?}", world.events.last());
+        };
+        assert_eq!(
+            (*cause, reason.as_deref()),
+            (EndCause::Failed(502), Some(&*told))
+        );
+        let bye = world.at_call(b).request(Method::Bye);
+        let reason = format!("SIP;cause=488;text=\"{said}\"");
+        assert_eq!(bye.header(HeaderName::Reason), Some(&*reason));
         assert_eq!(world.at_call(b).hung_up, Some(By::Them));
         assert!(world.at_call(b).acknowledged);
     });

@@ -358,7 +358,8 @@ fn an_offer_or_an_answer_without_a_common_codec_ends_no_call_that_stands() {
         world.agents[CARRIER].plan = speaking(&[8], Plan::answers());
         let a = world.call(PBX, &through(PLAIN, OUTSIDE), Plan::idle());
         world.run(3_000);
-        assert_eq!(world.at_call(a).status(), Some(488));
+        let told = "Called Side: No Common Codec".to_owned();
+        assert_eq!(world.at_call(a).outcome, Some((502, told)));
     });
     // Nor is early media of that kind heard.
     with_policy("example", &policy, |world| {

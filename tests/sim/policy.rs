@@ -134,9 +134,12 @@ fn terminations() -> Vec<Case> {
         plain(NoVoiceConnector, PBX, through(33, OUTSIDE)),
         plain(NoTermination, PBX, through(BARE, OUTSIDE)),
         plain(TerminationDisabled, PBX, through(DISABLED, OUTSIDE)),
-        outbound(EncryptionRequired, |connector| {
-            connector.require_encryption = true;
-        }),
+        Case {
+            warning: Some("399 198.51.100.1:5060 \"Encryption is required: call over TLS\""),
+            ..outbound(EncryptionRequired, |connector| {
+                connector.require_encryption = true;
+            })
+        },
         Case {
             plan: Plan {
                 from: OWN_TLS,

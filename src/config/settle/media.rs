@@ -72,7 +72,7 @@ impl Settler<'_> {
         }
         if suites.is_empty() && self.errors.len() == errors_before {
             let expected = "at least one suite; srtp = \"off\" does without";
-            self.refuse(key, line, Problem::Missing { expected });
+            self.refuse(key, line, Problem::Empty { expected });
         }
         (self.errors.len() == errors_before).then_some(SrtpPolicy {
             mode: mode?.value,

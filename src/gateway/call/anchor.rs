@@ -224,14 +224,15 @@ pub(super) fn description_in(
 
 /// What is longer than we read, or names no port, is nothing that we could relay; the rest is a fault.
 fn unreadable(error: SdpError) -> Refusal {
+    let unusable = |warning| Refusal {
+        warning: Some(warning),
+        ..Refusal::new(488, "Session Description Cannot Be Used")
+    };
     match error {
-        SdpError::TooLong { .. }
-        | SdpError::TooManyLines
-        | SdpError::TooManyMedia { .. }
-        | SdpError::Port { .. } => Refusal {
-            warning: Some(Warning::MediaTypeNotAvailable),
-            ..Refusal::new(488, "Session Description Cannot Be Used")
-        },
+        SdpError::TooLong { .. } | SdpError::TooManyLines | SdpError::TooManyMedia { .. } => {
+            unusable(Warning::DescriptionTooLong)
+        }
+        SdpError::Port { .. } => unusable(Warning::PortOutOfRange),
         SdpError::Version { .. }
         | SdpError::NotAField { .. }
         | SdpError::UnknownType { .. }

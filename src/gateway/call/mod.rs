@@ -92,6 +92,8 @@ pub struct Call {
     redirection: Option<redirect::Redirection>,
     /// What leg A is answered when no place takes the call.
     best_failure: Option<Refusal>,
+    /// What leg A was told of why its call failed.
+    failure: Option<Box<str>>,
     exchange: Option<Exchange>,
     reinvite: Option<Reinvite>,
     /// An UPDATE with an offer, until it is answered.

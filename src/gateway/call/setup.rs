@@ -135,6 +135,7 @@ impl Call {
             redirections: 0,
             redirection: None,
             best_failure: None,
+            failure: None,
             exchange: Some(Exchange {
                 from: Side::A,
                 request,
@@ -390,9 +391,12 @@ impl Call {
                     self.begin_talk(core);
                 }
             }
-            Err(Unanswerable(refusal)) => {
+            Err(Unanswerable(Refusal { status, reason, .. })) => {
+                let said = format!("SIP;cause={status};text=\"{reason}\"");
+                self.reasons.push(said.into());
                 self.send_bye(core, Side::B);
-                self.fail(core, &refusal);
+                // The caller has done nothing wrong.
+                self.fail(core, &Refusal::new(502, format!("Called Side: {reason}")));
             }
         }
     }
@@ -509,6 +513,7 @@ impl Call {
 
     /// Ends the set-up with a failure response.
     fn fail(&mut self, core: &mut Core, refusal: &Refusal) {
+        self.failure = Some(refusal.reason.as_str().into());
         self.end_setup(core, refusal, EndCause::Failed(refusal.status));
     }
 }

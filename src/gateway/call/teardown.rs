@@ -131,6 +131,7 @@ impl Call {
         core.event(Event::CallEnded {
             facts: Box::new(self.facts.clone()),
             cause,
+            reason: self.failure.take(),
             talked,
             quality: Box::new(quality),
         });

@@ -40,8 +40,6 @@ pub(super) struct Source {
     pub(super) sent: ReplayWindow,
     /// What is added to a sequence number.
     shift: u16,
-    /// The sequence number that would confirm that the peer has started its numbering anew.
-    restart: Option<u16>,
 }
 
 impl Outbound {
@@ -72,9 +70,7 @@ impl Outbound {
     ///
     /// # Errors
     ///
-    /// Packet and state are as they were, except that a jump of the sequence number backwards is
-    /// remembered: the first packet is [`SrtpError::Replayed`], the one that follows it goes out
-    /// (as in RFC 3550 appendix A.1).
+    /// Packet and state are as they were.
     pub fn protect_rtp(&mut self, buffer: &mut [u8], length: usize) -> Result<usize, SrtpError> {
         let packet = packet_of(buffer, length)?;
         let header = RtpHeader::read(packet)?;
@@ -82,10 +78,6 @@ impl Outbound {
             Some(source) => source.next(header.sequence)?,
             None if self.sources.len() >= SSRCS_MAX => return Err(SrtpError::KeyExhausted),
             None => Source::first(header.sequence),
-        };
-        let Some(index) = index else {
-            self.keep(header.ssrc, next);
-            return Err(SrtpError::Replayed);
         };
         if index > INDEX_MAX {
             return Err(SrtpError::KeyExhausted);
@@ -142,21 +134,20 @@ impl fmt::Debug for Outbound {
 impl Source {
     /// A first sequence number is below 2^15: a receiver that loses the first packets would not see the
     /// roll-over of a higher one (RFC 4568 §6.4).
-    fn first(sequence: u16) -> (Self, Option<u64>) {
+    fn first(sequence: u16) -> (Self, u64) {
         let shift = sequence & 0x8000;
         let index = u64::from(sequence.wrapping_add(shift));
         let source = Self {
             sent: ReplayWindow::starting_at(index),
             shift,
-            restart: None,
         };
-        (source, Some(index))
+        (source, index)
     }
 
-    /// The numbering after a packet, and the packet's index; no index where the packet is so far behind
-    /// that only another can tell whether the peer has started anew.
+    /// The numbering after a packet, and the packet's index. One that is too far behind to be late is the first of
+    /// a new numbering, which goes on from the last: [`Reception`](crate::media::Reception) has let it through.
     #[inline]
-    fn next(&self, sequence: u16) -> Result<(Self, Option<u64>), SrtpError> {
+    fn next(&self, sequence: u16) -> Result<(Self, u64), SrtpError> {
         let highest = self.sent.highest();
         let shifted = sequence.wrapping_add(self.shift);
         let distance = i64::from(shifted.wrapping_sub(highest as u16) as i16);
@@ -164,19 +155,15 @@ impl Source {
         let index = if distance.unsigned_abs() < WINDOW || distance > 0 {
             let index = highest.checked_add_signed(distance);
             index.ok_or(SrtpError::Replayed)?
-        } else if self.restart == Some(sequence) {
+        } else {
             next.shift = (highest as u16).wrapping_add(1).wrapping_sub(sequence);
             highest + 1
-        } else {
-            next.restart = Some(sequence.wrapping_add(1));
-            return Ok((next, None));
         };
         if !self.sent.is_new(index) {
             return Err(SrtpError::Replayed);
         }
-        next.restart = None;
         next.sent.record(index);
-        Ok((next, Some(index)))
+        Ok((next, index))
     }
 }
 
