@@ -6,7 +6,7 @@ use ipnetwork::IpNetwork;
 
 use super::problem::{ConfigError, Problem};
 use super::settle::{Placed, PlacedApi, PlacedCarrier, PlacedMedia};
-use super::{Host, NumberPool, SipListener, SipTls, Target, Transport};
+use super::{Host, NumberPool, SipListener, SipTls, Target, Transport, calls_of_ports};
 
 pub(super) fn listeners(listeners: &[Placed<SipListener>], errors: &mut Vec<ConfigError>) {
     // TLS runs over TCP: one port cannot be both.
@@ -168,8 +168,8 @@ pub(super) fn media_ports(
             port: *ports.start(),
         }));
     }
-    let pairs = ports.len() / 2;
-    if pairs < 2 * usize::from(shards) {
+    if calls_of_ports(ports, shards) == 0 {
+        let pairs = ports.len() / 2;
         errors.push(media.ports.refused(Problem::TooFewPorts { pairs, shards }));
     }
     let sip = listeners

@@ -2,8 +2,9 @@
 //!
 //! A connected UDP socket costs the kernel less: the route to its peer is looked up once, and what comes from
 //! elsewhere is refused before it is copied. So a socket is connected once nothing is left to be found out: plain
-//! RTP, and the peer speaks from exactly where its SDP says. Whatever may change that (an offer, an answer,
-//! another peer, the call's end) disconnects it before the next packet is read.
+//! RTP, and the peer speaks from exactly where its SDP says. Whatever may change that (an offer that is answered,
+//! another peer, the call's end) disconnects it before the next packet is read. Whether a socket can be connected at
+//! all is for `net` to know.
 
 use std::net::SocketAddr;
 

@@ -7,7 +7,7 @@ use crate::telemetry::Drops;
 pub struct PacketCounters {
     /// Datagrams.
     pub packets: u64,
-    /// UDP payload bytes, RTP or RTCP headers included.
+    /// UDP payload bytes, RTP or RTCP headers included; of a leg without what SRTP adds.
     pub bytes: u64,
 }
 

@@ -39,6 +39,10 @@ pub use round_trip::RoundTrip;
 
 use srtp::MasterKey;
 
+/// A sequence number that is not so far behind the highest one is late; another one is the first of a new numbering, if
+/// it is believed at all (RFC 3550 appendix A.1).
+const MISORDER_MAX: u16 = 100;
+
 /// Number of a media socket in its shard: dense, from 0; RTP sockets are even, the RTCP socket of the
 /// same pair is the next number.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]

@@ -12,18 +12,16 @@ mod tests;
 
 use std::time::Duration;
 
+use super::MISORDER_MAX;
 use super::rtcp::ReportBlock;
-use super::srtp;
 use crate::instant::Instant;
 
 /// A sequence number may be this far ahead of the highest one (RFC 3550 appendix A.1).
 const DROPOUT_MAX: u16 = 3_000;
-/// A sequence number may be this far behind the highest one (RFC 3550 appendix A.1).
-const MISORDER_MAX: u16 = 100;
-// Numbers that start anew are told from late ones here; where they are encrypted both are believed.
-const _: () = assert!((MISORDER_MAX as u64) < srtp::WINDOW);
 /// Sequence numbers up to the highest one of which it is known whether they came.
 const WINDOW: u16 = 64;
+/// A stream that goes on for so many packets after a change was expected has not changed: five seconds of audio.
+const UNCHANGED_MAX: u16 = 250;
 /// No payload type.
 const NONE: u8 = u8::MAX;
 /// Silence before a marked packet from which on its timestamp is taken as a new beginning.
@@ -100,7 +98,8 @@ pub struct Reception {
     timestamp: u32,
     /// That packet's clock, in Hz. 0: there is no such packet yet.
     clock_rate: u32,
-    /// The number that would confirm the last implausible packet; meaningful in [`Trust::Doubtful`].
+    /// In [`Trust::Doubtful`], the number that would confirm the last implausible packet; in [`Trust::Open`], packets
+    /// that have gone on with the stream since the change was expected.
     candidate_sequence: u16,
     payload_type: u8,
     /// Sequence numbers before the highest one that are of this run of numbers; not counted on after
@@ -114,7 +113,7 @@ const _: () = assert!(size_of::<Reception>() == 64);
 /// What becomes of a packet that does not continue the stream.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 enum Trust {
-    /// It is believed: the first one, and the first after call control has expected a change.
+    /// It is believed: the first one, and the first soon after call control has expected a change.
     #[default]
     Open,
     /// It is not believed, but remembered.
@@ -147,6 +146,7 @@ impl Reception {
     /// is believed at once.
     pub fn expect_change(&mut self) {
         self.trust = Trust::Open;
+        self.candidate_sequence = 0;
     }
 
     /// Payload types may stand for something else from now on.
@@ -234,6 +234,17 @@ impl Reception {
             .saturating_add(u8::try_from(ahead).unwrap_or(u8::MAX));
         self.expected = self.expected.wrapping_add(u32::from(ahead));
         self.received = self.received.wrapping_add(1);
+        if self.trust == Trust::Open {
+            self.go_on_unchanged();
+        }
+    }
+
+    #[cold]
+    fn go_on_unchanged(&mut self) {
+        self.candidate_sequence += 1;
+        if self.candidate_sequence >= UNCHANGED_MAX {
+            self.trust = Trust::Settled;
+        }
     }
 
     /// A packet at, or before, the highest number.

@@ -218,7 +218,8 @@ impl Media {
     /// What protects the packets of an endpoint.
     fn suite(&self, id: EndpointId) -> Option<Suite> {
         let [rtp, _] = sockets(id);
-        let is_secure = self.streams.get(index(rtp))?.kind.is_secure;
+        let kind = self.streams.get(index(rtp))?.kind;
+        let is_secure = kind.is_secure && !kind.is_udptl;
         self.pair(id)?.keys.as_ref().filter(|_| is_secure)?.suite()
     }
 

@@ -206,7 +206,7 @@ fn without_a_known_peer_or_partner_packets_are_dropped_and_counted() {
     let b = media.allocate(false, NOW).unwrap();
     media.meet(a.id, at(SDP_A).ip(), NOW);
     media.meet(b.id, at(SDP_B).ip(), NOW);
-    assert_eq!(rtp(&mut media, 0, SDP_A), None, "not connected");
+    assert_eq!(rtp(&mut media, 0, SDP_A), None, "not joined");
     media.join(a.id, b.id);
     assert_eq!(rtp(&mut media, 0, SDP_A), None, "nothing known of B");
     assert_eq!(rtp(&mut media, 2, SDP_B), to(0, SDP_A), "A has latched");
@@ -346,7 +346,7 @@ fn a_stale_id_does_nothing() {
 }
 
 #[test]
-fn connecting_to_another_leg_leaves_the_first_alone() {
+fn joining_another_leg_leaves_the_first_alone() {
     let (mut media, a, _) = call();
     let other = media.allocate(false, NOW).unwrap();
     media.expect(other.id, &peer(Some(at("10.0.0.3:6000")), None), NOW);

@@ -182,8 +182,10 @@ impl Bound {
         }
         match self.socket.send(packet) {
             // What an ICMP message about an earlier packet left on the socket; this one was not tried.
-            Err(error) if error.kind() != io::ErrorKind::WouldBlock => self.socket.send(packet),
-            sent_or_full => sent_or_full,
+            Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
+                self.socket.send(packet)
+            }
+            sent_or_failed => sent_or_failed,
         }
     }
 
@@ -195,8 +197,10 @@ impl Bound {
             }
             return Ok(());
         };
-        // A connected socket has one address of this machine; one that is bound to all keeps them.
-        if !self.socket.local_addr()?.ip().is_unspecified() {
+        // A connected socket has one address of this machine; one that is bound to all keeps them. And Linux does
+        // not quite disconnect one of IPv6: it goes on to hear its former peer's address alone.
+        let here = self.socket.local_addr()?.ip();
+        if here.is_ipv4() && !here.is_unspecified() {
             self.socket.connect(peer)?;
             self.peer = Some(peer);
         }
@@ -263,31 +267,29 @@ mod tests {
     }
 
     /// Bound to a port that it asks for: one that the kernel chose goes when the socket is disconnected.
-    fn open() -> UdpSocket {
+    fn bound(address: &str) -> Bound {
+        let address: IpAddr = address.parse().unwrap();
         loop {
-            let chosen = UdpSocket::bind("127.0.0.1:0").unwrap();
+            let chosen = UdpSocket::bind((address, 0)).unwrap();
             let at = chosen.local_addr().unwrap();
             drop(chosen);
             if let Ok(socket) = UdpSocket::bind(at) {
-                return socket;
+                return Bound { socket, peer: None };
             }
         }
     }
 
     #[test]
     fn a_connected_socket_hears_its_peer_alone_until_it_is_disconnected() {
-        let (mut ours, peer, stranger) = (
-            Bound {
-                socket: open(),
-                peer: None,
-            },
-            open(),
-            open(),
-        );
+        let mut ours = bound("127.0.0.1");
+        let [peer, neighbour, stranger] = ["127.0.0.2:0", "127.0.0.2:0", "127.0.0.3:0"]
+            .map(|place| UdpSocket::bind(place).unwrap());
         let [here, there] = [&ours.socket, &peer].map(|socket| socket.local_addr().unwrap());
         ours.connect(Some(there)).unwrap();
-        // Loopback delivers before `send_to` returns; nobody hears the first.
-        stranger.send_to(b"stranger", here).unwrap();
+        // Loopback delivers before `send_to` returns; nobody hears the first two.
+        for other in [&neighbour, &stranger] {
+            other.send_to(b"other", here).unwrap();
+        }
         peer.send_to(b"peer", here).unwrap();
         let mut buffer = [0; 16];
         assert_eq!(ours.socket.recv_from(&mut buffer).unwrap(), (4, there));
@@ -295,24 +297,22 @@ mod tests {
         assert_eq!(peer.recv_from(&mut buffer).unwrap(), (7, here));
         ours.connect(None).unwrap();
         assert_eq!(ours.socket.local_addr().unwrap(), here);
-        stranger.send_to(b"stranger", here).unwrap();
-        let from = stranger.local_addr().unwrap();
-        assert_eq!(ours.socket.recv_from(&mut buffer).unwrap(), (8, from));
-        ours.send(b"to stranger", from).unwrap();
-        assert_eq!(stranger.recv_from(&mut buffer).unwrap(), (11, here));
+        for other in [&neighbour, &stranger] {
+            other.send_to(b"other", here).unwrap();
+            let from = other.local_addr().unwrap();
+            assert_eq!(ours.socket.recv_from(&mut buffer).unwrap(), (5, from));
+            ours.send(b"to other", from).unwrap();
+            assert_eq!(other.recv_from(&mut buffer).unwrap(), (8, here));
+        }
     }
 
     #[test]
     fn a_packet_is_sent_after_one_that_nobody_was_there_for() {
-        let (mut ours, gone) = (
-            Bound {
-                socket: open(),
-                peer: None,
-            },
-            open(),
-        );
+        // Nobody else binds a port of this address.
+        let gone = UdpSocket::bind("127.0.0.77:0").unwrap();
         let there = gone.local_addr().unwrap();
         drop(gone);
+        let mut ours = bound("127.0.0.1");
         ours.connect(Some(there)).unwrap();
         ours.send(b"nobody", there).unwrap();
         let back = UdpSocket::bind(there).unwrap();
@@ -322,12 +322,17 @@ mod tests {
     }
 
     #[test]
-    fn a_socket_of_all_addresses_is_not_connected() {
-        let socket = UdpSocket::bind("0.0.0.0:0").unwrap();
-        let mut ours = Bound { socket, peer: None };
-        ours.connect(Some("127.0.0.1:9".parse().unwrap())).unwrap();
-        assert_eq!(ours.peer, None);
-        assert!(ours.socket.local_addr().unwrap().ip().is_unspecified());
+    fn a_socket_of_all_addresses_or_of_ipv6_is_not_connected() {
+        for (address, peer) in [("0.0.0.0", "127.0.0.1:9"), ("::1", "[::1]:9")] {
+            let Ok(socket) = UdpSocket::bind((address, 0)) else {
+                println!("no {address} on this machine");
+                continue;
+            };
+            let mut ours = Bound { socket, peer: None };
+            ours.connect(Some(peer.parse().unwrap())).unwrap();
+            assert_eq!(ours.peer, None);
+            assert!(ours.socket.peer_addr().is_err());
+        }
     }
 
     #[test]

@@ -83,7 +83,8 @@ pub(super) fn watch(registry: &Registry, socket: BorrowedFd<'_>, token: Token) -
     }
 }
 
-/// Undoes `connect` of a UDP socket: it hears everybody again, on the port and address that it was bound to.
+/// Undoes `connect` of a UDP socket of IPv4: it hears everybody again, on the port and address that it was bound to.
+/// One of IPv6 would go on to hear its former peer's address alone.
 pub(super) fn disconnect(socket: BorrowedFd<'_>) -> io::Result<()> {
     let nobody = libc::sockaddr {
         sa_family: libc::AF_UNSPEC as libc::sa_family_t,

@@ -47,6 +47,7 @@ on_both! {
     a_number_is_acquired_once_and_associated_as_asked
     no_more_than_ten_credentials
     health_is_the_last_options
+    the_ids_of_an_account_s_connectors_are_its_own
     documents_are_kept_by_kind_account_and_id
     a_schema_of_the_future_is_refused
     nodes_that_start_at_once_make_one_schema
@@ -406,6 +407,14 @@ async fn no_more_than_ten_credentials(fixture: Fixture) {
         store.whole_connector(id).await.unwrap().credentials.len(),
         9
     );
+}
+
+async fn the_ids_of_an_account_s_connectors_are_its_own(fixture: Fixture) {
+    let (one, two) = (fixture.connector(1).await.id, fixture.connector(2).await.id);
+    let ids = fixture.store.voice_connector_ids(ACCOUNT).await.unwrap();
+    assert_eq!(ids, [one, two].into());
+    let ids = fixture.store.voice_connector_ids("999999999999").await;
+    assert_eq!(ids.unwrap(), [].into());
 }
 
 async fn health_is_the_last_options(fixture: Fixture) {

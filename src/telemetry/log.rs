@@ -126,8 +126,8 @@ fn line(event: &Event, is_admitted: bool) {
             status,
             reason,
         } => {
-            // The phrase may hold the caller's number; what it is about stands in front of that.
-            let reason = reason.split('+').next().unwrap_or_default().trim_end();
+            // The phrase is ours, and may end with the caller's number.
+            let reason = before(reason, |c| c == '+');
             match is_admitted {
                 true => info!(%source, status, reason, "call refused"),
                 false => debug!(%source, status, reason, "call refused"),
@@ -231,6 +231,9 @@ fn line(event: &Event, is_admitted: bool) {
                 connector,
                 ..
             } = &**facts;
+            // The phrase may be a peer's, with a number in whatever form.
+            let reason = reason.as_deref();
+            let reason = reason.map(|reason| before(reason, |c| c == '+' || c.is_numeric()));
             let talked_ms =
                 talked.map(|talked| u64::try_from(talked.as_millis()).unwrap_or(u64::MAX));
             info!(
@@ -253,6 +256,11 @@ fn line(event: &Event, is_admitted: bool) {
             media_record::write(facts, quality, Timestamp::now());
         }
     }
+}
+
+/// What a phrase says before the first of such characters.
+fn before(phrase: &str, is_stop: impl Fn(char) -> bool) -> &str {
+    phrase.split(is_stop).next().unwrap_or_default().trim_end()
 }
 
 /// The reasons why packets of a leg were dropped; `None` where none was.
@@ -352,7 +360,7 @@ mod tests {
 
     use super::*;
     use crate::config::Transport;
-    use crate::telemetry::{CallQuality, Direction, LegQuality, StreamQuality};
+    use crate::telemetry::{CallQuality, Direction, EndCause, LegQuality, StreamQuality};
 
     /// Keeps what is written to it.
     #[derive(Clone, Default)]
@@ -401,6 +409,41 @@ mod tests {
         Event::SourceBanned {
             source: "192.0.2.7".parse().unwrap(),
             length: std::time::Duration::from_secs(60),
+        }
+    }
+
+    #[test]
+    fn a_call_that_failed_says_why_without_a_number_that_a_peer_has_put_there() {
+        for (phrase, told) in [
+            (
+                "Called Side: No Common Codec",
+                "Called Side: No Common Codec",
+            ),
+            ("User +12025550123 Is Busy", "User"),
+            ("User 1 (202) 555-0123 Is Busy", "User"),
+        ] {
+            let text = written(Level::INFO, |log| {
+                let ended = Event::CallEnded {
+                    facts: Box::new(CallFacts {
+                        call_id: "x@y".to_owned(),
+                        direction: Direction::Termination,
+                        kind: CallKind::Ordinary,
+                        connector: "abcdefghij0123456789ab".parse().unwrap(),
+                        caller: "+12065550100".to_owned(),
+                        called: "+12025550123".to_owned(),
+                    }),
+                    cause: EndCause::Failed(486),
+                    reason: Some(phrase.into()),
+                    talked: None,
+                    quality: Box::default(),
+                };
+                log.write(&ended, at(0));
+            });
+            assert!(text.contains(&format!("reason=\"{told}\"")), "{text}");
+            assert!(
+                !text.contains("0123 ") && !text.contains("call media"),
+                "{text}"
+            );
         }
     }
 

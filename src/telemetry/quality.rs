@@ -52,7 +52,7 @@ pub struct Drops {
     pub replayed: u64,
     /// RTP of another SSRC, or far from its sequence, that nothing bears out yet.
     pub implausible: u64,
-    /// The endpoint is not connected, or where the other leg wants its media is not known.
+    /// The endpoint has no partner, or where the other leg wants its media is not known.
     pub no_destination: u64,
 }
 

@@ -4,8 +4,10 @@ use std::net::SocketAddr;
 
 use memchr::memmem;
 use trunkline::media::Datagram;
-use trunkline::media::srtp::OVERHEAD_BYTES_MAX;
+use trunkline::media::srtp::{OVERHEAD_BYTES_MAX, Suite};
+use trunkline::telemetry::CallsWanted;
 
+use crate::cast::connector_id;
 use crate::world::{CallRef, World};
 
 /// What is sent.
@@ -108,6 +110,18 @@ impl World {
             at: forward.to,
             bytes: buffer,
         })
+    }
+
+    /// What the gateway says that protects either leg of the one call that is up.
+    pub(crate) fn protection(&self) -> [Option<Suite>; 2] {
+        let wanted = CallsWanted {
+            connectors: (0..=u8::MAX).map(connector_id).collect(),
+            max: 2,
+        };
+        let shards = self.shards.iter();
+        let calls = shards.flat_map(|shard| shard.live_calls(&wanted, self.now));
+        let [call] = calls.collect::<Vec<_>>().try_into().expect("one call");
+        [call.quality.a.srtp, call.quality.b.srtp]
     }
 
     /// The next packet of a call, in the clear.

@@ -170,6 +170,8 @@ fn every_suite_meets_every_other_and_plain_rtp() {
                 let (of_customer, of_carrier) = if caller == PBX { (a, b) } else { (b, a) };
                 assert_eq!(suite(world, of_customer), customer);
                 assert_eq!(suite(world, of_carrier), carrier);
+                let told = [a, b].map(|at| suite(world, at));
+                assert_eq!(world.protection(), told);
                 world.assert_talk(a, b);
                 world.act(a, Act::Bye);
             },

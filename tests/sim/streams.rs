@@ -94,6 +94,7 @@ fn a_call_changes_to_fax_and_back() {
                 assert!(world.at_call(other).is_fax);
                 assert!(world.is_heard(one, other, Kind::Udptl));
                 assert!(world.is_heard(other, one, Kind::Udptl));
+                assert_eq!(world.protection(), [None, None], "fax is in the clear");
                 world.act(one, Act::Reinvite(Session::Audio));
                 world.run(1_000);
                 assert_eq!(world.at_call(one).reinvite_answers, [200, 200]);

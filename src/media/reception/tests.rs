@@ -361,6 +361,22 @@ fn a_change_that_is_expected_is_believed_at_once_and_once() {
 }
 
 #[test]
+fn a_change_that_does_not_come_is_not_expected_any_more() {
+    for (unchanged, expected) in [
+        (249, Plausibility::Plausible),
+        (250, Plausibility::Implausible),
+    ] {
+        let mut reception = Reception::default();
+        receive(&mut reception, 0..100);
+        reception.expect_change();
+        receive(&mut reception, 100..100 + unchanged);
+        let now = at(sent(100 + unchanged));
+        let found = reception.receive(of_another(0), now, CLOCK);
+        assert_eq!(found, expected);
+    }
+}
+
+#[test]
 fn a_report_is_of_the_ssrc_and_its_fraction_of_the_interval() {
     let mut reception = Reception::default();
     let every_fourth_is_lost = |range: std::ops::Range<u32>| range.filter(|n| n % 4 != 2);

@@ -28,7 +28,6 @@ use std::fmt;
 
 pub use inbound::Inbound;
 pub use outbound::Outbound;
-pub(super) use replay::WINDOW;
 pub use suite::{MasterKey, Suite};
 
 /// The most bytes that protecting a packet adds: SRTCP under AES-GCM, a tag of 16 bytes and the index.

@@ -9,10 +9,13 @@ use super::replay::{ReplayWindow, WINDOW};
 use super::sources::Sources;
 use super::suite::MasterKey;
 use super::{PACKET_BYTES_MAX, SrtpError};
+use crate::media::MISORDER_MAX;
 
 /// A key remembers every SSRC it has protected, so that none starts anew under it; for one more there is
 /// no room.
 const SSRCS_MAX: usize = 512;
+// What is late can be told from what has left before.
+const _: () = assert!((MISORDER_MAX as u64) < WINDOW);
 /// The highest SRTP index: 32 bits of roll-over counter, 16 of sequence number.
 const INDEX_MAX: u64 = (1 << 48) - 1;
 /// The highest SRTCP index.
@@ -152,7 +155,7 @@ impl Source {
         let shifted = sequence.wrapping_add(self.shift);
         let distance = i64::from(shifted.wrapping_sub(highest as u16) as i16);
         let mut next = *self;
-        let index = if distance.unsigned_abs() < WINDOW || distance > 0 {
+        let index = if distance > -i64::from(MISORDER_MAX) {
             let index = highest.checked_add_signed(distance);
             index.ok_or(SrtpError::Replayed)?
         } else {

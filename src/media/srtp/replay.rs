@@ -1,7 +1,7 @@
 //! Which indices have been seen (RFC 3711 §3.3.2).
 
 /// How far behind the highest index one may be.
-pub(in crate::media) const WINDOW: u64 = 128;
+pub(super) const WINDOW: u64 = 128;
 
 /// The highest index and which of those before it were seen.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

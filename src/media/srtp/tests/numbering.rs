@@ -122,9 +122,11 @@ fn a_peer_that_starts_its_numbers_anew_goes_on_from_the_last() {
     );
     assert_eq!(relayed(&mut outbound, &mut inbound, 302), Ok(20_502));
     assert_eq!(relayed(&mut outbound, &mut inbound, 301), Ok(20_501));
+    // A hundred behind is late no more (RFC 3550 appendix A.1).
+    assert_eq!(relayed(&mut outbound, &mut inbound, 202), Ok(20_503));
     // And anew, from a number that would be the index of one that was sent.
-    assert_eq!(relayed(&mut outbound, &mut inbound, 20_300), Ok(40_500));
-    assert_eq!(relayed(&mut outbound, &mut inbound, 20_100), Ok(40_501));
+    assert_eq!(relayed(&mut outbound, &mut inbound, 20_300), Ok(40_601));
+    assert_eq!(relayed(&mut outbound, &mut inbound, 20_100), Ok(40_602));
 }
 
 #[test]
