@@ -20,7 +20,7 @@ from filled_store import CALLED_EVERY, FIRST_NUMBER, fill  # noqa: E402
 from node import ACCOUNT, CARRIER, GATEWAY, Node  # noqa: E402
 from open_loop import quantile  # noqa: E402
 from ports import PortBlock  # noqa: E402
-from run import cpu_us  # noqa: E402
+from run import cpu_us, resident  # noqa: E402
 from signed import Signer  # noqa: E402
 from streams import Streams  # noqa: E402
 
@@ -77,13 +77,6 @@ class Subject:
     def writable(self):
         """Connectors that calls do not go through."""
         return self.made + [one for place, one in enumerate(self.filling.connectors) if place % CALLED_EVERY]
-
-
-def resident(pid):
-    """Resident memory now and its peak, in MiB, by the kernel's account."""
-    lines = Path(f"/proc/{pid}/status").read_text(encoding="ascii").splitlines()
-    fields = dict(line.split(":", 1) for line in lines)
-    return [int(fields[name].split()[0]) / 1_024 for name in ("VmRSS", "VmHWM")]
 
 
 def show_starts(subjects):

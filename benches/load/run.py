@@ -42,6 +42,13 @@ def cpu_us(pids):
     return total * TICK_US
 
 
+def resident(pid):
+    """Resident memory now and its peak, in MiB, by the kernel's account."""
+    lines = Path(f"/proc/{pid}/status").read_text(encoding="ascii").splitlines()
+    fields = dict(line.split(":", 1) for line in lines)
+    return [int(fields[name].split()[0]) / 1_024 for name in ("VmRSS", "VmHWM")]
+
+
 @contextmanager
 def trunkline(shards):
     """A node whose calls from the carrier go to a PBX: processes, where to call, who calls, who is called."""
@@ -119,6 +126,16 @@ def relayed_by_trunkline(shards):
         # Nobody is there to answer its BYEs.
         subject.node.kill()
         return result
+
+
+def memory_of_calls(shards):
+    """Resident memory that a held call takes, in KiB; the sockets' buffers are the kernel's."""
+    with trunkline(shards) as subject:
+        before, _ = resident(subject.node.pid)
+        hold(subject.node, subject.connector, subject.called[1], SESSIONS)
+        after, _ = resident(subject.node.pid)
+        subject.node.kill()
+        return (after - before) * 1_024 / SESSIONS
 
 
 def relayed_by_rtpengine():
@@ -228,12 +245,20 @@ def per_packet():
         )
 
 
+def per_held_call():
+    """The third table."""
+    print(f"\nMemory per held call: {SESSIONS} calls\n\n| system | KiB |\n|---|---|")
+    for shards in (1, 2):
+        print(f"| Trunkline, {shards} shards | {memory_of_calls(shards):.1f} |", flush=True)
+
+
 def main():
     for reason in peers.missing():
         print(f"Without Kamailio and rtpengine: {reason}.")
     for rate in RATES:
         per_call(rate)
     per_packet()
+    per_held_call()
 
 
 if __name__ == "__main__":
