@@ -192,6 +192,9 @@ class Endpoint:
         (self._rtp if self.mux else self._rtcp).sendto(packet, self._remote_rtcp)
 
     def _on_datagram(self, datagram, source):
+        if self._remote is None:
+            # It is faster than the answer with its keys.
+            return
         try:
             self._take(datagram, source)
         except (Refused, struct.error, ValueError) as error:
