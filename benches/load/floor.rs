@@ -1,8 +1,8 @@
 //! The floor of a relay on plain sockets: epoll, one recvfrom and one sendto a packet, nothing else done.
 //!
-//! `floor SESSIONS PORT` opens two sockets a session, prints `A relayA B relayB` for each as `rtp` reads it,
-//! then `ready`, and relays until it is ended. Four ports a session, all from PORT on, are A, relayA, B and
-//! relayB.
+//! `floor SESSIONS PORT THREADS` opens two sockets a session, prints `A relayA B relayB` for each as `rtp` reads
+//! it, then `ready`, and relays until it is ended. Four ports a session, all from PORT on, are A, relayA, B and
+//! relayB. Each thread has its share of the sessions and an epoll of its own.
 
 #![allow(
     clippy::print_stdout,
@@ -25,11 +25,16 @@ fn main() -> Result<(), Box<dyn Error>> {
         .skip(1)
         .map(|argument| argument.parse())
         .collect::<Result<_, _>>()?;
-    let &[sessions, first] = arguments.as_slice() else {
-        return Err("usage: floor SESSIONS PORT".into());
+    let &[sessions, first, threads] = arguments.as_slice() else {
+        return Err("usage: floor SESSIONS PORT THREADS".into());
     };
-    let mut sockets = Vec::new();
-    for a in (first..).step_by(4).take(sessions.into()) {
+    let mut sockets: Vec<Vec<_>> = (0..threads).map(|_| Vec::new()).collect();
+    for (session, a) in (first..).step_by(4).take(sessions.into()).enumerate() {
+        // In halves, not by turns: `rtp` sends at the same moment what is a fixed number of sessions apart.
+        let share = session * usize::from(threads) / usize::from(sessions);
+        let Some(sockets) = sockets.get_mut(share) else {
+            continue;
+        };
         let b = a + 2;
         let (relay_a, relay_b) = (open(a + 1)?, open(b + 1)?);
         println!("{a} {} {b} {}", a + 1, b + 1);
@@ -38,7 +43,17 @@ fn main() -> Result<(), Box<dyn Error>> {
         sockets.push((relay_b, SocketAddr::from((Ipv4Addr::LOCALHOST, b))));
     }
     println!("ready");
-    relay(&sockets)?;
+    std::thread::scope(|scope| {
+        let threads: Vec<_> = sockets
+            .iter()
+            .map(|share| scope.spawn(move || relay(share)))
+            .collect();
+        threads.into_iter().try_for_each(|thread| {
+            thread
+                .join()
+                .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+        })
+    })?;
     Ok(())
 }
 

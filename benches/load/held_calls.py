@@ -11,13 +11,15 @@ from node import CARRIER, GATEWAY, PBX
 ANSWER_S = 5
 
 
-def hold(node, connector, pbx_port, count):
-    """Sets `count` calls up and returns a line `A relayA B relayB` for each, as `rtp` reads it."""
+def hold(node, connector, pbx_port, count, have_own_ports=True):
+    """Sets `count` calls up and returns a line `A relayA B relayB` for each, as `rtp` reads it. Where no RTP is to flow, all
+    may name the same ports for their peers' audio."""
     with endpoint(CARRIER, 0) as carrier, endpoint(PBX, pbx_port) as pbx:
         gateway = (GATEWAY, node.sip_port)
-        first = node.ports.take(2 * count)
+        step = 2 if have_own_ports else 0
+        first = node.ports.take(max(2, step * count))
         return [
-            _call(index, carrier, pbx, gateway, connector.number, first + 2 * index) for index in range(count)
+            _call(index, carrier, pbx, gateway, connector.number, first + step * index) for index in range(count)
         ]
 
 

@@ -24,11 +24,13 @@ CALLS = int(os.environ.get("TRUNKLINE_LOAD_CALLS", "2000"))
 RATES = [int(rate) for rate in os.environ.get("TRUNKLINE_LOAD_RATES", "100,200").split(",")]
 REPEATS = int(os.environ.get("TRUNKLINE_LOAD_REPEATS", "3"))
 SESSIONS = int(os.environ.get("TRUNKLINE_LOAD_SESSIONS", "200"))
+HELD_CALLS = int(os.environ.get("TRUNKLINE_LOAD_HELD_CALLS", "1200"))
 SECONDS = int(os.environ.get("TRUNKLINE_LOAD_SECONDS", "10"))
 WARM_UP_CALLS = 200
 SETTLE_S = 2
 WARM_UP_S = 6
 """Of RTP: what is found out of a stream is known after five seconds."""
+FLOORS = {1: "epoll, recvfrom, sendto, 1 thread", 2: "epoll, recvfrom, sendto, 2 threads"}
 NUMBER = "+12065550100"
 TICK_US = 1_000_000 / os.sysconf("SC_CLK_TCK")
 
@@ -50,9 +52,9 @@ def resident(pid):
 
 
 @contextmanager
-def trunkline(shards):
+def trunkline(shards, held=SESSIONS):
     """A node whose calls from the carrier go to a PBX: processes, where to call, who calls, who is called."""
-    with closing(port_block()) as ports, Node(shards=shards, t1_ms=500, ports=ports) as node:
+    with closing(port_block(held)) as ports, Node(shards=shards, t1_ms=500, ports=ports) as node:
         pbx_port = node.ports.take()
         connector = Connector(node, "load", NUMBER).originate((PBX, pbx_port, "UDP", 1))
         yield Subject(lambda: [node.pid], (GATEWAY, node.sip_port), CARRIER, (PBX, pbx_port), node, connector)
@@ -69,9 +71,9 @@ def kamailio(with_rtp):
         yield Subject(pids, peers.KAMAILIO, "127.0.0.1", peers.KAMAILIO_CALLS)
 
 
-def port_block():
-    """Room for the held calls: four ports of each at its peers, four at the node, and as many for calls that rest."""
-    return PortBlock(others=400 + 4 * SESSIONS, media=max(2_000, 4 * SESSIONS + 1_000))
+def port_block(held=SESSIONS):
+    """Room for the held calls: four ports of each at its peers where RTP flows, four at the node, and some for calls that rest."""
+    return PortBlock(others=400 + 4 * SESSIONS, media=max(2_000, 4 * held + 1_000))
 
 
 class Subject:
@@ -130,12 +132,12 @@ def relayed_by_trunkline(shards):
 
 def memory_of_calls(shards):
     """Resident memory that a held call takes, in KiB; the sockets' buffers are the kernel's."""
-    with trunkline(shards) as subject:
+    with trunkline(shards, HELD_CALLS) as subject:
         before, _ = resident(subject.node.pid)
-        hold(subject.node, subject.connector, subject.called[1], SESSIONS)
+        hold(subject.node, subject.connector, subject.called[1], HELD_CALLS, have_own_ports=False)
         after, _ = resident(subject.node.pid)
         subject.node.kill()
-        return (after - before) * 1_024 / SESSIONS
+        return (after - before) * 1_024 / HELD_CALLS
 
 
 def relayed_by_rtpengine():
@@ -148,11 +150,11 @@ def relayed_by_rtpengine():
         return cpu_per_packet(peer.pids, opened.stdout.splitlines())
 
 
-def relayed_by_floor():
-    """epoll, recvfrom, sendto."""
+def relayed_by_floor(threads):
+    """epoll, recvfrom, sendto, by so many threads."""
     with ExitStack() as stack:
         ports = stack.enter_context(closing(port_block()))
-        command = [tool("floor"), str(SESSIONS), str(ports.take(4 * SESSIONS))]
+        command = [tool("floor"), str(SESSIONS), str(ports.take(4 * SESSIONS)), str(threads)]
         floor = stack.enter_context(subprocess.Popen(command, stdout=subprocess.PIPE, text=True))
         stack.callback(floor.kill)
         lines = []
@@ -225,19 +227,21 @@ def per_packet():
     subjects = {
         "Trunkline, 1 shard": lambda: relayed_by_trunkline(1),
         "Trunkline, 2 shards": lambda: relayed_by_trunkline(2),
-        "epoll, recvfrom, sendto": relayed_by_floor,
+        FLOORS[1]: lambda: relayed_by_floor(1),
+        FLOORS[2]: lambda: relayed_by_floor(2),
     }
     if not peers.missing():
-        subjects["rtpengine, user space"] = relayed_by_rtpengine
+        subjects["rtpengine, user space, 2 threads"] = relayed_by_rtpengine
     title = f"CPU per relayed packet, µs: {SESSIONS} calls, both ways, 50 packets of 172 bytes a second, {SECONDS} s"
     values = measure(title, subjects)
     medians = {name: statistics.median(run.cpu_us for run in runs) for name, runs in values.items()}
-    floor, peer = medians["epoll, recvfrom, sendto"], medians.get("rtpengine, user space")
-    print("| system | median | each run | lost | delay p50, p99 | floor = 1 | rtpengine = 1 |\n|---|---|---|---|---|---|---|")
+    peer = medians.get("rtpengine, user space, 2 threads")
+    print("| system | median | each run | lost | delay p50, p99 | floor of as many threads = 1 | rtpengine = 1 |\n|---|---|---|---|---|---|---|")
     for name, runs in values.items():
         costs = ", ".join(f"{run.cpu_us:.2f}" for run in runs)
         lost = max(run.lost for run in runs)
         delays = [statistics.median(delay) for delay in ((run.p50_us for run in runs), (run.p99_us for run in runs))]
+        floor = medians[FLOORS[1 if ", 1 " in name else 2]]
         ratio = f"{medians[name] / peer:.2f}" if peer else "-"
         print(
             f"| {name} | {medians[name]:.2f} | {costs} | {lost:.2%} | {delays[0] / 1000:.2f} ms, {delays[1] / 1000:.2f} ms "
@@ -247,7 +251,7 @@ def per_packet():
 
 def per_held_call():
     """The third table."""
-    print(f"\nMemory per held call: {SESSIONS} calls\n\n| system | KiB |\n|---|---|")
+    print(f"\nMemory per held call: {HELD_CALLS} calls\n\n| system | KiB |\n|---|---|")
     for shards in (1, 2):
         print(f"| Trunkline, {shards} shards | {memory_of_calls(shards):.1f} |", flush=True)
 
