@@ -40,6 +40,18 @@ causes! {
     EncryptionRequired = 403 "Encryption Required" "encryption_required",
     /// `RequireEncryption`, and no key for SRTP was offered (RFC 4568).
     SdesRequired = 488 "Encryption Required: No SDES Offer" "sdes_required",
+    /// SDP that cannot be read.
+    DescriptionMalformed = 400 "Malformed SDP" "description_malformed",
+    /// SDP that is too long, or with a port that is none.
+    DescriptionUnusable = 488 "Session Description Cannot Be Used" "description_unusable",
+    /// Neither audio over RTP nor fax over UDPTL is offered.
+    NoAudio = 488 "No Audio Stream That Can Be Relayed" "no_audio",
+    /// Nothing but SRTP is offered to a leg without (`srtp = "off"`).
+    EncryptedMediaNotTaken = 488 "Encrypted Media Not Taken" "encrypted_media_not_taken",
+    /// Keys are offered, and none can be used.
+    NoUsableCrypto = 488 "No Usable Crypto Attribute" "no_usable_crypto",
+    /// The lists of codecs leave nothing to speak with.
+    NoCommonCodec = 488 "No Common Codec" "no_common_codec",
     /// Not in `CidrAllowedList`.
     SourceNotAllowed = 403 "Source Address Not Allowed" "source_not_allowed",
     /// Credentials that cannot be read.

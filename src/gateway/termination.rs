@@ -240,7 +240,8 @@ fn is_without_sdes(request: &Request) -> Result<bool, Refusal> {
         return Ok(false);
     };
     // What cannot be read is refused for that.
-    let chosen = SessionDescription::parse(text).map(|mut it| it.choose(Security::Required));
+    let chosen =
+        SessionDescription::parse(text).map(|mut it| it.choose(Security::Required, |_| true));
     Ok(chosen == Ok(Err(NoStream::EncryptionWanted)))
 }
 

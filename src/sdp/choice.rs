@@ -1,6 +1,6 @@
 //! Which stream of a description is anchored, by what a leg may and must encrypt.
 
-use super::crypto::CryptoFault;
+use super::crypto::{CryptoFault, CryptoLine};
 use super::stream::{Stream, Transport};
 
 /// What a leg does of SRTP.
@@ -28,9 +28,13 @@ pub enum NoStream {
     Crypto(CryptoFault),
 }
 
-/// The place of the stream that is anchored: audio before fax.
-pub(super) fn choose(streams: &[Stream], security: Security) -> Result<usize, NoStream> {
-    let audio = |is_taken: fn(&Stream) -> bool| {
+/// The place of the stream that is anchored: audio before fax. `takes` tells which keys will do.
+pub(super) fn choose(
+    streams: &[Stream],
+    security: Security,
+    takes: impl Fn(&CryptoLine) -> bool,
+) -> Result<usize, NoStream> {
+    let audio = |is_taken: &dyn Fn(&Stream) -> bool| {
         let mut streams = streams.iter();
         streams.position(|stream| stream.transport.is_rtp() && is_taken(stream))
     };
@@ -38,10 +42,11 @@ pub(super) fn choose(streams: &[Stream], security: Security) -> Result<usize, No
         let mut streams = streams.iter();
         streams.position(|stream| stream.transport == Transport::Udptl)
     };
+    let has_key = |stream: &Stream| stream.crypto.usable.iter().any(&takes);
     let chosen = match security {
-        Security::Plain => audio(is_plain).or_else(fax),
-        Security::Any => audio(has_keys).or_else(|| audio(is_plain)).or_else(fax),
-        Security::Required => audio(has_keys),
+        Security::Plain => audio(&is_plain).or_else(fax),
+        Security::Any => audio(&has_key).or_else(|| audio(&is_plain)).or_else(fax),
+        Security::Required => audio(&has_key),
     };
     chosen.ok_or_else(|| reason(streams, security))
 }
@@ -64,7 +69,11 @@ fn has_keys(stream: &Stream) -> bool {
 }
 
 fn reason(streams: &[Stream], security: Security) -> NoStream {
-    let mut faults = streams.iter().filter_map(|stream| stream.crypto.fault);
+    // Keys that could be read are of suites that are not taken.
+    let mut faults = streams.iter().filter_map(|stream| match has_keys(stream) {
+        true => Some(CryptoFault::UnknownSuite),
+        false => stream.crypto.fault,
+    });
     match (security, faults.next()) {
         (Security::Plain, _) if streams.is_empty() => NoStream::NoAudio,
         (Security::Plain, _) => NoStream::EncryptionNotTaken,

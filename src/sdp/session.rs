@@ -7,6 +7,7 @@ use bytes::Bytes;
 
 use super::SdpError;
 use super::choice::{self, NoStream, Security};
+use super::crypto::CryptoLine;
 use super::reader::Reader;
 use super::stream::{RemoteStream, Stream};
 
@@ -73,12 +74,16 @@ impl SessionDescription {
         })
     }
 
-    /// Chooses the stream that is anchored, audio before fax.
+    /// Chooses the stream that is anchored, audio before fax. `takes` tells which keys will do.
     ///
     /// # Errors
     /// Why there is none, and then there is no [`Self::stream`]: such an offer is answered 488.
-    pub fn choose(&mut self, security: Security) -> Result<(), NoStream> {
-        let chosen = choice::choose(&self.streams, security);
+    pub fn choose(
+        &mut self,
+        security: Security,
+        takes: impl Fn(&CryptoLine) -> bool,
+    ) -> Result<(), NoStream> {
+        let chosen = choice::choose(&self.streams, security, takes);
         self.chosen = chosen.ok();
         self.security = security;
         chosen.map(|_| ())

@@ -1,5 +1,6 @@
 //! Bytes that are no good messages, and messages that belong to nothing.
 
+use trunkline::gateway::Cause;
 use trunkline::sip::message::HeaderName;
 
 use crate::agent::plan::{Act, Plan};
@@ -135,17 +136,24 @@ fn a_scheme_that_is_not_served_is_named() {
 #[test]
 fn bodies_that_are_no_session_are_refused() {
     refused_bodies(&[
-        ("text/plain", "hello", 415),
-        ("application/sdp", "hello", 400),
+        ("text/plain", "hello", 415, None),
+        (
+            "application/sdp",
+            "hello",
+            400,
+            Some(Cause::DescriptionMalformed),
+        ),
         (
             "application/sdp",
             "v=0\r\no=- 1 1 IN IP4 1.2.3.4\r\ns=-\r\nt=0 0\r\n",
             488,
+            Some(Cause::NoAudio),
         ),
         (
             "application/sdp",
             "v=0\r\no=- 1 1 IN IP4 1.2.3.4\r\ns=-\r\nc=IN IP4 1.2.3.4\r\nt=0 0\r\nm=video 9 RTP/AVP 96\r\n",
             488,
+            Some(Cause::NoAudio),
         ),
     ]);
 }
@@ -157,11 +165,13 @@ fn sessions_with_nothing_to_relay_are_refused() {
             "application/sdp",
             "v=0\r\no=- 1 1 IN IP4 1.2.3.4\r\ns=-\r\nc=IN IP4 1.2.3.4\r\nt=0 0\r\nm=audio 9 RTP/SAVP 0\r\n",
             488,
+            Some(Cause::NoAudio),
         ),
         (
             "application/sdp",
             "v=0\r\no=- 1 1 IN IP4 1.2.3.4\r\ns=-\r\nc=IN IP4 1.2.3.4\r\nt=0 0\r\nm=audio 70000 RTP/AVP 0\r\n",
             488,
+            Some(Cause::DescriptionUnusable),
         ),
     ]);
 }
@@ -169,21 +179,22 @@ fn sessions_with_nothing_to_relay_are_refused() {
 #[test]
 fn bodies_of_several_parts_are_refused_where_they_are_none_or_not_understood() {
     refused_bodies(&[
-        ("multipart/mixed", "--b\r\n\r\nhello\r\n--b--", 400),
-        ("multipart/mixed;boundary=b", "--b\r\n\r\nhello", 400),
+        ("multipart/mixed", "--b\r\n\r\nhello\r\n--b--", 400, None),
+        ("multipart/mixed;boundary=b", "--b\r\n\r\nhello", 400, None),
         (
             "multipart/mixed;boundary=b",
             "--b\r\nContent-Disposition: x;handling=required\r\n\r\nhello\r\n--b--",
             415,
+            None,
         ),
     ]);
 }
 
-/// An INVITE with a body of this type is refused with this status.
-fn refused_bodies(cases: &[(&str, &str, u16)]) {
+/// An INVITE with a body of this type is refused with this status, and counted for this cause.
+fn refused_bodies(cases: &[(&str, &str, u16, Option<Cause>)]) {
     play(|world| {
         let to = through(PLAIN, OUTSIDE);
-        for (number, (kind, body, status)) in cases.iter().enumerate() {
+        for (number, (kind, body, status, cause)) in cases.iter().enumerate() {
             // The peer is known, so each refusal is remembered by its branch.
             let text = request("INVITE", body)
                 .replace("z9hG4bK-", &format!("z9hG4bK-{number}-"))
@@ -193,7 +204,11 @@ fn refused_bodies(cases: &[(&str, &str, u16)]) {
                     "Content-Length",
                     &format!("Content-Type: {kind}\r\nContent-Length"),
                 );
+            let counted = |world: &World| cause.map_or(0, |cause| world.refused_for(cause));
+            let before = counted(world);
             assert_eq!(send(world, &text), [*status], "{body}");
+            let more = counted(world) - before;
+            assert_eq!(more, u64::from(cause.is_some()), "{body}");
         }
         assert!(world.agents[CARRIER].calls.is_empty());
     });

@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use trunkline::config::{Carrier, CarrierId, CarrierPolicy, CodecList, HeaderRules};
+use trunkline::gateway::Cause;
 use trunkline::numbering::dialling::{DiallingRules, Form, Home, Parts, Plain};
 use trunkline::shard::snapshot::Snapshot;
 use trunkline::sip::message::{Fields, HeaderName, Message, Method, Request};
@@ -305,6 +306,7 @@ fn a_carriers_own_offer_keeps_to_its_list_too() {
         world.run(1_000);
         let call = world.at_call(a);
         assert_eq!(call.outcome, Some((488, "No Common Codec".to_owned())));
+        assert_eq!(world.refused_for(Cause::NoCommonCodec), 1);
     });
 }
 

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use trunkline::config::{CarrierPolicy, SrtpMode, SrtpPolicy, Suite};
+use trunkline::gateway::Cause;
 use trunkline::shard::snapshot::Snapshot;
 use trunkline::sip::message::{HeaderName, Method};
 use trunkline::telemetry::Event;
@@ -231,8 +232,8 @@ fn where_srtp_is_off_keys_beside_plain_rtp_are_not_looked_at() {
     });
 }
 
-/// A call that is refused before it reaches anybody.
-fn assert_refused(party: Party, rewrite: Option<Rewrite>, warning: &str) {
+/// A call that is refused before it reaches anybody, and counted for its cause.
+fn assert_refused(party: Party, rewrite: Option<Rewrite>, (cause, warning): (Cause, &str)) {
     play_parties(party, party, |world, caller, called, to| {
         let plan = Plan {
             rewrite,
@@ -243,6 +244,7 @@ fn assert_refused(party: Party, rewrite: Option<Rewrite>, warning: &str) {
         assert_eq!(world.at_call(a).status(), Some(488));
         let said = world.at_call(a).response_header(488, HeaderName::Warning);
         assert_eq!(said.as_deref(), Some(warning));
+        assert_eq!(world.refused_for(cause), 1);
         assert!(world.agents[called].calls.is_empty());
     });
 }
@@ -254,25 +256,28 @@ fn srtp_alone_is_refused_where_it_is_off() {
         ..ENCRYPTED
     };
     let warning = "302 198.51.100.1:5060 \"Incompatible transport protocol\"";
-    assert_refused(off, None, warning);
+    assert_refused(off, None, (Cause::EncryptedMediaNotTaken, warning));
 }
 
 #[test]
 fn an_offer_of_unknown_suites_alone_is_refused() {
-    let warning = "399 198.51.100.1:5060 \"No crypto suite in common\"";
-    assert_refused(ENCRYPTED, Some(|sdp| sdp.replace("AES", "ARIA")), warning);
+    let reason = (
+        Cause::NoUsableCrypto,
+        "399 198.51.100.1:5060 \"No crypto suite in common\"",
+    );
+    assert_refused(ENCRYPTED, Some(|sdp| sdp.replace("AES", "ARIA")), reason);
     let strict = Party {
         suites: &[Suite::AeadAes256Gcm],
         srtp: Some(Srtp::only(Suite::AesCm128HmacSha1_80)),
         ..ENCRYPTED
     };
-    assert_refused(strict, None, warning);
+    assert_refused(strict, None, reason);
     // Where SRTP need not be, its profile still asks for it.
     let lenient = Party {
         mode: SrtpMode::Accept,
         ..strict
     };
-    assert_refused(lenient, None, warning);
+    assert_refused(lenient, None, reason);
 }
 
 #[test]
@@ -281,7 +286,7 @@ fn an_offer_of_keys_that_cannot_be_read_is_refused() {
     assert_refused(
         ENCRYPTED,
         Some(|sdp| sdp.replace("inline:", "inline:!")),
-        warning,
+        (Cause::NoUsableCrypto, warning),
     );
     let warning = "399 198.51.100.1:5060 \"Crypto session parameter not supported\"";
     let unauthenticated = |sdp: String| -> String {
@@ -292,7 +297,11 @@ fn an_offer_of_keys_that_cannot_be_read_is_refused() {
         };
         lines.map(with).collect()
     };
-    assert_refused(ENCRYPTED, Some(unauthenticated), warning);
+    assert_refused(
+        ENCRYPTED,
+        Some(unauthenticated),
+        (Cause::NoUsableCrypto, warning),
+    );
 }
 
 #[test]
@@ -304,7 +313,10 @@ fn an_offer_without_keys_is_refused_where_srtp_is_required() {
     assert_refused(
         plain,
         None,
-        "399 198.51.100.1:5060 \"SRTP is required: offer SDES keys\"",
+        (
+            Cause::SdesRequired,
+            "399 198.51.100.1:5060 \"SRTP is required: offer SDES keys\"",
+        ),
     );
 }
 

@@ -10,7 +10,7 @@ use super::security::{Keying, SdpRole};
 use super::{Call, CallTimer, Side, State};
 use crate::connector_id::VoiceConnectorId;
 use crate::gateway::Refusal;
-use crate::gateway::refusal::Warning;
+use crate::gateway::refusal::{Cause, Warning};
 use crate::instant::Instant;
 use crate::media::{
     Endpoint, EndpointId, PayloadFormat, Peer, REPORT_INTERVAL, Reporter, srtp::OVERHEAD_BYTES_MAX,
@@ -226,7 +226,7 @@ pub(super) fn description_in(
 fn unreadable(error: SdpError) -> Refusal {
     let unusable = |warning| Refusal {
         warning: Some(warning),
-        ..Refusal::new(488, "Session Description Cannot Be Used")
+        ..Cause::DescriptionUnusable.into()
     };
     match error {
         SdpError::TooLong { .. } | SdpError::TooManyLines | SdpError::TooManyMedia { .. } => {
@@ -239,7 +239,7 @@ fn unreadable(error: SdpError) -> Refusal {
         | SdpError::ForbiddenByte { .. }
         | SdpError::Connection { .. }
         | SdpError::Media { .. }
-        | SdpError::PayloadType { .. } => Refusal::new(400, "Malformed SDP"),
+        | SdpError::PayloadType { .. } => Cause::DescriptionMalformed.into(),
     }
 }
 

@@ -7,7 +7,7 @@ use super::security::{SdpRole, may_be_offered, srtp_policy};
 use super::{Call, Side};
 use crate::config::CodecList;
 use crate::gateway::Refusal;
-use crate::gateway::refusal::Warning;
+use crate::gateway::refusal::{Cause, Warning};
 use crate::gateway::routing::Candidate;
 use crate::sdp::{Codecs, SessionDescription};
 use crate::shard::core::Core;
@@ -89,7 +89,7 @@ pub(super) fn has_speech(
         true => Ok(()),
         false => Err(Refusal {
             warning: Some(Warning::IncompatibleMediaFormat),
-            ..Refusal::new(488, "No Common Codec")
+            ..Cause::NoCommonCodec.into()
         }),
     }
 }

@@ -10,7 +10,7 @@ use bytes::Bytes;
 use super::Leg;
 use super::anchor::description_in;
 use crate::config::{CarrierPolicy, SrtpMode, SrtpPolicy, Suite};
-use crate::gateway::refusal::Warning;
+use crate::gateway::refusal::{Cause, Warning};
 use crate::gateway::{Party, Refusal};
 use crate::media::Protection;
 use crate::media::srtp::MasterKey;
@@ -77,22 +77,12 @@ impl Keying {
         description: &mut SessionDescription,
         role: SdpRole,
     ) -> Result<(), Refusal> {
-        let security = self.security(role);
-        description.choose(security).map_err(refusal)?;
-        let Some(stream) = description.stream() else {
-            return Err(refusal(NoStream::NoAudio));
+        let takes = |line: &CryptoLine| match role {
+            SdpRole::Offer => self.policy.suites.contains(&line.key.suite()),
+            SdpRole::Answer => self.line_answered_by(line).is_some(),
         };
-        if stream.crypto.is_empty() || self.taken(&stream, role).is_some() {
-            return Ok(());
-        }
-        // Keys of other suites: without them, then, where that will do.
-        let unknown = NoStream::Crypto(CryptoFault::UnknownSuite);
-        match security {
-            Security::Required => Err(refusal(unknown)),
-            Security::Plain | Security::Any => description
-                .choose(Security::Plain)
-                .map_err(|_| refusal(unknown)),
-        }
+        let chosen = description.choose(self.security(role), takes);
+        chosen.map_err(refusal)
     }
 
     fn security(&self, role: SdpRole) -> Security {
@@ -235,21 +225,15 @@ fn new_line(tag: u32, suite: Suite, material: &mut KeyMaterial) -> CryptoLine {
 
 /// RFC 3261 §21.4.26: a description that will not do.
 fn refusal(reason: NoStream) -> Refusal {
-    let (phrase, warning) = match reason {
-        NoStream::NoAudio => (
-            "No Audio Stream That Can Be Relayed",
-            Warning::MediaTypeNotAvailable,
-        ),
-        NoStream::EncryptionWanted => (
-            "Encryption Required: No SDES Offer",
-            Warning::EncryptionRequired,
-        ),
+    let (cause, warning) = match reason {
+        NoStream::NoAudio => (Cause::NoAudio, Warning::MediaTypeNotAvailable),
+        NoStream::EncryptionWanted => (Cause::SdesRequired, Warning::EncryptionRequired),
         NoStream::EncryptionNotTaken => (
-            "Encrypted Media Not Taken",
+            Cause::EncryptedMediaNotTaken,
             Warning::IncompatibleTransportProtocol,
         ),
         NoStream::Crypto(fault) => (
-            "No Usable Crypto Attribute",
+            Cause::NoUsableCrypto,
             match fault {
                 CryptoFault::Malformed => Warning::CryptoMalformed,
                 CryptoFault::UnknownSuite => Warning::CryptoSuiteUnknown,
@@ -259,7 +243,7 @@ fn refusal(reason: NoStream) -> Refusal {
     };
     Refusal {
         warning: Some(warning),
-        ..Refusal::new(488, phrase)
+        ..cause.into()
     }
 }
 

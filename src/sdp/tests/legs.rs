@@ -243,7 +243,7 @@ fn a_leg_hears_its_own_numbers() {
 /// What is chosen: the profile, how many keys.
 fn chosen(text: &str, security: Security) -> Result<(String, usize), NoStream> {
     let mut sdp = parse(text);
-    let chosen = sdp.choose(security);
+    let chosen = sdp.choose(security, |_| true);
     assert_eq!(chosen.is_ok(), sdp.stream().is_some(), "{text}");
     chosen?;
     let stream = sdp.stream().unwrap();
@@ -331,15 +331,41 @@ fn a_stream_is_chosen_by_what_the_leg_encrypts() {
 }
 
 #[test]
+fn the_stream_with_a_key_that_will_do_is_chosen() {
+    let long = format!("{}\r\n", key(1, Suite::AesCm256HmacSha1_80));
+    let second = format!("m=audio 11 RTP/SAVP 0\r\n{}", crypto(2));
+    let only = |suite: Suite| move |line: &CryptoLine| line.key.suite() == suite;
+    let unknown = NoStream::Crypto(CryptoFault::UnknownSuite);
+    for security in [Security::Any, Security::Required] {
+        let mut sdp = parse(&(audio("RTP/SAVP", &long) + &second));
+        for (suite, port) in [
+            (Suite::AesCm256HmacSha1_80, 4000),
+            (Suite::AesCm128HmacSha1_80, 11),
+        ] {
+            assert_eq!(sdp.choose(security, only(suite)), Ok(()));
+            let rtp = sdp.stream().unwrap().rtp.unwrap();
+            assert_eq!(rtp.port(), port, "{suite:?}");
+        }
+        let none = sdp.choose(security, only(Suite::AeadAes256Gcm));
+        assert_eq!(none, Err(unknown));
+    }
+    // Keys that will not do stand beside plain RTP like none.
+    let mut sdp = parse(&audio("RTP/AVP", &long));
+    let other = only(Suite::AeadAes256Gcm);
+    assert_eq!(sdp.choose(Security::Any, other), Ok(()));
+    assert_eq!(sdp.choose(Security::Required, other), Err(unknown));
+}
+
+#[test]
 fn a_choice_can_be_made_again() {
     let mut sdp = parse(&audio("RTP/SAVP", &crypto(1)));
     assert_eq!(
         sdp.stream().unwrap().crypto,
         [key(1, Suite::AesCm128HmacSha1_80)]
     );
-    assert!(sdp.choose(Security::Plain).is_err());
+    assert!(sdp.choose(Security::Plain, |_| true).is_err());
     assert!(sdp.stream().is_none());
-    assert_eq!(sdp.choose(Security::Required), Ok(()));
+    assert_eq!(sdp.choose(Security::Required, |_| true), Ok(()));
     assert!(sdp.stream().is_some());
 }
 
@@ -352,7 +378,7 @@ fn floods_of_keys_and_media_are_bounded() {
     let long = crypto(1).replace("\r\n", &"A".repeat(60_000)) + "\r\n";
     let mut sdp = parse(&audio("RTP/SAVP", &long));
     let fault = NoStream::Crypto(CryptoFault::Malformed);
-    assert_eq!(sdp.choose(Security::Any), Err(fault));
+    assert_eq!(sdp.choose(Security::Any, |_| true), Err(fault));
     let streams = "m=audio 9 RTP/AVP 0\r\n".repeat(63);
     let text = format!(
         "{}{streams}m=audio 9 RTP/SAVP 0\r\n{}",
@@ -451,7 +477,7 @@ proptest! {
             return Ok(());
         };
         let security = [Security::Plain, Security::Any, Security::Required][secure];
-        let no_stream = offered.choose(security).is_err();
+        let no_stream = offered.choose(security, |_| true).is_err();
         let keys: Vec<CryptoLine> = (1..=4).map(|tag| key(tag, Suite::AesCm128HmacSha1_80)).collect();
         let crypto = [Crypto::None, Crypto::Optional(&keys), Crypto::Required(&keys)][secure];
         let codecs = Codecs::default();
