@@ -3,6 +3,7 @@
 pub mod certificates;
 pub mod declared;
 pub mod deletion;
+mod encryption;
 mod health;
 pub mod limiter;
 mod live_calls;

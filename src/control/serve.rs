@@ -17,6 +17,7 @@ use tokio::time::MissedTickBehavior;
 
 use super::certificates::{Certificates, CertificatesError};
 use super::declared::DeclaredFiles;
+use super::encryption::EncryptionWatch;
 use super::health::HealthBook;
 use super::limiter::{NodeLimiter, spending};
 use super::proxy_sessions::{self, Used};
@@ -141,15 +142,19 @@ async fn run(config: Config) -> Result<(), ServeError> {
         shards_limiter,
         Arc::clone(&events),
     )?;
-    warn_without_tls(&config, &control.snapshot());
     let certificates = tokio::spawn(certificates.watch());
     let api_files = config.api.tls.clone();
     let api_certificates = api_files.map(Certificates::of_api).transpose();
     let api_certificates = api_certificates.map_err(ServeError::Certificates)?;
     let api_tls = api_certificates.as_ref().map(Certificates::material);
     let api_certificates = api_certificates.map(|certificates| tokio::spawn(certificates.watch()));
-    let wake = running.handle();
-    control.on_publish(move || wake.wake());
+    let (wake, published) = (running.handle(), control.published());
+    let encryption = EncryptionWatch::new(&config.sip.listeners);
+    encryption.look(&published.load());
+    control.on_publish(move || {
+        wake.wake();
+        encryption.look(&published.load());
+    });
     let (wanted, locations_wanted) = mpsc::channel(LOCATIONS_MAX);
     let (used, sessions_used) = mpsc::channel(SESSIONS_MAX);
     let facts = Facts {
@@ -378,24 +383,6 @@ async fn shard_lost(running: &Running) {
     let mut look = tokio::time::interval(SHARDS_LOOK);
     while running.is_whole() {
         look.tick().await;
-    }
-}
-
-/// What requires encryption is called, and calls, over TLS alone.
-fn warn_without_tls(config: &Config, snapshot: &crate::shard::snapshot::Snapshot) {
-    let mut listeners = config.sip.listeners.iter();
-    if listeners.any(|listener| listener.transport == Transport::Tls) {
-        return;
-    }
-    let connectors = snapshot.connectors.values();
-    let encrypted = connectors.filter(|connector| connector.require_encryption);
-    let connectors = encrypted.count();
-    if connectors > 0 {
-        tracing::warn!(
-            connectors,
-            "voice connectors require encryption, and their calls are refused: no listener has TLS; \
-             add a [[sip.listener]] with transport = \"tls\""
-        );
     }
 }
 
