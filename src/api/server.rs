@@ -9,6 +9,7 @@ use std::fmt;
 use std::future::Future;
 use std::io;
 use std::net::IpAddr;
+use std::ops::RangeInclusive;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -34,7 +35,7 @@ use tokio_rustls::server::TlsStream;
 use uuid::Uuid;
 
 use super::sigv4::{self, SignatureFault, SignedRequest};
-use super::{ApiError, ApiRequest, ApiState, dispatch, openapi};
+use super::{ApiError, ApiRequest, ApiState, dispatch, members, openapi};
 use crate::config::AccessKey;
 use crate::net::tls::Material;
 use crate::numbering::{E164, Masked};
@@ -63,8 +64,8 @@ const SHUTDOWN_TIME_MAX: Duration = Duration::from_secs(5);
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// Calls that are told of where nobody says how many, and at most.
-const CALLS_TOLD: usize = 100;
-const CALLS_TOLD_MAX: usize = 1_000;
+const CALLS_TOLD_UNASKED: usize = 100;
+const CALLS_TOLD: RangeInclusive<usize> = 1..=1_000;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-amzn-requestid");
 const ERROR_TYPE: HeaderName = HeaderName::from_static("x-amzn-errortype");
@@ -257,15 +258,27 @@ async fn calls(State(state): State<Arc<ApiState>>, request: Request) -> Response
         Ok(key) => &key.account,
         Err(fault) => return refused(fault.into()),
     };
-    let pairs = query(parts.uri.query().unwrap_or_default()).unwrap_or_default();
-    let mut pairs = pairs.iter();
-    let limit = pairs.find(|(name, _)| name == "limit");
-    let limit = limit.and_then(|(_, value)| value.parse().ok());
-    let limit = limit.unwrap_or(CALLS_TOLD).min(CALLS_TOLD_MAX);
+    let limit = match calls_limit(parts.uri.query().unwrap_or_default()) {
+        Ok(limit) => limit,
+        Err(refusal) => return refused(refusal),
+    };
     match (state.calls)(account, limit).await {
         Ok(calls) => axum::Json(calls).into_response(),
         Err(fault) => refused(ApiError::from(fault).into()),
     }
+}
+
+/// How many calls are wanted.
+fn calls_limit(text: &str) -> Result<usize, Refusal> {
+    let pairs = query(text)?;
+    let mut pairs = pairs.iter();
+    let Some((name, value)) = pairs.find(|(name, _)| name == "limit") else {
+        return Ok(CALLS_TOLD_UNASKED);
+    };
+    let limit = value.parse().ok();
+    limit
+        .filter(|limit| CALLS_TOLD.contains(limit))
+        .ok_or_else(|| ApiError::from(members::invalid(name, "a number from 1 to 1000")).into())
 }
 
 async fn description() -> Response {

@@ -21,6 +21,7 @@ RTP = "RTP"
 LEGS = [RTP, *SUITES]
 OPTIONAL = "optional"
 PLAIN_PBX, TLS_PBX, IPV6_PBX = "pbx", "pbx-tls", "pbx-ipv6"
+STRANGER = {"id": "AKIDOFANOTHERACCOUNT", "secret": "a-secret-of-another-account", "account": "444455556666"}
 PACKETS = 50
 CHANGE_PACKETS = 10
 ESTABLISHED_S = 10
@@ -86,7 +87,9 @@ class Trunk:
     without encryption, and one that requires it, with their PBX."""
 
     def __init__(self, shards):
-        self.node = node = Node(shards=shards, tls=True, media={"srtp": "accept", "srtp_suites": list(SUITES)})
+        self.node = node = Node(
+            shards=shards, tls=True, media={"srtp": "accept", "srtp_suites": list(SUITES)}, access_keys=[STRANGER],
+        )
         self.carriers = {}
         # From 1212 to 1219, which are all of the United States.
         for place, leg in enumerate([*LEGS, OPTIONAL]):

@@ -5,23 +5,26 @@ a call, an attacker that sprays its ports, and what tshark makes of a call on th
 """
 
 import asyncio
+import http.client
+import json
 import os
 import re
 import struct
 import subprocess
 import sys
 from collections import Counter
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
+from api.signed import send
 from calls import expect
 from conversation import (
-    ESTABLISHED_S, IPV6_PBX, PLAIN_PBX, RTP, TLS_PBX, Leg, Talk, Trunk, ended, ends, talk, together,
+    ESTABLISHED_S, IPV6_PBX, PACKETS, PLAIN_PBX, RTP, STRANGER, TLS_PBX, Leg, Talk, Trunk, ended, ends, talk, together,
 )
 from matrix import Table
 from media import sdp
 from media.endpoint import Endpoint
-from node import GATEWAY, PBX
+from node import ACCESS_KEY, GATEWAY, PBX, SECRET_KEY
 
 SHARDS = 2
 SUITE, OTHER_SUITE = "AES_CM_128_HMAC_SHA1_80", "AEAD_AES_256_GCM"
@@ -315,6 +318,37 @@ async def captured(trunk, pairs):
     expect(not lossy, f"streams with loss: {lossy}")
 
 
+async def listed(trunk, left, right):
+    """`GET /calls` tells a key of the account of its calls as they are, and nobody else."""
+    def ask(key, query=""):
+        connection = http.client.HTTPConnection(GATEWAY, trunk.node.api_port, timeout=10)
+        with closing(connection):
+            status, _, body = send(connection, key, "GET", f"/calls{query}")
+        return status, json.loads(body)
+
+    ours, others = (ACCESS_KEY, SECRET_KEY), (STRANGER["id"], STRANGER["secret"])
+    async with talk(trunk, trunk.to_carrier(right), left, right) as call:
+        await call.is_heard()
+        status, calls = await asyncio.to_thread(ask, ours, "?limit=1000")
+        expect(status == 200, f"{status}: {calls}")
+        [told] = [one for one in calls if one["call_id"] == call.calling.call_id]
+        expect(told["direction"] == "Termination" and told["voice_connector_id"] == trunk.plain.id, f"{told}")
+        expect(told["caller"].startswith("+1") and told["caller"] != trunk.plain.number, f"{told['caller']} is not masked")
+        for side, leg, end in (("a", left, call.caller), ("b", right, call.called)):
+            expect(told[side]["srtp"] == (None if leg == RTP else leg), f"{side}: {told[side]}")
+            for stream in ("from_peer", "to_peer"):
+                expect(told[side][stream]["rtp_packets"] >= PACKETS, f"{side}: {told[side]}")
+            expect(not any(told[side]["dropped"].values()), f"{side}: {told[side]}")
+        expect(len((await asyncio.to_thread(ask, ours, "?limit=1"))[1]) == 1, "limit=1 tells of one call")
+        expect(await asyncio.to_thread(ask, others) == (200, []), "another account is told of this one's calls")
+        status, refusal = await asyncio.to_thread(ask, ours, "?limit=0")
+        expect(status == 400 and "limit" in refusal["Message"], f"{status}: {refusal}")
+        status, refusal = await asyncio.to_thread(ask, (ACCESS_KEY, "not the secret"))
+        expect(status == 403, f"{status}: {refusal}")
+    calls = (await asyncio.to_thread(ask, ours))[1]
+    expect(not [one for one in calls if one["call_id"] == call.calling.call_id], "a call that has ended is told of")
+
+
 async def all_checks(trunk, table):
     """Every row, some at once."""
     def row(what, run, *arguments, transport="udp"):
@@ -342,6 +376,7 @@ async def all_checks(trunk, table):
             row("RTP Bleed, SRTP", bled, SUITE, SUITE, False),
             row("RTP Bleed, SRTP, NAT", bled, SUITE, SUITE, True),
         )
+        await row("GET /calls", listed, SUITE, RTP)
         await row("tshark reads RTP and SRTP", captured, [(RTP, RTP), (SUITE, RTP), (SUITE, OTHER_SUITE)])
 
 
