@@ -521,6 +521,7 @@ impl Shard {
                     self.core.event(Event::CallRefused {
                         source: flow.remote,
                         is_known: refusal.is_remembered,
+                        call_id: request.call_id().to_owned(),
                         status,
                         reason,
                     });

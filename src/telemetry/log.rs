@@ -30,6 +30,9 @@ pub fn init(level: LogLevel, format: LogFormat) {
 /// Lines of one kind in a second that a packet brings about, whose source may be forged.
 const FORGEABLE_LINES_PER_SECOND: u64 = 20;
 
+/// A Call-ID in the line of a refused call.
+const CALL_ID_CHARS: usize = 128;
+
 /// The log of what the shards tell. Whoever floods the node does not fill the disk: of calls refused and
 /// sources banned a few lines a second are written, then how many more there were. At the level `debug` each
 /// is. Strangers do not use up the lines of those who are known.
@@ -123,14 +126,16 @@ fn line(event: &Event, is_admitted: bool) {
         Event::CallRefused {
             source,
             is_known: _,
+            call_id,
             status,
             reason,
         } => {
-            // The phrase is ours, and may end with the caller's number.
+            // The phrase is ours, and may end with the caller's number; the Call-ID may be anybody's, of any length.
             let reason = before(reason, |c| c == '+');
+            let call_id = beginning(call_id, CALL_ID_CHARS);
             match is_admitted {
-                true => info!(%source, status, reason, "call refused"),
-                false => debug!(%source, status, reason, "call refused"),
+                true => info!(%source, call_id, status, reason, "call refused"),
+                false => debug!(%source, call_id, status, reason, "call refused"),
             }
         }
         Event::SourceBanned { source, length } => {
@@ -256,6 +261,12 @@ fn line(event: &Event, is_admitted: bool) {
             media_record::write(facts, quality, Timestamp::now());
         }
     }
+}
+
+/// So many characters of a text at most.
+fn beginning(text: &str, characters: usize) -> &str {
+    let end = text.char_indices().nth(characters);
+    end.and_then(|(end, _)| text.get(..end)).unwrap_or(text)
 }
 
 /// What a phrase says before the first of such characters.
@@ -400,6 +411,7 @@ mod tests {
         Event::CallRefused {
             source: "192.0.2.7:5060".parse().unwrap(),
             is_known,
+            call_id: "1234@192.0.2.7".to_owned(),
             status: 403,
             reason: "Forbidden".to_owned(),
         }
@@ -445,6 +457,20 @@ mod tests {
                 "{text}"
             );
         }
+    }
+
+    #[test]
+    fn a_call_that_was_refused_is_told_by_the_beginning_of_its_call_id() {
+        let mut event = refused(true);
+        if let Event::CallRefused { call_id, .. } = &mut event {
+            *call_id = "\u{fc}".repeat(60_000);
+        }
+        let text = written(Level::INFO, |log| {
+            log.write(&refused(true), at(0));
+            log.write(&event, at(0));
+        });
+        assert!(text.contains(r#"call_id="1234@192.0.2.7""#), "{text}");
+        assert_eq!(text.matches('\u{fc}').count(), CALL_ID_CHARS);
     }
 
     #[test]

@@ -114,6 +114,8 @@ pub enum Event {
         source: SocketAddr,
         /// It is a customer or a carrier that was refused, not a stranger.
         is_known: bool,
+        /// Its Call-ID.
+        call_id: String,
         /// SIP status.
         status: u16,
         /// Reason phrase.

@@ -37,8 +37,10 @@ fn expect_refusal(
     world.run(1_000);
     let expected = (status, reason.to_owned());
     assert_eq!(world.at_call(a).outcome.as_ref(), Some(&expected), "{to}");
+    let id = &world.at_call(a).id;
     let told = world.events.iter().any(|event| {
-        matches!(event, Event::CallRefused { status: s, reason: r, .. } if *s == status && r == reason)
+        matches!(event, Event::CallRefused { call_id, status: s, reason: r, .. }
+            if call_id == id && *s == status && r == reason)
     });
     assert!(told, "no event says so");
 }
