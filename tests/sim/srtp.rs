@@ -604,6 +604,36 @@ fn a_fork_that_answers_later_has_keys_of_its_own() {
 }
 
 #[test]
+fn a_fork_is_spoken_with_by_the_keys_it_was_offered_whatever_another_has_changed() {
+    for customer in [ENCRYPTED, PLAIN] {
+        play_parties(customer, ENCRYPTED, |world, caller, called, to| {
+            let mut plan = Plan::idle().then(When::Invited, 100, Act::Reliable(183));
+            plan.takes_update = true;
+            world.agents[called].plan = plan;
+            let mut plan = Plan::idle();
+            plan.takes_update = true;
+            plan.extra.push(("Supported", "100rel".to_owned()));
+            let a = world.call(caller, to, plan);
+            world.run(500);
+            let b = world.last_call(called);
+            world.act(b, Act::Update(Session::Rekeyed));
+            world.run(500);
+            assert_eq!(world.at_call(b).update_answers, [200]);
+            world.assert_talk(a, b);
+            world.act(b, Act::ForkedMedia);
+            world.run(500);
+            world.assert_talk(a, b);
+            // The first one takes the call, and goes on with what it has changed.
+            world.act(b, Act::BareOk);
+            world.run(500);
+            assert_eq!(world.at_call(a).state, State::Talking);
+            world.assert_talk(a, b);
+            world.act(a, Act::Bye);
+        });
+    }
+}
+
+#[test]
 fn the_next_place_gets_keys_of_its_own() {
     play_parties(ENCRYPTED, ENCRYPTED, |world, caller, called, to| {
         world.agents[called].plan = Plan::idle().then(When::Invited, 100, Act::EarlyMedia).then(

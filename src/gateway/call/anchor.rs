@@ -351,6 +351,12 @@ impl Call {
             // Media has the whole timeout to begin again.
             self.media.last_flow = core.now;
         }
+        if self.state == State::Setup
+            && side == Side::B
+            && let Some(attempt) = self.attempts.last_mut()
+        {
+            attempt.remember(description);
+        }
     }
 
     /// The payload types of the side that has offered and of the one that has answered are each its own.

@@ -9,7 +9,7 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use super::offer_answer::{Event, State as Negotiation};
-use super::security::SdpRole;
+use super::security::{DialogKeys, SdpRole};
 use super::unattended::Unattended;
 use super::{Attempt, Call, CallTimer, Side, State};
 use crate::gateway::Refusal;
@@ -33,10 +33,12 @@ pub(super) struct Early {
     tag: Box<str>,
     /// RSeq of its last reliable response.
     rseq: Option<u32>,
-    /// The last answer of a provisional response.
+    /// The last answer of a provisional response, or what came after it.
     pub(super) answer: Option<SessionDescription>,
     /// Whether a reliable response brought it: then it is the answer, whatever a 2xx says.
     is_settled: bool,
+    /// Its keys while another one is the leg's.
+    keys: DialogKeys,
 }
 
 /// Whether leg A's INVITE takes reliable responses.
@@ -127,7 +129,9 @@ pub(super) enum Arrival {
 impl Attempt {
     /// The early dialog or the dialog that a response belongs to becomes the leg's.
     pub(super) fn switch_to(&mut self, response: &Response, offered: bool) {
+        let before = self.leg.dialog.remote_tag.clone();
         self.leg.dialog.confirm(response);
+        self.switch_keys(before.as_deref());
         self.leg.hear_capabilities(response);
         self.leg.end_challenges();
         let is_settled = self.early().is_some_and(|early| early.is_settled);
@@ -135,6 +139,21 @@ impl Attempt {
             (true, false) => Negotiation::OfferSent,
             (true, true) | (false, _) => Negotiation::Idle,
         };
+    }
+
+    /// Keeps the keys of the early dialog before, where that is another, and takes up those of this one.
+    fn switch_keys(&mut self, before: Option<&str>) {
+        let now = self.leg.dialog.remote_tag.as_deref();
+        let Some(before) = before.filter(|tag| Some(*tag) != now) else {
+            return;
+        };
+        let early = self.early_mut();
+        let keys = early.map(|early| std::mem::take(&mut early.keys));
+        let left = self.leg.keying.switch(keys.unwrap_or_default());
+        let mut forks = self.early.iter_mut();
+        if let Some(early) = forks.find(|early| *early.tag == *before) {
+            early.keys = left;
+        }
     }
 
     /// The early dialog that is the leg's now.
@@ -154,9 +173,19 @@ impl Attempt {
                 rseq: None,
                 answer: None,
                 is_settled: false,
+                keys: DialogKeys::default(),
             });
         }
         self.early.iter_mut().find(|early| *early.tag == *tag)
+    }
+
+    /// What the early dialog that is the leg's now has said last: as an answer, should leg A hear of it anew.
+    pub(super) fn remember(&mut self, description: &SessionDescription) {
+        let tag = self.leg.dialog.remote_tag.as_deref();
+        let mut forks = self.early.iter_mut();
+        if let Some(early) = forks.find(|early| Some(&*early.tag) == tag) {
+            early.answer = Some(description.clone());
+        }
     }
 
     /// RFC 3262 §4: reliable responses of a dialog count up by one from whatever the first has.

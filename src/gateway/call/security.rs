@@ -33,11 +33,20 @@ pub(super) enum SdpRole {
 #[derive(Debug)]
 pub(super) struct Keying {
     policy: SrtpPolicy,
-    /// Ours, as they were offered last; forks may take different ones, or none.
+    /// Ours, as they were made for an offer; forks may take different ones, or none.
     offered: Vec<CryptoLine>,
     /// The last offer of ours waits for its answer.
     is_waiting: bool,
+    dialog: DialogKeys,
+}
+
+/// The keys of one dialog: each fork of an INVITE makes its own (RFC 3261 §13.2.2.4).
+#[derive(Debug, Default)]
+pub(super) struct DialogKeys {
     agreed: Option<Agreed>,
+    /// There was an offer after the one with the keys that were made: no answer takes any of them now, nor are
+    /// they offered again.
+    is_offer_spent: bool,
 }
 
 #[derive(Debug)]
@@ -55,7 +64,7 @@ impl Keying {
             policy,
             offered: Vec::new(),
             is_waiting: false,
-            agreed: None,
+            dialog: DialogKeys::default(),
         }
     }
 
@@ -92,7 +101,7 @@ impl Keying {
             (SrtpMode::Accept | SrtpMode::Optional, SdpRole::Offer) => Security::Any,
             (SrtpMode::Optional, SdpRole::Answer) => Security::Any,
             // What was offered in the clear is answered so.
-            (SrtpMode::Accept, SdpRole::Answer) => match self.agreed {
+            (SrtpMode::Accept, SdpRole::Answer) => match self.dialog.agreed {
                 Some(_) => Security::Any,
                 None => Security::Plain,
             },
@@ -117,14 +126,15 @@ impl Keying {
 
     fn line_answered_by(&self, line: &CryptoLine) -> Option<&CryptoLine> {
         // What was agreed on may be said again without being offered anew.
-        let agreed = self.agreed.iter().map(|agreed| &agreed.ours);
-        let mut offered = agreed.chain(&self.offered);
-        offered.find(|ours| ours.tag == line.tag && ours.key.suite() == line.key.suite())
+        let agreed = self.dialog.agreed.iter().map(|agreed| &agreed.ours);
+        let offered = (!self.dialog.is_offer_spent).then_some(&self.offered);
+        let mut known = agreed.chain(offered.into_iter().flatten());
+        known.find(|ours| ours.tag == line.tag && ours.key.suite() == line.key.suite())
     }
 
     /// What an offer of ours says: keys are made for it where there are none yet.
     pub(super) fn offer(&mut self, material: &mut KeyMaterial) -> Crypto<'_> {
-        let (mode, is_secure_profile) = match &self.agreed {
+        let (mode, is_secure_profile) = match &self.dialog.agreed {
             Some(agreed) => (SrtpMode::Required, agreed.is_secure_profile),
             None => (self.policy.mode, self.is_required()),
         };
@@ -132,26 +142,32 @@ impl Keying {
             SrtpMode::Off | SrtpMode::Accept => return Crypto::None,
             SrtpMode::Optional | SrtpMode::Required => {}
         }
-        match &self.agreed {
-            // What both ends use already.
-            Some(agreed) => self.offered = vec![agreed.ours.clone()],
-            None if self.offered.is_empty() => {
-                let suites = (1..).zip(self.policy.suites.iter());
-                let lines = suites.map(|(tag, suite)| new_line(tag, *suite, material));
-                self.offered = lines.collect();
-            }
-            None => {}
-        }
         self.is_waiting = true;
+        let lines = match &self.dialog.agreed {
+            // What both ends use already.
+            Some(agreed) => {
+                self.dialog.is_offer_spent = true;
+                std::slice::from_ref(&agreed.ours)
+            }
+            None => {
+                if self.offered.is_empty() || self.dialog.is_offer_spent {
+                    let suites = (1..).zip(self.policy.suites.iter());
+                    let lines = suites.map(|(tag, suite)| new_line(tag, *suite, material));
+                    self.offered = lines.collect();
+                    self.dialog.is_offer_spent = false;
+                }
+                &self.offered
+            }
+        };
         match is_secure_profile {
-            true => Crypto::Required(&self.offered),
-            false => Crypto::Optional(&self.offered),
+            true => Crypto::Required(lines),
+            false => Crypto::Optional(lines),
         }
     }
 
     /// What an answer of ours to the peer's last offer says.
     pub(super) fn answer(&self) -> Crypto<'_> {
-        match &self.agreed {
+        match &self.dialog.agreed {
             Some(agreed) => Crypto::Required(std::slice::from_ref(&agreed.ours)),
             None => Crypto::None,
         }
@@ -166,21 +182,21 @@ impl Keying {
     ) {
         self.is_waiting = false;
         if role == SdpRole::Offer {
-            self.offered.clear();
+            self.dialog.is_offer_spent = true;
         }
         if !stream.transport.is_rtp() {
             // Fax goes without keys; audio may come back to those that there are.
             return;
         }
         let Some(theirs) = self.taken(stream, role).cloned() else {
-            self.agreed = None;
+            self.dialog.agreed = None;
             return;
         };
         let ours = match role {
             SdpRole::Answer => self.line_answered_by(&theirs).cloned(),
             SdpRole::Offer => None,
         };
-        let before = self.agreed.take();
+        let before = self.dialog.agreed.take();
         let same = before.filter(|before| before.theirs.key == theirs.key);
         let ours = ours.unwrap_or_else(|| match same {
             // Who offers a key again goes on with it, and so do we.
@@ -190,17 +206,24 @@ impl Keying {
             },
             None => new_line(theirs.tag, theirs.key.suite(), material),
         });
-        self.agreed = Some(Agreed {
+        self.dialog.agreed = Some(Agreed {
             ours,
             theirs,
             is_secure_profile: stream.transport.is_secure(),
         });
     }
 
+    /// Another fork of our INVITE is the leg's peer: takes up the keys of its dialog, new ones where it has said
+    /// nothing yet, and returns those of the one before.
+    pub(super) fn switch(&mut self, dialog: DialogKeys) -> DialogKeys {
+        self.is_waiting = dialog.agreed.is_none();
+        std::mem::replace(&mut self.dialog, dialog)
+    }
+
     /// What protects the leg's packets; `is_new_place` tells that the peer's description has another address than
     /// the one before.
     pub(super) fn protection(&self, is_new_place: bool) -> Protection<'_> {
-        match &self.agreed {
+        match &self.dialog.agreed {
             Some(Agreed { ours, theirs, .. }) => Protection::Agreed {
                 ours: &ours.key,
                 theirs: &theirs.key,

@@ -6,7 +6,7 @@ use trunkline::sip::message::{HeaderName, Method, Response};
 
 use super::call::{By, Call, Incoming, Invite, Sending, State, What};
 use super::plan::{Acks, Act, Plan, Session, When};
-use super::security::{Role, Security};
+use super::security::{Role, Security, read_lines};
 use super::{Agent, Effect, Hands, T1, Wake, wire};
 
 impl Agent {
@@ -50,6 +50,7 @@ impl Agent {
             direction: "sendrecv",
             is_fax: false,
             security: Security::default(),
+            first_security: None,
             is_muxed: false,
             sequence: 0,
             version: 1,
@@ -412,10 +413,17 @@ impl Agent {
             false => tag_of(&self.calls[index].local),
         };
         if forked {
-            // Another phone, with keys of its own.
+            // Another phone, with keys of its own; it knows the INVITE's, and nothing of what came after.
             let (srtp, call) = (self.srtp, &mut self.calls[index]);
-            call.security.generation += 1;
+            let invite = call.incoming.as_ref().map(|it| it.request.body().clone());
+            let text = invite.unwrap_or_default();
+            let theirs = read_lines(std::str::from_utf8(&text).unwrap());
+            let first = std::mem::take(&mut call.security);
+            call.security = first.of_fork(theirs);
             call.security.agree(srtp, &call.id);
+            call.first_security.get_or_insert(first);
+        } else if let Some(first) = self.calls[index].first_security.take() {
+            self.calls[index].security = first;
         }
         let call = &self.calls[index];
         let Some(Incoming { request, .. }) = &call.incoming else {

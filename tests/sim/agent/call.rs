@@ -58,6 +58,8 @@ pub(crate) struct Call {
     /// Its stream is fax by T.38.
     pub(crate) is_fax: bool,
     pub(crate) security: Security,
+    /// Of the phone that was called first, while another one speaks.
+    pub(crate) first_security: Option<Security>,
     /// RTCP comes and goes on the port of RTP.
     pub(crate) is_muxed: bool,
     /// Packets that were sent: the next one's sequence number.

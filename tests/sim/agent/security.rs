@@ -73,6 +73,16 @@ impl Security {
         MasterKey::made_of(suite, |bytes| bytes.fill_with(|| rng.next() as u8))
     }
 
+    /// The keys of another phone that was sent the same INVITE, with these lines.
+    pub(crate) fn of_fork(&self, theirs: Vec<Line>) -> Self {
+        Self {
+            generation: self.generation + 1,
+            theirs,
+            is_secure_profile: self.is_secure_profile,
+            ..Self::default()
+        }
+    }
+
     /// The profile and the `a=crypto` lines of a description.
     pub(crate) fn described(
         &self,
