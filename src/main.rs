@@ -107,13 +107,23 @@ fn check(file: &Path) -> ExitCode {
         Ok(config) => config,
         Err(errors) => return refuse(&errors),
     };
-    if let Err(errors) = declared::read(&config.declared.files, &OwnPlaces::of(&config.sip)) {
-        return refuse(&errors);
-    }
+    let declared = match declared::read(&config.declared.files, &OwnPlaces::of(&config.sip)) {
+        Ok(declared) => declared,
+        Err(errors) => return refuse(&errors),
+    };
     let mut text = format!("{}: ok\n{}\n", file.display(), config.summary());
     // As this machine is.
     for shortage in shortages(&config, &System::look()) {
         text += &format!("warning: {shortage}\n");
+    }
+    for connector in declared
+        .encrypted_connectors()
+        .filter(|_| !config.sip.has_tls())
+    {
+        text += &format!(
+            "warning: voice connector {connector} requires encryption, and its calls are refused: no listener has TLS; \
+             add a [[sip.listener]] with transport = \"tls\"\n"
+        );
     }
     print(&text)
 }

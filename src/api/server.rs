@@ -252,20 +252,18 @@ async fn status(State(state): State<Arc<ApiState>>) -> Response {
 /// The calls of an account that are up, `limit` of them at most, for whoever has a key of it: they are nobody else's
 /// affair.
 async fn calls(State(state): State<Arc<ApiState>>, request: Request) -> Response {
-    let refused = |refusal: Refusal| refusal.response(&Uuid::new_v4().to_string());
+    let request_id = Uuid::new_v4().to_string();
+    settled(calls_of(&state, request).await, &request_id)
+}
+
+async fn calls_of(state: &ApiState, request: Request) -> Result<Response, Refusal> {
     let (parts, _body) = request.into_parts();
-    let account = match verify(&state, &parts, &[]) {
-        Ok(key) => &key.account,
-        Err(fault) => return refused(fault.into()),
-    };
-    let limit = match calls_limit(parts.uri.query().unwrap_or_default()) {
-        Ok(limit) => limit,
-        Err(refusal) => return refused(refusal),
-    };
-    match (state.calls)(account, limit).await {
-        Ok(calls) => axum::Json(calls).into_response(),
-        Err(fault) => refused(ApiError::from(fault).into()),
-    }
+    let account = &verify(state, &parts, &[])?.account;
+    let limit = calls_limit(parts.uri.query().unwrap_or_default())?;
+    let calls = (state.calls)(account, limit)
+        .await
+        .map_err(ApiError::from)?;
+    Ok(axum::Json(calls).into_response())
 }
 
 /// How many calls are wanted.
@@ -304,14 +302,18 @@ async fn operation(
     // A client that goes away takes its handler with it. In a task of its own a write always comes to
     // its end: what was committed is published.
     let answered = tokio::spawn(async move { answer(&state, request).await }).await;
-    let mut response = match answered.unwrap_or_else(|_| Err(ApiError::ServiceFailure.into())) {
-        Ok(response) => response,
-        Err(refusal) => refusal.response(&request_id),
-    };
+    let answered = answered.unwrap_or_else(|_| Err(ApiError::ServiceFailure.into()));
+    let response = settled(answered, &request_id);
     let status = response.status().as_u16();
     tracing::debug!(%method, path, status, request_id, "API request");
-    set(response.headers_mut(), REQUEST_ID, &request_id);
     Ok(response)
+}
+
+/// An answer, or why there is none, with the request's id.
+fn settled(answered: Result<Response, Refusal>, request_id: &str) -> Response {
+    let mut response = answered.unwrap_or_else(|refusal| refusal.response(request_id));
+    set(response.headers_mut(), REQUEST_ID, request_id);
+    response
 }
 
 async fn answer(state: &ApiState, request: Request) -> Result<Response, Refusal> {

@@ -254,6 +254,14 @@ pub struct SipTimers {
     pub min_se: u32,
 }
 
+impl Sip {
+    /// Whether anybody can call over TLS.
+    pub fn has_tls(&self) -> bool {
+        let mut listeners = self.listeners.iter();
+        listeners.any(|listener| listener.transport == Transport::Tls)
+    }
+}
+
 impl SipTimers {
     /// What Min-SE may be at least (RFC 4028 §5).
     pub const MIN_SE_MIN: u32 = 90;

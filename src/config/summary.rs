@@ -3,8 +3,8 @@
 use std::fmt;
 
 use super::{
-    Carrier, CarrierRoute, Config, Dns, Health, MediaAddress, SipListener, SipTls,
-    TerminationPolicies, Transport, calls_of_ports,
+    Carrier, CarrierRoute, Config, Dns, Health, MediaAddress, SipListener, SipTls, SrtpMode,
+    SrtpPolicy, Suite, TerminationPolicies, Transport, calls_of_ports,
 };
 
 impl Config {
@@ -38,11 +38,7 @@ impl fmt::Display for Summary<'_> {
             writeln!(f, "  SIP      {}", ShownListener(listener))?;
         }
         writeln!(f, "  domain   {}", sip.domain)?;
-        if sip
-            .listeners
-            .iter()
-            .any(|listener| listener.transport == Transport::Tls)
-        {
+        if sip.has_tls() {
             writeln!(f, "  TLS      {}", ShownTls(&sip.tls))?;
         }
         for address in &media.addresses {
@@ -54,6 +50,7 @@ impl fmt::Display for Summary<'_> {
                 calls_of_ports(&media.ports, node.shards)
             )?;
         }
+        writeln!(f, "  SRTP     customers: {}", ShownSrtp(&media.srtp))?;
         for carrier in carriers {
             writeln!(f, "  carrier  {}", ShownCarrier(carrier))?;
             for route in &carrier.routes {
@@ -125,6 +122,25 @@ impl fmt::Display for ShownAddress<'_> {
     }
 }
 
+struct ShownSrtp<'c>(&'c SrtpPolicy);
+
+impl fmt::Display for ShownSrtp<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let SrtpPolicy { mode, suites } = self.0;
+        match mode {
+            SrtpMode::Off => return f.write_str("off"),
+            SrtpMode::Accept => f.write_str("accept")?,
+            SrtpMode::Optional => f.write_str("optional")?,
+            SrtpMode::Required => f.write_str("required")?,
+        }
+        if suites.len() == Suite::ALL.len() {
+            return f.write_str(" with every suite");
+        }
+        let suites: Vec<&str> = suites.iter().map(|suite| suite.name()).collect();
+        write!(f, " with {}", suites.join(", "))
+    }
+}
+
 struct ShownCarrier<'c>(&'c Carrier);
 
 impl fmt::Display for ShownCarrier<'_> {
@@ -134,13 +150,14 @@ impl fmt::Display for ShownCarrier<'_> {
             sources,
             routes,
             tls,
-            policy: _,
+            policy,
         } = self.0;
         write!(
             f,
-            "{name}: {} sources, {} routes",
+            "{name}: {} sources, {} routes, SRTP {}",
             sources.len(),
-            routes.len()
+            routes.len(),
+            ShownSrtp(&policy.srtp)
         )?;
         match &tls.client {
             None => Ok(()),

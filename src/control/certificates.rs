@@ -18,7 +18,7 @@ use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::server::ParsedCertificate;
 
 use super::watch::{FILES_LOOK, Watch};
-use crate::config::{CertificateFiles, Config, Host, SipTls, TlsPolicy, Transport};
+use crate::config::{CertificateFiles, Config, Host, SipTls, TlsPolicy};
 use crate::net::tls::{Material, MaterialError, material_files};
 
 /// What is read, and what it made.
@@ -55,8 +55,7 @@ impl Certificates {
     /// Reads what the config names; makes a development certificate where a TLS listener has none.
     pub fn open(config: &Config) -> Result<Self, CertificatesError> {
         let mut tls = config.sip.tls.clone();
-        let mut listeners = config.sip.listeners.iter();
-        if !listeners.any(|listener| listener.transport == Transport::Tls) {
+        if !config.sip.has_tls() {
             return Ok(Self {
                 tls,
                 policies: Vec::new(),

@@ -1,80 +1,97 @@
 //! Voice connectors that require encryption on a node where no listener has TLS: nobody can call through them,
 //! and the API, which knows nothing of listeners, lets them be.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::collections::HashSet;
+use std::sync::{Mutex, PoisonError};
 
-use crate::config::{SipListener, Transport};
+use crate::config::Sip;
+use crate::connector_id::VoiceConnectorId;
 use crate::shard::snapshot::Snapshot;
 
-/// Tells of them when they become more.
+/// So many are named in a line.
+const NAMED_MAX: usize = 10;
+
+/// Tells of each, once, for as long as it is so.
 pub(super) struct EncryptionWatch {
     has_tls: bool,
-    told: AtomicUsize,
+    told: Mutex<HashSet<VoiceConnectorId>>,
 }
 
 impl EncryptionWatch {
-    pub(super) fn new(listeners: &[SipListener]) -> Self {
-        let mut listeners = listeners.iter();
+    pub(super) fn new(sip: &Sip) -> Self {
         Self {
-            has_tls: listeners.any(|listener| listener.transport == Transport::Tls),
-            told: AtomicUsize::new(0),
+            has_tls: sip.has_tls(),
+            told: Mutex::default(),
         }
     }
 
     /// Looks at what is published.
     pub(super) fn look(&self, snapshot: &Snapshot) {
-        if let Some(connectors) = self.more(snapshot) {
-            tracing::warn!(
-                connectors,
-                "voice connectors require encryption, and their calls are refused: no listener has TLS; \
-                 add a [[sip.listener]] with transport = \"tls\""
-            );
+        let news = self.news(snapshot);
+        if news.is_empty() {
+            return;
         }
+        let named: Vec<String> = news
+            .iter()
+            .take(NAMED_MAX)
+            .map(|it| it.to_string())
+            .collect();
+        tracing::warn!(
+            connectors = news.len(),
+            named = named.join(" "),
+            "voice connectors require encryption, and their calls are refused: no listener has TLS; \
+             add a [[sip.listener]] with transport = \"tls\""
+        );
     }
 
-    /// How many there are, where these are more than there were.
-    fn more(&self, snapshot: &Snapshot) -> Option<usize> {
+    /// Those that were not told of.
+    fn news(&self, snapshot: &Snapshot) -> Vec<VoiceConnectorId> {
         if self.has_tls {
-            return None;
+            return Vec::new();
         }
         let connectors = snapshot.connectors.values();
-        let count = connectors.filter(|it| it.require_encryption).count();
-        let before = self.told.swap(count, Ordering::Relaxed);
-        (count > before).then_some(count)
+        let encrypted = connectors.filter(|it| it.require_encryption);
+        let now: HashSet<VoiceConnectorId> = encrypted.map(|it| it.id).collect();
+        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        let news = now.difference(&told).copied().collect();
+        *told = now;
+        news
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::connector_id::VoiceConnectorId;
     use crate::shard::snapshot::VoiceConnector;
 
     fn watch(has_tls: bool) -> EncryptionWatch {
         EncryptionWatch {
             has_tls,
-            told: AtomicUsize::new(0),
+            told: Mutex::default(),
         }
     }
 
+    fn id(number: u8) -> VoiceConnectorId {
+        VoiceConnectorId::from_random([number; 22])
+    }
+
     #[test]
-    fn connectors_that_nobody_can_call_are_told_of_when_they_become_more() {
+    fn a_connector_that_nobody_can_call_is_told_of_once() {
         let (plain, tls) = (watch(false), watch(true));
         let mut snapshot = Snapshot::default();
         let mut told = |number: u8, require_encryption: bool| {
-            let id = VoiceConnectorId::from_random([number; 22]);
             snapshot.put_connector(VoiceConnector {
                 require_encryption,
-                ..VoiceConnector::new(id, "connector.example")
+                ..VoiceConnector::new(id(number), "connector.example")
             });
-            assert_eq!(tls.more(&snapshot), None);
-            plain.more(&snapshot)
+            assert_eq!(tls.news(&snapshot), []);
+            plain.news(&snapshot)
         };
-        assert_eq!(told(1, false), None);
-        assert_eq!(told(2, true), Some(1));
-        assert_eq!(told(2, true), None);
-        assert_eq!(told(3, true), Some(2));
-        assert_eq!(told(3, false), None);
-        assert_eq!(told(4, true), Some(2));
+        assert_eq!(told(1, false), []);
+        assert_eq!(told(2, true), [id(2)]);
+        assert_eq!(told(2, true), []);
+        assert_eq!(told(3, true), [id(3)]);
+        assert_eq!(told(3, false), []);
+        assert_eq!(told(3, true), [id(3)]);
     }
 }

@@ -149,7 +149,7 @@ async fn run(config: Config) -> Result<(), ServeError> {
     let api_tls = api_certificates.as_ref().map(Certificates::material);
     let api_certificates = api_certificates.map(|certificates| tokio::spawn(certificates.watch()));
     let (wake, published) = (running.handle(), control.published());
-    let encryption = EncryptionWatch::new(&config.sip.listeners);
+    let encryption = EncryptionWatch::new(&config.sip);
     encryption.look(&published.load());
     control.on_publish(move || {
         wake.wake();

@@ -1,5 +1,9 @@
 //! Why a request is not served, and the response that says so.
 
+use std::borrow::Cow;
+
+use crate::sdp::SdpError;
+
 /// Declares the policy's refusals: each with its status, its reason phrase and its name in counters.
 macro_rules! causes {
     ($( $(#[$doc:meta])* $cause:ident = $status:literal $reason:literal $name:literal, )*) => {
@@ -154,10 +158,8 @@ pub enum Warning {
     MediaTypeNotAvailable,
     /// 305: none of the formats of a medium will do.
     IncompatibleMediaFormat,
-    /// 399: SDP that is longer than it may be.
-    DescriptionTooLong,
-    /// 399: a port in SDP that is none.
-    PortOutOfRange,
+    /// 399: SDP that cannot be read, or is more than is read.
+    Description(SdpError),
     /// 399: TLS is required.
     TlsRequired,
     /// 399: SRTP is required, and no key was offered.
@@ -172,16 +174,15 @@ pub enum Warning {
 
 impl Warning {
     /// Its code, and its text between quotation marks.
-    pub const fn code_and_text(self) -> (&'static str, &'static str) {
-        match self {
+    pub fn code_and_text(self) -> (&'static str, Cow<'static, str>) {
+        let (code, text) = match self {
             Self::IncompatibleTransportProtocol => ("302", "\"Incompatible transport protocol\""),
             Self::MediaTypeNotAvailable => (
                 "304",
                 "\"No audio over RTP/AVP, over RTP/SAVP with SDES keys, or fax over UDPTL\"",
             ),
             Self::IncompatibleMediaFormat => ("305", "\"Incompatible media format\""),
-            Self::DescriptionTooLong => ("399", "\"SDP is too long or has too many media lines\""),
-            Self::PortOutOfRange => ("399", "\"SDP has a port that is none\""),
+            Self::Description(error) => return ("399", format!("\"{error}\"").into()),
             Self::TlsRequired => ("399", "\"Encryption is required: call over TLS\""),
             Self::EncryptionRequired => ("399", "\"SRTP is required: offer SDES keys\""),
             Self::CryptoMalformed => ("399", "\"No crypto attribute can be read\""),
@@ -189,7 +190,8 @@ impl Warning {
             Self::CryptoParameterUnsupported => {
                 ("399", "\"Crypto session parameter not supported\"")
             }
-        }
+        };
+        (code, text.into())
     }
 }
 
@@ -274,6 +276,13 @@ mod tests {
     use std::collections::BTreeSet;
 
     use super::*;
+
+    #[test]
+    fn a_warning_about_a_description_says_where() {
+        let warning = Warning::Description(SdpError::Port { line: 6 });
+        let said = ("399", "\"SDP line 6: port is not 0 to 65535\"".into());
+        assert_eq!(warning.code_and_text(), said);
+    }
 
     #[test]
     fn every_cause_has_a_phrase_and_a_name_of_its_own() {

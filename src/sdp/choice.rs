@@ -20,7 +20,7 @@ pub enum Security {
 pub enum NoStream {
     /// There is nothing that could be relayed.
     NoAudio,
-    /// SRTP is required here, and not offered.
+    /// SRTP is required here, or by the profile that is offered, and there are no keys.
     EncryptionWanted,
     /// Nothing but SRTP is offered, and there is none here.
     EncryptionNotTaken,
@@ -69,15 +69,15 @@ fn has_keys(stream: &Stream) -> bool {
 }
 
 fn reason(streams: &[Stream], security: Security) -> NoStream {
+    let mut audio = streams.iter().filter(|stream| stream.transport.is_rtp());
     // Keys that could be read are of suites that are not taken.
-    let mut faults = streams.iter().filter_map(|stream| match has_keys(stream) {
-        true => Some(CryptoFault::UnknownSuite),
-        false => stream.crypto.fault,
-    });
+    let unknown = |stream: &Stream| has_keys(stream).then_some(CryptoFault::UnknownSuite);
+    let mut faults = (audio.clone()).filter_map(|it| it.crypto.fault.or_else(|| unknown(it)));
     match (security, faults.next()) {
         (Security::Plain, _) if streams.is_empty() => NoStream::NoAudio,
         (Security::Plain, _) => NoStream::EncryptionNotTaken,
         (Security::Any | Security::Required, Some(fault)) => NoStream::Crypto(fault),
+        (Security::Any, _) if audio.next().is_some() => NoStream::EncryptionWanted,
         (Security::Any, _) => NoStream::NoAudio,
         (Security::Required, _) if streams.is_empty() => NoStream::NoAudio,
         (Security::Required, _) => NoStream::EncryptionWanted,

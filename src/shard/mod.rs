@@ -524,6 +524,7 @@ impl Shard {
                         call_id: request.call_id().to_owned(),
                         status,
                         reason,
+                        warning: refusal.warning.map(|it| it.code_and_text().1),
                     });
                 }
             }

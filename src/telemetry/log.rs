@@ -129,13 +129,15 @@ fn line(event: &Event, is_admitted: bool) {
             call_id,
             status,
             reason,
+            warning,
         } => {
             // The phrase is ours, and may end with the caller's number; the Call-ID may be anybody's, of any length.
             let reason = before(reason, |c| c == '+');
             let call_id = beginning(call_id, CALL_ID_CHARS);
+            let warning = warning.as_ref().map(|text| text.trim_matches('"'));
             match is_admitted {
-                true => info!(%source, call_id, status, reason, "call refused"),
-                false => debug!(%source, call_id, status, reason, "call refused"),
+                true => info!(%source, call_id, status, reason, warning, "call refused"),
+                false => debug!(%source, call_id, status, reason, warning, "call refused"),
             }
         }
         Event::SourceBanned { source, length } => {
@@ -414,6 +416,7 @@ mod tests {
             call_id: "1234@192.0.2.7".to_owned(),
             status: 403,
             reason: "Forbidden".to_owned(),
+            warning: None,
         }
     }
 
@@ -462,8 +465,12 @@ mod tests {
     #[test]
     fn a_call_that_was_refused_is_told_by_the_beginning_of_its_call_id() {
         let mut event = refused(true);
-        if let Event::CallRefused { call_id, .. } = &mut event {
+        if let Event::CallRefused {
+            call_id, warning, ..
+        } = &mut event
+        {
             *call_id = "\u{fc}".repeat(60_000);
+            *warning = Some("\"SRTP is required\"".into());
         }
         let text = written(Level::INFO, |log| {
             log.write(&refused(true), at(0));
@@ -471,6 +478,8 @@ mod tests {
         });
         assert!(text.contains(r#"call_id="1234@192.0.2.7""#), "{text}");
         assert_eq!(text.matches('\u{fc}').count(), CALL_ID_CHARS);
+        assert_eq!(text.matches("warning=").count(), 1, "{text}");
+        assert!(text.contains(r#"warning="SRTP is required""#), "{text}");
     }
 
     #[test]

@@ -3,6 +3,7 @@
 mod log;
 mod quality;
 
+use std::borrow::Cow;
 use std::collections::HashSet;
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
@@ -120,6 +121,8 @@ pub enum Event {
         status: u16,
         /// Reason phrase.
         reason: String,
+        /// What it was warned of, between quotation marks.
+        warning: Option<Cow<'static, str>>,
     },
     /// A source is not listened to for a while.
     SourceBanned {

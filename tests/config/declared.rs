@@ -50,6 +50,25 @@ fn the_documented_file_of_declared_resources_is_right() {
 }
 
 #[test]
+fn check_warns_of_a_connector_that_nobody_can_call() {
+    let directory = tempfile::tempdir().unwrap();
+    let connector = |encrypted: bool| {
+        format!(
+            "Account = \"111122223333\"\n[[VoiceConnector]]\nVoiceConnectorId = \"abcdefghijklmnopqrstuv\"\n\
+             Name = \"encrypted\"\nRequireEncryption = {encrypted}\n"
+        )
+    };
+    for encrypted in [true, false] {
+        let config = config(directory.path(), &connector(encrypted));
+        let checked = trunkline(&["check", config.to_str().unwrap()]);
+        let said = String::from_utf8(checked.stdout).unwrap();
+        assert!(checked.status.success(), "{said}");
+        let warning = "warning: voice connector abcdefghijklmnopqrstuv requires encryption";
+        assert_eq!(said.contains(warning), encrypted, "{said}");
+    }
+}
+
+#[test]
 fn check_refuses_wrong_declared_resources() {
     let directory = tempfile::tempdir().unwrap();
     let config = config(

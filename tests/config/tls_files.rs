@@ -148,7 +148,7 @@ fn files_that_are_right_pass_and_the_summary_says_what_they_are_for() {
     let config = format!(
         "{TLS}[sip.tls]\nca = \"{certificate}\"\nclient_ca = \"{certificate}\"\n\
          [[sip.tls.certificate]]\ncertificate = \"{certificate}\"\nkey = \"{key}\"\n\
-         [[carrier]]\nname = \"x\"\n\
+         [[carrier]]\nname = \"x\"\nsrtp = \"optional\"\nsrtp_suites = [\"AEAD_AES_256_GCM\", \"AES_CM_128_HMAC_SHA1_80\"]\n\
          [[carrier.route]]\nhost = \"a.example\"\ntransport = \"tls\"\n\
          [[carrier.route]]\nhost = \"b.example\"\nprefix = \"44\"\nverify = false\n\
          [carrier.tls]\nca = \"{certificate}\"\nclient_certificate = \"{certificate}\"\nclient_key = \"{key}\"\n\
@@ -159,7 +159,10 @@ fn files_that_are_right_pass_and_the_summary_says_what_they_are_for() {
     assert!(output.status.success() && output.stderr.is_empty());
     for words in [
         format!("TLS      {certificate}; customers' hosts are verified with the system's roots and {certificate}\n"),
-        format!("x: 0 sources, 2 routes, shown {certificate}\n"),
+        "SRTP     customers: accept with every suite\n".to_owned(),
+        format!(
+            "x: 0 sources, 2 routes, SRTP optional with AEAD_AES_256_GCM, AES_CM_128_HMAC_SHA1_80, shown {certificate}\n"
+        ),
         format!("route    a.example over tls, priority 1 weight 1, verified with {certificate}\n"),
         "route    b.example over what the DNS says, numbers +44…, priority 1 weight 1, over TLS not verified\n".to_owned(),
         "DNS      192.0.2.53:53; answers serve 7 s longer".to_owned(),

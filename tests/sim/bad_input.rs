@@ -165,7 +165,7 @@ fn sessions_with_nothing_to_relay_are_refused() {
             "application/sdp",
             "v=0\r\no=- 1 1 IN IP4 1.2.3.4\r\ns=-\r\nc=IN IP4 1.2.3.4\r\nt=0 0\r\nm=audio 9 RTP/SAVP 0\r\n",
             488,
-            Some(Cause::NoAudio),
+            Some(Cause::SdesRequired),
         ),
         (
             "application/sdp",

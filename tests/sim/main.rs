@@ -57,6 +57,7 @@ mod secrets;
 mod session_timers;
 mod shutting_down;
 mod srtp;
+mod srtp_forks;
 mod streams;
 mod torture;
 mod transfers;

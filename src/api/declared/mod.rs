@@ -22,6 +22,7 @@ pub use put::put;
 
 use self::resources::Rule;
 use crate::config::OwnPlaces;
+use crate::connector_id::VoiceConnectorId;
 use crate::store::{Declaration, Resource};
 
 /// What files declare, and what is right by itself: whether it fits to what the store has is not known yet.
@@ -31,6 +32,15 @@ pub struct Declared {
     declaration: Declaration,
     /// SIP rules; their targets' regions may be the store's to say.
     rules: Vec<Rule>,
+}
+
+impl Declared {
+    /// Its voice connectors that require encryption.
+    pub fn encrypted_connectors(&self) -> impl Iterator<Item = VoiceConnectorId> + '_ {
+        let connectors = self.declaration.connectors.iter();
+        let encrypted = connectors.filter(|connector| connector.new.require_encryption);
+        encrypted.map(|connector| connector.id)
+    }
 }
 
 /// Where each declared resource is declared.

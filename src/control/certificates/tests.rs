@@ -11,6 +11,7 @@ use std::sync::Mutex;
 use tempfile::TempDir;
 
 use super::*;
+use crate::config::Transport;
 
 /// Long enough for a loaded machine; reached only by a failing test.
 const PATIENCE: Duration = Duration::from_secs(20);

@@ -224,22 +224,22 @@ pub(super) fn description_in(
 
 /// What is longer than we read, or names no port, is nothing that we could relay; the rest is a fault.
 fn unreadable(error: SdpError) -> Refusal {
-    let unusable = |warning| Refusal {
-        warning: Some(warning),
-        ..Cause::DescriptionUnusable.into()
-    };
-    match error {
-        SdpError::TooLong { .. } | SdpError::TooManyLines | SdpError::TooManyMedia { .. } => {
-            unusable(Warning::DescriptionTooLong)
-        }
-        SdpError::Port { .. } => unusable(Warning::PortOutOfRange),
+    let cause = match error {
+        SdpError::TooLong { .. }
+        | SdpError::TooManyLines
+        | SdpError::TooManyMedia { .. }
+        | SdpError::Port { .. } => Cause::DescriptionUnusable,
         SdpError::Version { .. }
         | SdpError::NotAField { .. }
         | SdpError::UnknownType { .. }
         | SdpError::ForbiddenByte { .. }
         | SdpError::Connection { .. }
         | SdpError::Media { .. }
-        | SdpError::PayloadType { .. } => Cause::DescriptionMalformed.into(),
+        | SdpError::PayloadType { .. } => Cause::DescriptionMalformed,
+    };
+    Refusal {
+        warning: Some(Warning::Description(error)),
+        ..cause.into()
     }
 }
 

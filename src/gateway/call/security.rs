@@ -91,7 +91,14 @@ impl Keying {
             SdpRole::Answer => self.line_answered_by(line).is_some(),
         };
         let chosen = description.choose(self.security(role), takes);
-        chosen.map_err(refusal)
+        chosen.map_err(|reason| match (reason, role) {
+            // Of the peer's own, not of somebody who calls.
+            (NoStream::EncryptionWanted, SdpRole::Answer) => Refusal {
+                warning: Some(Warning::EncryptionRequired),
+                ..Refusal::new(488, "Answer Without SDES Keys")
+            },
+            (reason, _) => refusal(reason),
+        })
     }
 
     fn security(&self, role: SdpRole) -> Security {

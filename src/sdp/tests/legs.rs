@@ -311,7 +311,7 @@ fn a_stream_is_chosen_by_what_the_leg_encrypts() {
         (
             audio("RTP/SAVP", ""),
             Err(EncryptionNotTaken),
-            Err(NoAudio),
+            wanted.clone(),
             wanted.clone(),
         ),
         (fax, stream("udptl", 0), stream("udptl", 0), wanted),
