@@ -2,6 +2,7 @@
 
 use super::Protection;
 use super::counters::DropReason;
+use super::rtcp::renumber;
 use super::srtp::{Inbound, MasterKey, Outbound, SrtpError, Suite};
 
 /// Keys of ours that are kept: one of each suite, should forks choose differently, and the one before them.
@@ -111,6 +112,14 @@ impl Keys {
             false => outbound.protect_rtp(buffer, length),
         };
         result.map_err(reason)
+    }
+
+    /// Puts the sequence numbers that the peer's RTCP names back to those that its other side knows: ours may be
+    /// shifted.
+    pub(super) fn renumber(&self, rtcp: &mut [u8]) {
+        if let Some((_, outbound)) = self.outbound.last() {
+            renumber(rtcp, |ssrc| outbound.shift_of(ssrc));
+        }
     }
 
     /// Of what we send; `None` before keys are agreed on.

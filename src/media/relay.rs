@@ -464,6 +464,9 @@ impl Media {
         self.count(arrived, packet, RTCP_PACKETS_MAX, now)?;
         let compound = Compound::read(packet.bytes()).map_err(|_| DropReason::Malformed)?;
         let stamp = self.hear_reports(arrived, compound, now);
+        if let Some(keys) = self.keys(arrived) {
+            keys.renumber(packet.bytes_mut());
+        }
         let forward = self.send(arrived, Content::Rtcp, packet)?;
         let to = self.reports.get_mut(pair_index(forward.socket));
         if let (Some(to), Some(stamp)) = (to, stamp) {
@@ -481,8 +484,7 @@ impl Media {
         packets_max: u16,
         now: Instant,
     ) -> Result<(), DropReason> {
-        let incoming = self.incoming.get_mut(index(arrived));
-        let incoming = incoming.ok_or(DropReason::FreePort)?;
+        let incoming = (self.incoming.get_mut(index(arrived))).ok_or(DropReason::FreePort)?;
         if !incoming.admits(now, packets_max) {
             return Err(DropReason::TooMany);
         }
@@ -500,8 +502,7 @@ impl Media {
     ) -> Result<Forward, DropReason> {
         let partner = self.streams.get(index(arrived)).and_then(|it| it.partner);
         let partner = partner.ok_or(DropReason::NoDestination)?;
-        let stream = self.streams.get(index(partner));
-        let stream = stream.ok_or(DropReason::NoDestination)?;
+        let stream = (self.streams.get(index(partner))).ok_or(DropReason::NoDestination)?;
         // What one end means by a packet of another kind the other cannot know.
         if (content == Content::Udptl) != stream.kind.is_udptl {
             return Err(DropReason::NoDestination);

@@ -6,14 +6,16 @@
 //!
 //! Written is what a gateway says for itself: one report, its CNAME, and BYE.
 //!
-//! Deliberately absent: feedback, extended reports and application packets, which are passed over; SRTCP.
+//! Deliberately absent: most feedback, extended reports and application packets, which are passed over; SRTCP.
 
 mod read;
+mod renumber;
 #[cfg(test)]
 mod tests;
 mod write;
 
 pub use read::{Bye, Compound, Packet, Packets, ReceiverReport, ReportBlocks, SenderReport};
+pub use renumber::renumber;
 pub use write::{NoRoom, OwnReport};
 
 /// Packet types of RTCP (RFC 3550 §12.1).
@@ -21,6 +23,11 @@ const SENDER_REPORT: u8 = 200;
 const RECEIVER_REPORT: u8 = 201;
 const SOURCE_DESCRIPTION: u8 = 202;
 const BYE: u8 = 203;
+/// RTPFB (RFC 4585 §6.1).
+const FEEDBACK: u8 = 205;
+
+/// The format of RTPFB that names lost packets (RFC 4585 §6.2.1).
+const GENERIC_NACK: u8 = 1;
 
 /// SDES item types (RFC 3550 §12.2).
 const SDES_END: u8 = 0;

@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::{PayloadFormat, Reporter};
 use crate::instant::Instant;
 use crate::media::rtcp::{Compound, OwnReport, Packet, ReportBlock, SenderInfo};
-use crate::media::srtp::{Inbound, MasterKey, Suite};
+use crate::media::srtp::{Inbound, MasterKey, Outbound, Suite};
 use crate::media::{
     Datagram, Endpoint, Forward, Media, MediaPort, MediaSocket, Peer, Protection, Rules,
 };
@@ -314,6 +314,58 @@ fn reports_of_ours_are_encrypted_and_share_the_port_where_that_was_agreed() {
         }
         assert_eq!(reports, 4);
     }
+}
+
+#[test]
+fn what_a_peer_says_of_shifted_numbers_is_told_by_those_of_their_sender() {
+    let mut pair = Pair::new();
+    let suite = Suite::AesCm128HmacSha1_80;
+    let ours = MasterKey::made_of(suite, |bytes| bytes.fill(1));
+    let theirs = MasterKey::made_of(suite, |bytes| bytes.fill(2));
+    let agreed = Protection::Agreed {
+        ours: &ours,
+        theirs: &theirs,
+        their_mki: &[],
+        is_new_place: false,
+    };
+    pair.media.protect(pair.b.id, &agreed);
+    // SRTP begins below 2^15 (RFC 4568 §6.4).
+    pair.sequence[0] = 0x8fff;
+    pair.wait(20);
+    assert!(pair.rtp(0, A_SSRC).is_some());
+    let heard = ReportBlock {
+        highest_sequence: 0x1000,
+        ..block(A_SSRC, 0, 0, Duration::ZERO)
+    };
+    let report = OwnReport {
+        ssrc: B_SSRC,
+        sender: None,
+        blocks: &[heard],
+        cname: "x",
+        is_leaving: false,
+    };
+    let mut buffer = [0; 256];
+    let length = report.write(&mut buffer).unwrap();
+    let length = Outbound::new(&theirs)
+        .protect_rtcp(&mut buffer, length)
+        .unwrap();
+    let mut packet = Datagram {
+        buffer: &mut buffer,
+        length,
+    };
+    let passed = pair
+        .media
+        .relay(MediaSocket(3), at(B_RTCP), &mut packet, pair.now);
+    assert_eq!(passed.map(|forward| forward.to), Some(at(A_RTCP)));
+    let first = Compound::read(packet.bytes()).unwrap().packets().next();
+    let Some(Packet::ReceiverReport(mut told)) = first else {
+        panic!("{first:?}");
+    };
+    let own = ReportBlock {
+        highest_sequence: 0x9000,
+        ..heard
+    };
+    assert_eq!(told.blocks.next(), Some(own));
 }
 
 #[test]

@@ -321,3 +321,64 @@ proptest! {
         prop_assert_eq!(packets.len(), 2 + usize::from(is_leaving));
     }
 }
+
+#[test]
+fn numbers_are_put_back_in_reports_and_nacks_of_the_streams_that_were_shifted() {
+    let block = |ssrc, highest_sequence| ReportBlock {
+        ssrc,
+        fraction_lost: 1,
+        lost: 2,
+        highest_sequence,
+        jitter: 3,
+        last_sender_report: 4,
+        delay_since_last_sender_report: 5,
+    };
+    let compound = |blocks: &[ReportBlock], lost: [u16; 2]| {
+        let mut bytes = vec![0; 256];
+        let mut length = 0;
+        for sender in [
+            None,
+            Some(SenderInfo {
+                ntp: 1,
+                rtp_timestamp: 2,
+                packets: 3,
+                bytes: 4,
+            }),
+        ] {
+            let report = OwnReport {
+                ssrc: 9,
+                sender,
+                blocks,
+                cname: "x",
+                is_leaving: false,
+            };
+            length += report.write(&mut bytes[length..]).unwrap();
+        }
+        bytes.truncate(length);
+        for (ssrc, number) in [(7_u32, lost[0]), (8, lost[1])] {
+            bytes.extend([0x81, 205, 0, 3, 0, 0, 0, 9]);
+            bytes.extend(ssrc.to_be_bytes());
+            bytes.extend(number.to_be_bytes());
+            bytes.extend([0x80, 1]);
+        }
+        // An application's packet with what might be a block.
+        bytes.extend([0x81, 204, 0, 2, 0, 0, 0, 7, b'n', b'a', b'm', b'e']);
+        bytes
+    };
+    // The second wraps at its receiver later than it did at its sender.
+    let mut said = compound(
+        &[block(7, 0x1000), block(8, 0x1000), block(7, 0x0001_8000)],
+        [0xffff, 5],
+    );
+    let own = compound(
+        &[block(7, 0x9000), block(8, 0x1000), block(7, 0x0002_0000)],
+        [0x7fff, 5],
+    );
+    assert!(Compound::read(&said).is_ok());
+    renumber(&mut said, |ssrc| if ssrc == 7 { 0x8000 } else { 0 });
+    assert_eq!(said, own);
+    // Whatever the bytes are, nothing panics.
+    for length in 0..said.len() {
+        renumber(&mut said[..length], |_| 1);
+    }
+}

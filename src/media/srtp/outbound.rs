@@ -99,6 +99,11 @@ impl Outbound {
         Ok(sealed)
     }
 
+    /// What is added to the sequence numbers of an SSRC.
+    pub fn shift_of(&self, ssrc: u32) -> u16 {
+        self.sources.get(ssrc).map_or(0, |source| source.shift)
+    }
+
     /// Protects the RTCP packet in the first `length` bytes of the buffer in place and returns its new
     /// length.
     ///
