@@ -1,9 +1,10 @@
 //! The keys of a leg, and what becomes of its packets by them.
 
-use super::Protection;
 use super::counters::DropReason;
+use super::relay::index;
 use super::rtcp::renumber;
 use super::srtp::{Inbound, MasterKey, Outbound, SrtpError, Suite};
+use super::{Media, MediaSocket, Protection};
 
 /// Keys of ours that are kept: one of each suite, should forks choose differently, and the one before them.
 const OUTBOUND_MAX: usize = 7;
@@ -23,6 +24,18 @@ pub(super) struct Keys {
 struct Theirs {
     key: MasterKey,
     mki: Box<[u8]>,
+}
+
+impl Media {
+    /// Puts the sequence numbers in RTCP of a leg whose packets leave shifted back to those of the other side.
+    pub(super) fn renumber(&mut self, arrived: MediaSocket, rtcp: &mut [u8]) {
+        let stream = self.streams.get(index(arrived));
+        if stream.is_some_and(|stream| stream.kind.is_secure)
+            && let Some(keys) = self.keys(arrived)
+        {
+            keys.renumber(rtcp);
+        }
+    }
 }
 
 impl Keys {
@@ -114,9 +127,7 @@ impl Keys {
         result.map_err(reason)
     }
 
-    /// Puts the sequence numbers that the peer's RTCP names back to those that its other side knows: ours may be
-    /// shifted.
-    pub(super) fn renumber(&self, rtcp: &mut [u8]) {
+    fn renumber(&self, rtcp: &mut [u8]) {
         if let Some((_, outbound)) = self.outbound.last() {
             renumber(rtcp, |ssrc| outbound.shift_of(ssrc));
         }

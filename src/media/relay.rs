@@ -464,9 +464,7 @@ impl Media {
         self.count(arrived, packet, RTCP_PACKETS_MAX, now)?;
         let compound = Compound::read(packet.bytes()).map_err(|_| DropReason::Malformed)?;
         let stamp = self.hear_reports(arrived, compound, now);
-        if let Some(keys) = self.keys(arrived) {
-            keys.renumber(packet.bytes_mut());
-        }
+        self.renumber(arrived, packet.bytes_mut());
         let forward = self.send(arrived, Content::Rtcp, packet)?;
         let to = self.reports.get_mut(pair_index(forward.socket));
         if let (Some(to), Some(stamp)) = (to, stamp) {
@@ -600,7 +598,7 @@ impl Media {
         }
     }
 
-    fn keys(&mut self, socket: MediaSocket) -> Option<&mut Keys> {
+    pub(super) fn keys(&mut self, socket: MediaSocket) -> Option<&mut Keys> {
         let pair = self.pairs.get_mut(pair_index(socket))?.as_mut()?;
         pair.keys.as_deref_mut()
     }

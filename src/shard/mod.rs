@@ -56,7 +56,7 @@ use crate::sip::message::{Message, Method, ParseError, Rejected, Request, Respon
 use crate::sip::transaction::Timer;
 use crate::sip::uri::{Scheme, Uri};
 use crate::sip::writer::reason_phrase;
-use crate::telemetry::{EndCause, Event, PingFailure};
+use crate::telemetry::{CALL_ID_CHARS, EndCause, Event, PingFailure};
 
 /// Seconds after which a call that was refused for lag may come again.
 const OVERLOAD_RETRY_AFTER: u32 = 5;
@@ -521,7 +521,7 @@ impl Shard {
                     self.core.event(Event::CallRefused {
                         source: flow.remote,
                         is_known: refusal.is_remembered,
-                        call_id: request.call_id().to_owned(),
+                        call_id: request.call_id().chars().take(CALL_ID_CHARS).collect(),
                         status,
                         reason,
                         warning: refusal.warning.map(|it| it.code_and_text().1),

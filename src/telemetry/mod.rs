@@ -14,6 +14,9 @@ use crate::config::{NextHop, Transport};
 use crate::connector_id::VoiceConnectorId;
 use crate::numbering::{Country, E164};
 
+/// So much is told of the Call-ID of a refused call.
+pub const CALL_ID_CHARS: usize = 128;
+
 /// Which way a call goes; the words are the API's.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Direction {
@@ -115,7 +118,7 @@ pub enum Event {
         source: SocketAddr,
         /// It is a customer or a carrier that was refused, not a stranger.
         is_known: bool,
-        /// Its Call-ID.
+        /// The beginning of its Call-ID: anybody may have made it, of any length.
         call_id: String,
         /// SIP status.
         status: u16,

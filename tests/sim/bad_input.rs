@@ -2,6 +2,7 @@
 
 use trunkline::gateway::Cause;
 use trunkline::sip::message::HeaderName;
+use trunkline::telemetry::{CALL_ID_CHARS, Event};
 
 use crate::agent::plan::{Act, Plan};
 use crate::cast::{CARRIER, OUTSIDE, PBX, PLAIN, play, through};
@@ -211,6 +212,20 @@ fn refused_bodies(cases: &[(&str, &str, u16, Option<Cause>)]) {
             assert_eq!(more, u64::from(cause.is_some()), "{body}");
         }
         assert!(world.agents[CARRIER].calls.is_empty());
+    });
+}
+
+#[test]
+fn so_much_is_told_of_the_call_id_of_a_refused_call() {
+    play(|world| {
+        let long = format!("Call-ID: {}", "i".repeat(5_000));
+        let text = request("INVITE", "").replace("Call-ID: INVITE", &long);
+        assert_eq!(send(world, &text), [404]);
+        let told = world.events.iter().find_map(|event| match event {
+            Event::CallRefused { call_id, .. } => Some(call_id.as_str()),
+            _ => None,
+        });
+        assert_eq!(told, Some("i".repeat(CALL_ID_CHARS).as_str()));
     });
 }
 

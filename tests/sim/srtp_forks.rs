@@ -3,7 +3,7 @@
 use trunkline::config::Suite;
 
 use crate::agent::call::State;
-use crate::agent::plan::{Act, Plan, Session, When};
+use crate::agent::plan::{Act, Plan, Session, ToReinvite, When};
 use crate::cast::{CARRIER_SPARE, PBX, PBX_SPARE};
 use crate::packets::Kind;
 use crate::srtp::{ENCRYPTED, PLAIN, play_parties};
@@ -59,6 +59,31 @@ fn a_fork_is_spoken_with_by_the_keys_it_was_offered_whatever_another_has_changed
             world.act(a, Act::Bye);
         });
     }
+}
+
+#[test]
+fn an_offer_on_its_way_ends_with_its_fork() {
+    play_parties(ENCRYPTED, ENCRYPTED, |world, caller, called, to| {
+        let mut plan = Plan::idle().then(When::Invited, 100, Act::Reliable(183));
+        plan.takes_update = true;
+        world.agents[called].plan = plan;
+        let mut plan = Plan::idle();
+        plan.takes_update = true;
+        plan.to_reinvite = ToReinvite::Ignore;
+        plan.extra.push(("Supported", "100rel".to_owned()));
+        let a = world.call(caller, to, plan);
+        world.run(500);
+        let b = world.last_call(called);
+        world.act(b, Act::Update(Session::Rekeyed));
+        world.run(200);
+        assert!(world.at_call(b).update_answers.is_empty());
+        world.act(b, Act::ForkedMedia);
+        world.run(500);
+        assert_eq!(world.at_call(b).update_answers, [491]);
+        world.assert_talk(a, b);
+        world.act(a, Act::Cancel);
+        world.run(40_000);
+    });
 }
 
 #[test]

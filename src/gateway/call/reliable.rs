@@ -147,11 +147,13 @@ impl Attempt {
         let Some(before) = before.filter(|tag| Some(*tag) != now) else {
             return;
         };
-        let early = self.early_mut();
-        let keys = early.map(|early| std::mem::take(&mut early.keys));
+        let now = now.map(Box::<str>::from).unwrap_or_default();
+        let keys = self
+            .known(&now)
+            .map(|early| std::mem::take(&mut early.keys));
         let left = self.leg.keying.switch(keys.unwrap_or_default());
-        let mut forks = self.early.iter_mut();
-        if let Some(early) = forks.find(|early| *early.tag == *before) {
+        // Who has never answered has no keys to be kept.
+        if let Some(early) = self.known(before) {
             early.keys = left;
         }
     }
@@ -181,11 +183,14 @@ impl Attempt {
 
     /// What the early dialog that is the leg's now has said last: as an answer, should leg A hear of it anew.
     pub(super) fn remember(&mut self, description: &SessionDescription) {
-        let tag = self.leg.dialog.remote_tag.as_deref();
-        let mut forks = self.early.iter_mut();
-        if let Some(early) = forks.find(|early| Some(&*early.tag) == tag) {
+        let tag = self.leg.dialog.remote_tag.clone().unwrap_or_default();
+        if let Some(early) = self.known(&tag) {
             early.answer = Some(description.clone());
         }
+    }
+
+    fn known(&mut self, tag: &str) -> Option<&mut Early> {
+        self.early.iter_mut().find(|early| *early.tag == *tag)
     }
 
     /// RFC 3262 §4: reliable responses of a dialog count up by one from whatever the first has.
@@ -221,6 +226,7 @@ impl Call {
             .exchange
             .as_ref()
             .is_some_and(|exchange| exchange.offer.is_some());
+        self.leave_fork(core, leg, response);
         let Some(attempt) = self.attempt_mut(leg) else {
             return Arrival::Unheard;
         };
@@ -245,6 +251,22 @@ impl Call {
             self.send_prack(core, leg, response);
         }
         arrival
+    }
+
+    /// Before a response of another fork makes that one the leg's peer: an offer under way to or from the one before
+    /// is none of its own.
+    pub(super) fn leave_fork(&mut self, core: &mut Core, leg: u8, response: &Response) {
+        let is_another = self.attempt_mut(leg).is_some_and(|attempt| {
+            let now = response.to().ok();
+            let now = now.as_ref().and_then(|to| to.tag());
+            let before = attempt.leg.dialog.remote_tag.as_deref();
+            before.is_some() && before != now
+        });
+        if is_another && self.update.is_some() {
+            self.forget_update(Side::A);
+            self.forget_update(Side::B);
+            self.refuse_update(core, &Refusal::new(491, reason_phrase(491)));
+        }
     }
 
     /// What comes of a PRACK changes nothing: a peer that did not get it says its response again, and gives up

@@ -33,7 +33,7 @@ pub(super) enum SdpRole {
 #[derive(Debug)]
 pub(super) struct Keying {
     policy: SrtpPolicy,
-    /// Ours, as they were made for an offer; forks may take different ones, or none.
+    /// Ours, as the INVITE offers them; forks may take different ones, or none.
     offered: Vec<CryptoLine>,
     /// The last offer of ours waits for its answer.
     is_waiting: bool,
@@ -44,6 +44,8 @@ pub(super) struct Keying {
 #[derive(Debug, Default)]
 pub(super) struct DialogKeys {
     agreed: Option<Agreed>,
+    /// Ours, as they were made for an offer in this dialog alone, after the INVITE's.
+    offered_later: Vec<CryptoLine>,
     /// There was an offer after the one with the keys that were made: no answer takes any of them now, nor are
     /// they offered again.
     is_offer_spent: bool,
@@ -134,7 +136,7 @@ impl Keying {
     fn line_answered_by(&self, line: &CryptoLine) -> Option<&CryptoLine> {
         // What was agreed on may be said again without being offered anew.
         let agreed = self.dialog.agreed.iter().map(|agreed| &agreed.ours);
-        let offered = (!self.dialog.is_offer_spent).then_some(&self.offered);
+        let offered = (!self.dialog.is_offer_spent).then(|| self.made());
         let mut known = agreed.chain(offered.into_iter().flatten());
         known.find(|ours| ours.tag == line.tag && ours.key.suite() == line.key.suite())
     }
@@ -157,18 +159,28 @@ impl Keying {
                 std::slice::from_ref(&agreed.ours)
             }
             None => {
-                if self.offered.is_empty() || self.dialog.is_offer_spent {
-                    let suites = (1..).zip(self.policy.suites.iter());
-                    let lines = suites.map(|(tag, suite)| new_line(tag, *suite, material));
-                    self.offered = lines.collect();
+                let suites = (1..).zip(self.policy.suites.iter());
+                let lines = suites.map(|(tag, suite)| new_line(tag, *suite, material));
+                if self.dialog.is_offer_spent {
+                    self.dialog.offered_later = lines.collect();
                     self.dialog.is_offer_spent = false;
+                } else if self.offered.is_empty() {
+                    self.offered = lines.collect();
                 }
-                &self.offered
+                self.made()
             }
         };
         match is_secure_profile {
             true => Crypto::Required(lines),
             false => Crypto::Optional(lines),
+        }
+    }
+
+    /// The lines that were made for an offer last.
+    fn made(&self) -> &[CryptoLine] {
+        match self.dialog.offered_later.as_slice() {
+            [] => &self.offered,
+            later => later,
         }
     }
 
@@ -239,7 +251,7 @@ impl Keying {
             },
             None if self.is_required() => Protection::Awaited,
             // What comes before the answer may be one or the other.
-            None if self.is_waiting && !self.offered.is_empty() => Protection::Awaited,
+            None if self.is_waiting && !self.made().is_empty() => Protection::Awaited,
             None => Protection::None,
         }
     }

@@ -376,6 +376,7 @@ impl Call {
             .exchange
             .as_ref()
             .is_some_and(|exchange| exchange.offer.is_some());
+        self.leave_fork(core, leg, response);
         let Some(attempt) = self.attempt_mut(leg) else {
             return;
         };

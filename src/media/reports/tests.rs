@@ -333,8 +333,18 @@ fn what_a_peer_says_of_shifted_numbers_is_told_by_those_of_their_sender() {
     pair.sequence[0] = 0x8fff;
     pair.wait(20);
     assert!(pair.rtp(0, A_SSRC).is_some());
+    assert_eq!(highest_told(&mut pair, 0x1000, Some(&theirs)), 0x9000);
+    // In the clear they leave as they came.
+    pair.media.protect(pair.b.id, &Protection::None);
+    pair.wait(20);
+    assert!(pair.rtp(0, A_SSRC).is_some());
+    assert_eq!(highest_told(&mut pair, 0x9001, None), 0x9001);
+}
+
+/// What A is told of the highest sequence number that B says it has heard.
+fn highest_told(pair: &mut Pair, highest_sequence: u32, key: Option<&MasterKey>) -> u32 {
     let heard = ReportBlock {
-        highest_sequence: 0x1000,
+        highest_sequence,
         ..block(A_SSRC, 0, 0, Duration::ZERO)
     };
     let report = OwnReport {
@@ -345,10 +355,12 @@ fn what_a_peer_says_of_shifted_numbers_is_told_by_those_of_their_sender() {
         is_leaving: false,
     };
     let mut buffer = [0; 256];
-    let length = report.write(&mut buffer).unwrap();
-    let length = Outbound::new(&theirs)
-        .protect_rtcp(&mut buffer, length)
-        .unwrap();
+    let mut length = report.write(&mut buffer).unwrap();
+    if let Some(key) = key {
+        length = Outbound::new(key)
+            .protect_rtcp(&mut buffer, length)
+            .unwrap();
+    }
     let mut packet = Datagram {
         buffer: &mut buffer,
         length,
@@ -361,11 +373,15 @@ fn what_a_peer_says_of_shifted_numbers_is_told_by_those_of_their_sender() {
     let Some(Packet::ReceiverReport(mut told)) = first else {
         panic!("{first:?}");
     };
-    let own = ReportBlock {
-        highest_sequence: 0x9000,
-        ..heard
-    };
-    assert_eq!(told.blocks.next(), Some(own));
+    let told = told.blocks.next().unwrap();
+    assert_eq!(
+        ReportBlock {
+            highest_sequence,
+            ..told
+        },
+        heard
+    );
+    told.highest_sequence
 }
 
 #[test]
