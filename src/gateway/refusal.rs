@@ -173,23 +173,21 @@ pub enum Warning {
 }
 
 impl Warning {
-    /// Its code, and its text between quotation marks.
+    /// Its code, and its text.
     pub fn code_and_text(self) -> (&'static str, Cow<'static, str>) {
         let (code, text) = match self {
-            Self::IncompatibleTransportProtocol => ("302", "\"Incompatible transport protocol\""),
+            Self::IncompatibleTransportProtocol => ("302", "Incompatible transport protocol"),
             Self::MediaTypeNotAvailable => (
                 "304",
-                "\"No audio over RTP/AVP, over RTP/SAVP with SDES keys, or fax over UDPTL\"",
+                "No audio over RTP/AVP, over RTP/SAVP with SDES keys, or fax over UDPTL",
             ),
-            Self::IncompatibleMediaFormat => ("305", "\"Incompatible media format\""),
-            Self::Description(error) => return ("399", format!("\"{error}\"").into()),
-            Self::TlsRequired => ("399", "\"Encryption is required: call over TLS\""),
-            Self::EncryptionRequired => ("399", "\"SRTP is required: offer SDES keys\""),
-            Self::CryptoMalformed => ("399", "\"No crypto attribute can be read\""),
-            Self::CryptoSuiteUnknown => ("399", "\"No crypto suite in common\""),
-            Self::CryptoParameterUnsupported => {
-                ("399", "\"Crypto session parameter not supported\"")
-            }
+            Self::IncompatibleMediaFormat => ("305", "Incompatible media format"),
+            Self::Description(error) => return ("399", error.to_string().into()),
+            Self::TlsRequired => ("399", "Encryption is required: call over TLS"),
+            Self::EncryptionRequired => ("399", "SRTP is required: offer SDES keys"),
+            Self::CryptoMalformed => ("399", "No crypto attribute can be read"),
+            Self::CryptoSuiteUnknown => ("399", "No crypto suite in common"),
+            Self::CryptoParameterUnsupported => ("399", "Crypto session parameter not supported"),
         };
         (code, text.into())
     }
@@ -280,7 +278,7 @@ mod tests {
     #[test]
     fn a_warning_about_a_description_says_where() {
         let warning = Warning::Description(SdpError::Port { line: 6 });
-        let said = ("399", "\"SDP line 6: port is not 0 to 65535\"".into());
+        let said = ("399", "SDP line 6: port is not 0 to 65535".into());
         assert_eq!(warning.code_and_text(), said);
     }
 

@@ -555,7 +555,7 @@ impl Core {
         if let Some(warning) = refusal.warning {
             let (code, text) = warning.code_and_text();
             let agent = self.advertised(flow.listener);
-            writer.field(HeaderName::Warning, &[code, " ", agent, " ", &text]);
+            writer.field(HeaderName::Warning, &[code, " ", agent, " \"", &text, "\""]);
         }
     }
 

@@ -130,7 +130,7 @@ fn line(event: &Event, is_admitted: bool) {
         } => {
             // The phrase is ours, and may end with the caller's number.
             let reason = before(reason, |c| c == '+');
-            let warning = warning.as_ref().map(|text| text.trim_matches('"'));
+            let warning = warning.as_deref();
             match is_admitted {
                 true => info!(%source, call_id, status, reason, warning, "call refused"),
                 false => debug!(%source, call_id, status, reason, warning, "call refused"),
@@ -456,7 +456,7 @@ mod tests {
     fn a_call_that_was_refused_is_told_with_its_call_id_and_its_warning() {
         let mut event = refused(true);
         if let Event::CallRefused { warning, .. } = &mut event {
-            *warning = Some("\"SRTP is required\"".into());
+            *warning = Some("SRTP is required".into());
         }
         let text = written(Level::INFO, |log| {
             log.write(&refused(true), at(0));

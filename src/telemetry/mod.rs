@@ -124,7 +124,7 @@ pub enum Event {
         status: u16,
         /// Reason phrase.
         reason: String,
-        /// What it was warned of, between quotation marks.
+        /// What it was warned of.
         warning: Option<Cow<'static, str>>,
     },
     /// A source is not listened to for a while.

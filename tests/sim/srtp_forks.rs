@@ -31,19 +31,45 @@ fn a_fork_that_answers_later_has_keys_of_its_own() {
     }
 }
 
+/// A call whose first fork has answered for sure, before anybody takes it; the caller does this with an UPDATE.
+fn in_early_dialog(
+    world: &mut World,
+    (caller, called, to): (usize, usize, &str),
+    to_update: ToReinvite,
+) -> (CallRef, CallRef) {
+    let mut plan = Plan::idle().then(When::Invited, 100, Act::Reliable(183));
+    plan.takes_update = true;
+    world.agents[called].plan = plan;
+    let mut plan = Plan::idle();
+    plan.takes_update = true;
+    plan.to_reinvite = to_update;
+    plan.extra.push(("Supported", "100rel".to_owned()));
+    let a = world.call(caller, to, plan);
+    world.run(500);
+    (a, world.last_call(called))
+}
+
+#[test]
+fn forks_that_only_ring_take_nobody_s_place() {
+    play_parties(ENCRYPTED, ENCRYPTED, |world, caller, called, to| {
+        let (a, b) = in_early_dialog(world, (caller, called, to), ToReinvite::Accept);
+        for _ in 0..20 {
+            world.act(b, Act::ForkedRinging);
+            world.run(50);
+        }
+        world.act(b, Act::ForkedMedia);
+        world.run(500);
+        world.assert_talk(a, b);
+        world.act(a, Act::Cancel);
+        world.run(40_000);
+    });
+}
+
 #[test]
 fn a_fork_is_spoken_with_by_the_keys_it_was_offered_whatever_another_has_changed() {
     for customer in [ENCRYPTED, PLAIN] {
         play_parties(customer, ENCRYPTED, |world, caller, called, to| {
-            let mut plan = Plan::idle().then(When::Invited, 100, Act::Reliable(183));
-            plan.takes_update = true;
-            world.agents[called].plan = plan;
-            let mut plan = Plan::idle();
-            plan.takes_update = true;
-            plan.extra.push(("Supported", "100rel".to_owned()));
-            let a = world.call(caller, to, plan);
-            world.run(500);
-            let b = world.last_call(called);
+            let (a, b) = in_early_dialog(world, (caller, called, to), ToReinvite::Accept);
             world.act(b, Act::Update(Session::Rekeyed));
             world.run(500);
             assert_eq!(world.at_call(b).update_answers, [200]);
@@ -64,16 +90,7 @@ fn a_fork_is_spoken_with_by_the_keys_it_was_offered_whatever_another_has_changed
 #[test]
 fn an_offer_on_its_way_ends_with_its_fork() {
     play_parties(ENCRYPTED, ENCRYPTED, |world, caller, called, to| {
-        let mut plan = Plan::idle().then(When::Invited, 100, Act::Reliable(183));
-        plan.takes_update = true;
-        world.agents[called].plan = plan;
-        let mut plan = Plan::idle();
-        plan.takes_update = true;
-        plan.to_reinvite = ToReinvite::Ignore;
-        plan.extra.push(("Supported", "100rel".to_owned()));
-        let a = world.call(caller, to, plan);
-        world.run(500);
-        let b = world.last_call(called);
+        let (a, b) = in_early_dialog(world, (caller, called, to), ToReinvite::Ignore);
         world.act(b, Act::Update(Session::Rekeyed));
         world.run(200);
         assert!(world.at_call(b).update_answers.is_empty());

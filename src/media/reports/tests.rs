@@ -110,6 +110,19 @@ impl Pair {
         }
     }
 
+    /// B's leg is SRTP from now on; our key and its own.
+    fn encrypt_b(&mut self, suite: Suite) -> (MasterKey, MasterKey) {
+        let [ours, theirs] = [1, 2].map(|byte| MasterKey::made_of(suite, |bytes| bytes.fill(byte)));
+        let agreed = Protection::Agreed {
+            ours: &ours,
+            theirs: &theirs,
+            their_mki: &[],
+            is_new_place: false,
+        };
+        self.media.protect(self.b.id, &agreed);
+        (ours, theirs)
+    }
+
     /// Both speak, 20 ms a packet.
     fn talk(&mut self, packets: usize) {
         for _ in 0..packets {
@@ -284,15 +297,7 @@ fn reports_of_ours_are_encrypted_and_share_the_port_where_that_was_agreed() {
             ..peer(B, B_RTCP)
         };
         pair.describe(peer(A, A_RTCP), muxed);
-        let ours = MasterKey::made_of(suite, |bytes| bytes.fill(1));
-        let theirs = MasterKey::made_of(suite, |bytes| bytes.fill(2));
-        let agreed = Protection::Agreed {
-            ours: &ours,
-            theirs: &theirs,
-            their_mki: &[],
-            is_new_place: false,
-        };
-        pair.media.protect(pair.b.id, &agreed);
+        let (ours, _) = pair.encrypt_b(suite);
         let mut inbound = Inbound::new(&ours, &[]);
         let mut reports = 0;
         for _ in 0..6 {
@@ -319,16 +324,7 @@ fn reports_of_ours_are_encrypted_and_share_the_port_where_that_was_agreed() {
 #[test]
 fn what_a_peer_says_of_shifted_numbers_is_told_by_those_of_their_sender() {
     let mut pair = Pair::new();
-    let suite = Suite::AesCm128HmacSha1_80;
-    let ours = MasterKey::made_of(suite, |bytes| bytes.fill(1));
-    let theirs = MasterKey::made_of(suite, |bytes| bytes.fill(2));
-    let agreed = Protection::Agreed {
-        ours: &ours,
-        theirs: &theirs,
-        their_mki: &[],
-        is_new_place: false,
-    };
-    pair.media.protect(pair.b.id, &agreed);
+    let (_, theirs) = pair.encrypt_b(Suite::AesCm128HmacSha1_80);
     // SRTP begins below 2^15 (RFC 4568 §6.4).
     pair.sequence[0] = 0x8fff;
     pair.wait(20);

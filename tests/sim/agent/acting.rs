@@ -81,6 +81,7 @@ impl Agent {
             | Act::BareOk
             | Act::ForkedOk
             | Act::ForkedMedia
+            | Act::ForkedRinging
             | Act::Reliable(_) => {
                 self.answer(index, act, hands);
             }
@@ -391,7 +392,7 @@ impl Agent {
         let Some(incoming) = &call.incoming else {
             return;
         };
-        let forked = matches!(act, Act::ForkedOk | Act::ForkedMedia);
+        let forked = matches!(act, Act::ForkedOk | Act::ForkedMedia | Act::ForkedRinging);
         if (call.state != State::Setup || incoming.done) && !forked {
             return;
         }
@@ -401,6 +402,7 @@ impl Agent {
             Act::Reliable(status) => (*status, *status == 183),
             Act::BareOk => (200, false),
             Act::ForkedOk => (200, true),
+            Act::ForkedRinging => (180, false),
             Act::Cancel
             | Act::Bye
             | Act::Leave

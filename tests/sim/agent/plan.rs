@@ -28,6 +28,8 @@ pub(crate) enum Act {
     Reliable(u16),
     /// 183 with an answer, of another fork.
     ForkedMedia,
+    /// 180 without a body, of another fork.
+    ForkedRinging,
     Cancel,
     Bye,
     /// Ends the call by one who has waited for the other side's end in vain.
